@@ -1,0 +1,74 @@
+# `make` alone lists the targets. All tools live in .venv, installed on first use.
+PYTHON ?= python3
+# What `make test` runs: `make test TESTS=tests/unit` is one tier.
+TESTS ?= tests
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+ENGINE := {{cookiecutter.project_slug}}
+BIN := $(CURDIR)/.venv/bin
+INSTALLED := .venv/.installed
+IMPLEMENTATION := demo/Distributed-HelloWorld
+
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+.PHONY: help demo test lint types format docs hooks lock bench install clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 10
+
+demo: install  ## render HelloWorld into demo/ and run its jobs on this machine
+	@rm -rf demo
+	@$(BIN)/cookiecutter . --no-input --default-config --output-dir demo
+	@cd $(IMPLEMENTATION) && $(BIN)/python run.py local files/exampleJob.json
+	@cd $(IMPLEMENTATION) && find local-output -type f | sort | while read -r file; do \
+		echo; echo "$(IMPLEMENTATION)/$$file:"; cat "$$file"; done
+
+test: install  ## every test that this machine can run; what it cannot is named with its reason
+	@$(BIN)/python -m pytest -n auto $(ARGS) $(TESTS)
+
+lint: install  ## ruff, its format, shellcheck
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/shellcheck .ci/run
+
+types: install  ## mypy --strict
+	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' benchmarks
+
+format: install  ## let ruff format and repair
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: install  ## the site, into site/; a broken link is an error
+	@$(BIN)/mkdocs build --strict --quiet
+
+hooks: install  ## write hooks/ again from the engine's modules
+
+lock: install  ## pin what pyproject.toml asks for; `make lock ARGS=--upgrade` takes newer versions
+	@$(BIN)/uv pip compile $(COMPILE) --group dev pyproject.toml -o requirements.lock
+
+bench: install  ## the benchmarks of docs/measurements.md
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+install: $(INSTALLED)
+
+# pip honours the machine's own settings (proxy, certificates, mirror), uv not all of them.
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'refused: Python 3.11 or newer is needed; do make PYTHON=/path/to/python3.11'; exit 2; }
+	@echo 'Installing the tools into .venv (once, under a minute) ...'
+	@$(PYTHON) -m venv .venv || \
+		{ echo 'refused: no venv could be made; on Debian do apt install python3-venv'; exit 2; }
+	@awk '/^[a-z]/ { keep = /^uv==/ } keep' requirements.lock > .venv/uv.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock || \
+		$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+clean:  ## remove what make made
+	@rm -rf .venv demo site .mypy_cache .ruff_cache .hypothesis
