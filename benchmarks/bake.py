@@ -1,0 +1,72 @@
+"""What the template costs beside a bare cookiecutter of the same files, already rendered.
+
+`make bench`, or `.venv/bin/python benchmarks/bake.py [ROUNDS]`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+JINJA = (b"{{", b"{%", b"{#")
+
+
+def bake(template: Path, folder: Path) -> float:
+    """Seconds that one `cookiecutter --no-input` takes."""
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input"]
+    start = time.perf_counter()
+    subprocess.run(
+        [*command, "--default-config", "--output-dir", str(folder)], check=True, capture_output=True
+    )
+    return time.perf_counter() - start
+
+
+def bare_template(rendered: Path, folder: Path) -> Path:
+    """A template without questions and hooks that holds the rendered files.
+
+    What our template copies unrendered is copied here too, and so is what holds Jinja's signs.
+    """
+    ours = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    inside = folder / "{{cookiecutter.slug}}"
+    rendered.rename(inside)
+    files = [path for path in inside.rglob("*") if path.is_file()]
+    literal = [
+        str(path.relative_to(inside))
+        for path in files
+        if any(sign in path.read_bytes() for sign in JINJA)
+    ]
+    copied = [*ours.get("_copy_without_render", []), *literal]
+    answers = {"slug": "bare", "_copy_without_render": copied}
+    (folder / "cookiecutter.json").write_text(json.dumps(answers), encoding="utf-8")
+    print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1000:.0f} kB")
+    return folder
+
+
+def main(rounds: int = 9) -> None:
+    """Both templates in turn, so that a busy machine slows both; the first round is not counted."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        bake(ROOT, scratch / "first")
+        (rendered,) = (scratch / "first").iterdir()
+        (scratch / "bare").mkdir()
+        bare = bare_template(rendered, scratch / "bare")
+        seconds: dict[str, list[float]] = {"this template": [], "bare": []}
+        for number in range(rounds + 1):
+            for label, template in (("this template", ROOT), ("bare", bare)):
+                took = bake(template, scratch / f"{label} {number}")
+                if number:
+                    seconds[label].append(took)
+    medians = {label: statistics.median(values) for label, values in seconds.items()}
+    for label, median in medians.items():
+        print(f"{label:14} {median:.2f} s (median of {rounds})")
+    print(f"ratio          {medians['this template'] / medians['bare']:.2f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
