@@ -6,6 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from control.settings import FIELDS, Settings
+from worker.definition import FUNCTIONS, load
+from worker.message import Job
+from worker.plan import plan
+from worker.variables import Value
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -14,6 +22,72 @@ def test_every_question_has_its_row_and_no_other() -> None:
     asked = [name for name in json.loads(_text("cookiecutter.json")) if not name.startswith("_")]
     table = _text("docs/questions.md").split("\n\n")[2]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == asked
+
+
+def test_every_setting_has_its_row_as_the_engine_has_it() -> None:
+    rows = [line for line in _text("docs/settings.md").splitlines() if line.startswith("| `")]
+    assert rows == [_setting_row(name) for name in FIELDS]
+
+
+def _setting_row(name: str) -> str:
+    field = Settings.model_fields[name]
+    default = "" if field.is_required() else f"`{field.default!r}`"
+    extra = field.json_schema_extra
+    unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+    return f"| `{name}` | {default} | {unit} | {field.description} |"
+
+
+EXAMPLES = dict(
+    re.findall(
+        r"^## (\w+)\n.*?^```python\n(.*?)^```",
+        (ROOT / "docs/job-functions.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+
+
+def test_every_function_of_job_py_has_its_example() -> None:
+    assert set(EXAMPLES) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("function", "group", "arguments", "inputs", "prefix"),
+    [
+        (
+            "arguments",
+            {"image": "a.tif", "channels": "red green"},
+            "segment /job/inputs/b/a.tif --out /job/output --channel red --channel green",
+            ["b/a.tif"],
+            "segmented/a.tif",
+        ),
+        (
+            "inputs",
+            {"stem": "a"},
+            "measure /job/inputs/our-images/a.tif /job/output",
+            ["our-images/a.tif", "our-images/a.json"],
+            "measured/a",
+        ),
+        ("output_prefix", {"plate": "P1", "well": "B3"}, None, [], "P1/B/03"),
+        ("check_outputs", {"plate": "P1", "pipeline": "p.cppipe"}, None, ["b/p.cppipe"], "P1"),
+        ("on_start", {"image": "a.tif"}, None, ["b/a.tif"], "a.tif"),
+    ],
+)
+def test_the_examples_of_functions_do_what_the_page_says(
+    tmp_path: Path,
+    function: str,
+    group: dict[str, Value],
+    arguments: str | None,
+    inputs: list[str],
+    prefix: str,
+) -> None:
+    path = tmp_path / "job.py"
+    path.write_text(EXAMPLES[function], encoding="utf-8")
+    definition = load(path)
+    assert function in definition.functions
+    planned = plan(definition, {}, Job({}, group), "b")
+    assert arguments is None or planned.arguments == arguments.split()
+    assert [f"{one.bucket}/{one.key}" for one in planned.inputs] == inputs
+    assert planned.output_prefix == prefix
 
 
 def test_every_make_target_named_in_the_pages_exists() -> None:

@@ -1,0 +1,146 @@
+"""The worker's own cost per job, beside the bare calls, on one emulator within one run.
+
+`make bench`, or `.venv/bin/python benchmarks/worker_cost.py [JOBS [ROUNDS]]`.
+
+Bare is what nobody can leave out: receive, run the command, put its output, delete the message.
+The worker does the same and all the rest: checks, heartbeat, logs, records, clean folders. Each job
+writes the time at which its command ran, so the rate is read off the outputs, without start and
+end of the process, and neither side's own account is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
+sys.path.insert(0, str(ENGINE))
+
+from control.emulator import emulator  # noqa: E402
+from worker.settings import WorkerSettings  # noqa: E402
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+
+BUCKET = "bench"
+COMMAND = ["sh", "-c", 'date +%s.%N > "$output_dir/time"']
+JOB_PY = f"""COMMAND = '''sh -c '{COMMAND[2]}' '''
+VARIABLES = {{"number": "text", "round": "text"}}
+OUTPUT_PREFIX = "{{round}}/{{number}}"
+"""
+
+
+@dataclass(frozen=True)
+class Aws:
+    """The emulated AWS: clients for this process, and the environment for another."""
+
+    sqs: SQSClient
+    s3: S3Client
+    environment: Mapping[str, str]
+
+
+def bare(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
+    """One job after the other by nothing but the calls that it takes."""
+    for number in range(jobs):
+        (message,) = aws.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+        body = json.loads(message["Body"])
+        output = scratch / str(number)
+        output.mkdir()
+        subprocess.run(COMMAND, env={**os.environ, "output_dir": str(output)}, check=True)
+        key = f"{body['round']}/{body['group']['number']}/time"
+        aws.s3.put_object(Bucket=BUCKET, Key=key, Body=(output / "time").read_bytes())
+        aws.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
+    """The same jobs by a worker with one slot."""
+    (scratch / "job.py").write_text(JOB_PY, encoding="utf-8")
+    settings = WorkerSettings(
+        app_name="Bench",
+        run_id=scratch.name,
+        bucket=BUCKET,
+        queue_url=queue,
+        dead_letter_url=new_queue(aws, f"{scratch.name}-dead"),
+        log_group="bench",
+    )
+    environment = {**os.environ, **aws.environment, **settings.environment()}
+    environment["PYTHONPATH"] = str(ENGINE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker"],
+        cwd=scratch,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    while len(times(aws, scratch.name)) < jobs and process.poll() is None:
+        time.sleep(2)
+    process.terminate()
+    process.wait(120)
+
+
+def new_queue(aws: Aws, name: str) -> str:
+    """The URL of a fresh queue."""
+    return aws.sqs.create_queue(QueueName=name)["QueueUrl"]
+
+
+def times(aws: Aws, prefix: str) -> list[str]:
+    """The keys of the outputs so far."""
+    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def seconds_per_job(
+    way: Callable[[Aws, str, int, Path], None], aws: Aws, name: str, jobs: int
+) -> float:
+    """Send jobs, let them be done one way, and read their pace off the outputs."""
+    queue = new_queue(aws, name)
+    bodies = [json.dumps({"round": name, "group": {"number": str(n)}}) for n in range(jobs)]
+    for start in range(0, jobs, 10):
+        batch = bodies[start : start + 10]
+        entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(batch)]
+        aws.sqs.send_message_batch(QueueUrl=queue, Entries=entries)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / name
+        scratch.mkdir()
+        way(aws, queue, jobs, scratch)
+    bodies = [aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in times(aws, name)]
+    ran = [float(body) for body in bodies]
+    if len(ran) != jobs:
+        sys.exit(f"{name}: {len(ran)} of {jobs} jobs were done")
+    return (max(ran) - min(ran)) / (jobs - 1)
+
+
+def main(jobs: int = 200, rounds: int = 3) -> None:
+    """Both ways in turn, so that a busy machine slows both."""
+    ways = {"bare calls": bare, "worker": worker}
+    seconds: dict[str, list[float]] = {label: [] for label in ways}
+    with emulator() as environment:
+        os.environ.update(environment)
+        aws = Aws(boto3.client("sqs"), boto3.client("s3"), environment)
+        aws.s3.create_bucket(Bucket=BUCKET)
+        logs = boto3.client("logs")
+        for group in ("bench", "bench_records"):
+            logs.create_log_group(logGroupName=group)
+        for number in range(rounds):
+            for label, way in ways.items():
+                name = f"{label.replace(' ', '-')}-{number}"
+                seconds[label].append(seconds_per_job(way, aws, name, jobs))
+    medians = {label: statistics.median(values) for label, values in seconds.items()}
+    for label, median in medians.items():
+        print(f"{label:10} {median * 1000:.1f} ms a job (median of {rounds} x {jobs} jobs)")
+    print(f"ratio      {medians['worker'] / medians['bare calls']:.2f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
