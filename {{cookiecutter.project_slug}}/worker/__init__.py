@@ -1,0 +1,1 @@
+"""The container's half of an implementation: takes jobs from the queue and runs the command."""

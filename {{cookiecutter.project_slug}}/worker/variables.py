@@ -1,0 +1,196 @@
+"""Variables of a job: their names, their types, their values."""
+
+import json
+import math
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable
+
+Value = str | int | float | bool | None | list[str]
+
+TYPES = ("text", "file", "files", "folder", "args", "flag")
+BUILT_IN = ("output_dir", "work_dir", "job_id", "cores", "job_json")
+
+NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_-]*"
+
+RESERVED_NAMES = frozenset(
+    [*BUILT_IN, "group", "groups", "PATH", "HOME", "USER", "SHELL", "IFS", "TMPDIR"]
+)
+RESERVED_PREFIXES = ("LD_", "PYTHON", "AWS_", "ECS_", "DS_")
+
+# Bash sets these itself: `$SECONDS` in a script would never be the job's value.
+SHELL_NAMES = frozenset(
+    "_ BASH BASHOPTS BASHPID BASH_ENV BASH_VERSION EPOCHREALTIME EPOCHSECONDS HISTCMD LINENO"  # noqa: SIM905
+    " OLDPWD OPTERR OPTIND PPID PS4 PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM".split()
+)
+
+MAX_KEY_BYTES = 1024  # of S3
+
+
+def braced(name: str) -> str:
+    """The name as it is written in a command: {name}."""
+    return "{" + name + "}"
+
+
+def environment_name(name: str) -> str:
+    """The name as the job's environment has it: "-" becomes "_"."""
+    return name.replace("-", "_")
+
+
+def name_problem(name: str) -> str | None:
+    """Why this cannot be the name of a variable, and what to do, in one sentence; else None."""
+    in_environment = environment_name(name)
+    if not re.fullmatch(NAME_PATTERN, name):
+        return "a name has letters, digits, _ and -, and begins with a letter or _"
+    if "_comment" in name:
+        return "job files ignore every key with _comment in it, choose another name"
+    if in_environment in BUILT_IN:
+        return "this name is built in, choose another one"
+    if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
+        return "this name is reserved, choose another one"
+    if in_environment in SHELL_NAMES:
+        return "shells set this name themselves, choose another one"
+    return None
+
+
+def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of different names that are one in the environment: ("a-b", "a_b")."""
+    first: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        other = first.setdefault(environment_name(name), name)
+        if other != name:
+            pairs.append((other, name))
+    return pairs
+
+
+def as_text(value: str | int | float | bool) -> str:
+    """The value as a program gets it: text as it is, numbers and true, false as JSON has them."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def from_text(text: str, type_: str) -> Value:
+    """The value that a CSV cell, or an example in an answer, stands for.
+
+    Raises:
+        ValueError: the text is no value of that type; its message says why.
+    """
+    if type_ == "flag" and text:
+        if text.strip().lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text.strip().lower() == "true"
+    if type_ == "files" and text:
+        keys = [key.strip() for key in text.split(",")]
+        if "" in keys:
+            raise ValueError("has nothing between two commas, or at an end")
+        return keys
+    return text
+
+
+def is_empty(value: Value) -> bool:
+    """Whether the value leaves out its bracket: "", null, false and []; never 0."""
+    return value is None or value is False or value in ("", [])
+
+
+def split_args(text: str) -> list[str]:
+    """The arguments that a value of type `args` stands for, split by shell quoting.
+
+    Raises:
+        ValueError: a quote is not closed, or the text ends with a backslash.
+    """
+    return shlex.split(text)
+
+
+def split_key(value: str, bucket: str) -> tuple[str, str]:
+    """Bucket and key of a value: "s3://other/a/b" -> ("other", "a/b"), "a/b" -> (bucket, "a/b")."""
+    if not value.startswith("s3://"):
+        return bucket, value
+    other, _, key = value.removeprefix("s3://").partition("/")
+    return other, key
+
+
+def control_character(text: str, allowed: str = "") -> int | None:
+    """Where the first control character or lone surrogate is that is not allowed; else None."""
+    for index, character in enumerate(text):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
+            return index
+    return None
+
+
+def value_problem(value: object, type_: str) -> str | None:
+    """Why a job file's value does not fit its variable's type ("must be ..."); else None.
+
+    An empty value (null, "", [] for files) fits every type: whether it may be empty is decided by
+    where the command uses it.
+    """
+    if value is None or value == "":
+        return None
+    match type_:
+        case "files":
+            return _files_problem(value)
+        case "file" | "folder":
+            return _key_problem(value, type_)
+        case "flag":
+            return None if isinstance(value, bool) else "must be true or false, without quotes"
+        case "args":
+            return _args_problem(value)
+        case _:
+            return _text_problem(value)
+
+
+def _text_problem(value: object) -> str | None:
+    if isinstance(value, str):
+        return _characters_problem(value)
+    if not isinstance(value, int | float):
+        return "must be text, a number, true or false"
+    if not math.isfinite(value):
+        return "must be a finite number"
+    return None
+
+
+def _args_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return "must be text, which is split as in a shell"
+    try:
+        split_args(value)
+    except ValueError:
+        return "must be text that a shell can split, but a quote or backslash is left open"
+    return _characters_problem(value)
+
+
+def _files_problem(value: object) -> str | None:
+    if not isinstance(value, list):
+        return "must be a list of keys"
+    for key in value:
+        if problem := "must not be empty" if key == "" else _key_problem(key, "file"):
+            return f"{problem} (in its list: {key!r})"
+    return None
+
+
+def _key_problem(value: object, type_: str) -> str | None:
+    if not isinstance(value, str):
+        return "must be text: a key of the bucket, or s3://bucket/key"
+    bucket, key = split_key(value, "the run's own")
+    if not bucket or (not key and type_ == "file"):
+        return "must be a key of the bucket, or s3://bucket/key"
+    if key.startswith("/"):
+        return "must not begin with /, a key has no root"
+    if not {".", ".."}.isdisjoint(key.split("/")):
+        return "must not have . or .. as a folder"
+    if type_ == "file" and key.endswith("/"):
+        return "must be one file, but ends with /"
+    if problem := _characters_problem(value):
+        return problem
+    if len(key.encode()) > MAX_KEY_BYTES:
+        return f"must not be longer than {MAX_KEY_BYTES} bytes"
+    return None
+
+
+def _characters_problem(text: str) -> str | None:
+    for character in text:
+        if character == "\0":
+            return "must not hold a NUL character"
+        if unicodedata.category(character) == "Cs":
+            return "must not hold half a character (a lone surrogate)"
+    return None
