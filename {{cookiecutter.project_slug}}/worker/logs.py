@@ -1,0 +1,121 @@
+"""Where a worker writes: lines and records to CloudWatch, and one file an attempt for S3."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from watchtower import CloudWatchLogHandler
+
+from worker.record import Record
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+
+SEND_SECONDS = 5
+
+LONGEST_LINE = 16_384
+"""Bytes; a longer line goes to CloudWatch in pieces. The attempt's own log has it whole."""
+
+
+class WorkerLogs:
+    """The worker's two log groups. CloudWatch being away never stops a job.
+
+    Args:
+        client: CloudWatch Logs.
+        log_group, record_group: their names; both exist already.
+        worker: names this worker's streams: one a slot, and one for records.
+    """
+
+    def __init__(
+        self, client: CloudWatchLogsClient, log_group: str, record_group: str, worker: str
+    ) -> None:
+        self._lines = _logger("ds.lines", client, log_group, f"{worker}/{{thread_name}}")
+        self._records = _logger("ds.records", client, record_group, worker)
+
+    def line(self, job_id: str, text: str) -> None:
+        """One line of a job, to the stream of the slot whose thread this is."""
+        self._lines.info("%s %s", job_id, text)
+
+    def record(self, record: Record) -> None:
+        """The record of an attempt that has ended."""
+        self._records.info("%s", record.line())
+
+    def close(self) -> None:
+        """Send what is still here."""
+        for logger in (self._lines, self._records):
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()
+
+
+class AttemptLog:
+    """The full log of one attempt: what the worker says of it and what the program prints.
+
+    Attributes:
+        path: the file.
+        last_line: the last line that the program printed and that is not blank.
+    """
+
+    def __init__(self, path: Path, job_id: str, logs: WorkerLogs) -> None:
+        self.path = path
+        self._job_id = job_id
+        self._logs = logs
+        self._file: BinaryIO = path.open("wb")
+        self._rest = b""
+        self.last_line = ""
+
+    def say(self, text: str) -> None:
+        """A line of the worker's own."""
+        self._end_line()
+        self._file.write(f"[ds] {text}\n".encode(errors="replace"))
+        self._logs.line(self._job_id, f"[ds] {text}")
+
+    def program(self, data: bytes) -> None:
+        """A piece of what the program printed, as it came."""
+        self._file.write(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._send(line)
+        while len(self._rest) > LONGEST_LINE:
+            self._send(self._rest[:LONGEST_LINE])
+            self._rest = self._rest[LONGEST_LINE:]
+
+    def flush(self) -> None:
+        """Everything said and printed so far is in the file."""
+        self._end_line()
+        self._file.flush()
+
+    def close(self) -> None:
+        """The last call."""
+        self.flush()
+        self._file.close()
+
+    def _end_line(self) -> None:
+        if self._rest:
+            self._file.write(b"\n")
+            self._send(self._rest)
+            self._rest = b""
+
+    def _send(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        self.last_line = text.strip() or self.last_line
+        for start in range(0, max(len(text), 1), LONGEST_LINE):
+            self._logs.line(self._job_id, text[start : start + LONGEST_LINE])
+
+
+def _logger(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
+    handler = CloudWatchLogHandler(
+        log_group_name=group,
+        log_stream_name=stream,
+        send_interval=SEND_SECONDS,
+        boto3_client=client,
+        create_log_group=False,
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    return logger

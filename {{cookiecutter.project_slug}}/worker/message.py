@@ -1,0 +1,122 @@
+"""A job as it travels: the body of one SQS message.
+
+A body is a JSON object: the variables that all jobs share, and under `group` those of this job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+from worker.problems import Problem, closest
+from worker.variables import Value, value_problem
+
+MAX_BYTES = 1024 * 1024 - 16 * 1024
+"""Largest body: SQS takes 1 MiB with attributes, and the dead-letter queue adds some
+("Amazon SQS message quotas")."""
+
+
+class InvalidMessage(Exception):
+    """A message that is no job; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: the variables shared by all jobs, and those of its own group."""
+
+    shared: Mapping[str, Value]
+    group: Mapping[str, Value]
+
+    @property
+    def variables(self) -> dict[str, Value]:
+        """Shared variables and group together."""
+        return {**self.shared, **self.group}
+
+    @cached_property
+    def job_id(self) -> str:
+        """16 hex digits, known from the message alone, equal for equal jobs."""
+        canonical = json.dumps(
+            {**self.shared, "group": dict(self.group)}, sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def body(self) -> str:
+        """The message's body, in ASCII: SQS refuses some characters that JSON can escape."""
+        return json.dumps({**self.shared, "group": dict(self.group)}, separators=(",", ":"))
+
+
+def decode(body: str) -> Job:
+    """The job that a message's body holds.
+
+    Raises:
+        InvalidMessage: it is not JSON, or not the shape of a job.
+    """
+    try:
+        document = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidMessage("not a JSON object")
+    group = document.pop("group", None)
+    if not isinstance(group, dict):
+        raise InvalidMessage('it has no "group" object')
+    return Job(shared=document, group=group)
+
+
+def problems(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
+    """What is wrong with a job's variables, each problem's `where` being the variable.
+
+    Args:
+        job: the job, its values as JSON gave them.
+        types: every known variable and its type.
+        config: the program's own settings from config.py.
+    """
+    return [
+        *_doubled(job, config),
+        *(_unknown(name, types) for name in job.variables if name not in types),
+        *_missing(job, types, config),
+        *_wrong_values(job, types, config),
+    ]
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _doubled(job: Job, config: Mapping[str, Any]) -> list[Problem]:
+    levels = {"the shared variables": job.shared, "the group": job.group, "config.py": config}
+    found = []
+    for name in dict.fromkeys([*job.shared, *job.group]):
+        holders = [level for level, variables in levels.items() if name in variables]
+        if len(holders) > 1:
+            what = f"is given at two levels, {' and '.join(holders)}"
+            found.append(Problem(name, what, "keep one of them"))
+    return found
+
+
+def _unknown(name: str, types: Mapping[str, str]) -> Problem:
+    suggestion = closest(name, types)
+    if suggestion:
+        return Problem(name, "is no variable of job.py", f"did you mean {suggestion}?")
+    return Problem(name, "is no variable of job.py", "remove it, or add it to VARIABLES in job.py")
+
+
+def _missing(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
+    given = {**config, **job.variables}
+    return [
+        Problem(name, "has no value", "give it one in the group or beside groups (null if none)")
+        for name in types
+        if name not in given
+    ]
+
+
+def _wrong_values(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
+    return [
+        Problem(name, reason, f"its type in job.py is {types[name]}")
+        for name, value in {**config, **job.variables}.items()
+        if name in types and (reason := value_problem(value, types[name]))
+    ]

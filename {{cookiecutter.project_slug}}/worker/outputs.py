@@ -1,0 +1,46 @@
+"""When a job's outputs are complete: one rule for local files, for the bucket, for planning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file of one job: its path below the job's output folder or prefix, and its bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class OutputRule:
+    """The settings EXPECTED_NUMBER_FILES, MIN_FILE_SIZE_BYTES and NECESSARY_STRING."""
+
+    expected_number_files: int = 1
+    min_file_size_bytes: int = 1
+    necessary_string: str = ""
+
+    def counts(self, file: OutputFile) -> bool:
+        """Whether a file counts: large enough, and its path has the necessary string."""
+        return file.size >= self.min_file_size_bytes and self.necessary_string in file.path
+
+    def missing(self, files: Iterable[OutputFile]) -> str | None:
+        """Why these files are not a job's complete outputs, None if they are."""
+        files = list(files)
+        found = sum(map(self.counts, files))
+        if found >= self.expected_number_files:
+            return None
+        named = f" and {self.necessary_string!r} in the name" if self.necessary_string else ""
+        return (
+            f"output files are missing: expected {self.expected_number_files} of at least "
+            f"{self.min_file_size_bytes} bytes{named}, found {found} (of {len(files)} written)"
+        )
+
+    def already_done(self, files: Iterable[OutputFile]) -> bool:
+        """Whether what lies under a job's prefix lets it be skipped.
+
+        A job that is not expected to write anything can never be known to be done.
+        """
+        return self.expected_number_files > 0 and self.missing(files) is None

@@ -1,0 +1,254 @@
+"""Run one command: in its own session, watched, measured, and ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+MARK = "DS_ATTEMPT"
+"""Environment variable by which a command's descendants are known, whatever they did to their
+process group."""
+
+GRACE_SECONDS = 5.0
+"""From SIGTERM to SIGKILL; and for what a finished command left behind (`> >(gzip)`) to end."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended.
+
+    Attributes:
+        exit_code: None if it was stopped; negative is a signal's number.
+        peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
+        left_over: processes that had to be killed after it.
+    """
+
+    exit_code: int | None
+    peak_memory_mb: int
+    left_over: int
+
+
+class Stop(Exception):
+    """Raised by a `gate` where an attempt must end now.
+
+    Args:
+        reason: why, for a person.
+        grace_seconds: what the command gets between SIGTERM and SIGKILL.
+    """
+
+    def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.grace_seconds = grace_seconds
+        self.peak_memory_mb = 0  # what `run` saw until then
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of orphaned descendants, so that none can hide (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    folder: str,
+    environment: Mapping[str, str],
+    mark: str,
+    output: Callable[[bytes], None],
+    gate: Callable[[], None],
+) -> Finished:
+    """Run a command to its end and leave no process behind.
+
+    Args:
+        arguments: program and arguments; no shell.
+        folder: where it runs.
+        environment: all of its environment; the mark is added.
+        mark: names this attempt among all that run on this machine.
+        output: takes what it prints (stdout and stderr), as it comes.
+        gate: called every now and then; raises Stop to end the command.
+
+    Raises:
+        Stop: from the gate, when all processes are gone.
+        OSError: the program cannot be started.
+    """
+    with _starting:
+        own_memory = _own_peak_kb()
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env={**environment, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        _roots.add(process.pid)
+    watch = _Watch(process, output, own_memory)
+    try:
+        try:
+            watch.until_exit(gate)
+        except Stop as stop:
+            _signal_all(process.pid, mark, signal.SIGTERM)
+            watch.until_gone(stop.grace_seconds)
+            stop.peak_memory_mb = watch.peak_memory_mb
+            raise
+        watch.until_gone(GRACE_SECONDS)
+        return Finished(process.returncode, watch.peak_memory_mb, len(_marked(mark)))
+    finally:
+        _end_all(process.pid, mark, watch)
+        watch.close()
+
+
+class _Watch:
+    """A running command: its output, its memory, its end."""
+
+    FIRST_LOOK_SECONDS = 0.05
+    LONGEST_LOOK_SECONDS = 1.0
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], output: Callable[[bytes], None], own_peak_kb: int
+    ) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._output = output
+        self._own_peak_kb = own_peak_kb
+        self._pipe = process.stdout
+        self._peak_bytes = 0
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._silent = False  # at the end of its output
+
+    @property
+    def peak_memory_mb(self) -> int:
+        return round(self._peak_bytes / 1e6)
+
+    def until_exit(self, gate: Callable[[], None]) -> None:
+        look = self.FIRST_LOOK_SECONDS
+        next_look = time.monotonic() + look
+        while not self._exited():
+            self._read(max(0, next_look - time.monotonic()))
+            if time.monotonic() >= next_look:
+                self._measure()
+                gate()
+                look = min(2 * look, self.LONGEST_LOOK_SECONDS)
+                next_look = time.monotonic() + look
+
+    def until_gone(self, seconds: float) -> None:
+        """Wait for the whole group to end, at most so long, and read what it still prints."""
+        deadline = time.monotonic() + seconds
+        while self._group_lives() and time.monotonic() < deadline:
+            self._read(0.02)
+        while self._read(0):
+            pass
+
+    def close(self) -> None:
+        self._selector.close()
+        self._pipe.close()
+
+    def _read(self, wait_seconds: float) -> bool:
+        """Pass on what is printed, one piece at most; False if there was none in that time."""
+        if self._silent:
+            time.sleep(min(wait_seconds, 0.002))
+            return False
+        if not self._selector.select(wait_seconds):
+            return False
+        data = os.read(self._pipe.fileno(), 1 << 16)
+        if data:
+            self._output(data)
+        else:
+            self._silent = True
+        return bool(data)
+
+    def _exited(self) -> bool:
+        if self._process.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                # A child counts its parent's memory until it has become its program, so a
+                # figure that is not larger than our own says nothing.
+                if sys.platform == "linux" and usage.ru_maxrss > self._own_peak_kb:
+                    self._peak_bytes = max(self._peak_bytes, usage.ru_maxrss * 1024)
+        return self._process.returncode is not None
+
+    def _group_lives(self) -> bool:
+        if self._exited():
+            _reap()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # what macOS says of a group of zombies
+            return False
+        return True
+
+    def _measure(self) -> None:
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(self._process.pid)
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    total += process.memory_info().rss
+        self._peak_bytes = max(self._peak_bytes, total)
+
+
+_starting = threading.Lock()
+_roots: set[int] = set()
+"""Commands of all slots: what they leave is theirs to reap."""
+
+
+def _own_peak_kb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def _signal_all(root: int, mark: str, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(root, number)
+    for process in _marked(mark):
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
+
+
+def _end_all(root: int, mark: str, watch: _Watch) -> None:
+    """Kill what is left of a command, and see it gone."""
+    _signal_all(root, mark, signal.SIGKILL)
+    watch.until_gone(GRACE_SECONDS)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while _marked(mark) and time.monotonic() < deadline:
+        _signal_all(root, mark, signal.SIGKILL)
+        time.sleep(0.02)
+    with _starting:
+        _roots.discard(root)
+    _reap()
+
+
+def _reap() -> None:
+    """Take the exit status of adopted orphans, so that no zombie stays."""
+    with _starting:
+        for process in psutil.Process().children():
+            with contextlib.suppress(psutil.Error, ChildProcessError):
+                if process.pid not in _roots and process.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(process.pid, os.WNOHANG)

@@ -1,0 +1,235 @@
+"""Objects in and out: the worker's thin edge to S3. Many at a time, by s3transfer."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.subscribers import BaseSubscriber
+
+if TYPE_CHECKING:
+    from s3transfer.futures import TransferFuture
+    from types_boto3_s3 import S3Client
+
+THREADS = 16
+"""Transfers at a time."""
+
+GATE_SECONDS = 0.5
+
+Gate = Callable[[], None]
+Begin = Callable[[BaseSubscriber], "TransferFuture"]
+
+
+class TransferFailed(Exception):
+    """Something could not be fetched or uploaded; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One object of a listing; size in bytes."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A local file and the key it goes to."""
+
+    path: Path
+    key: str
+
+
+class Storage:
+    """Lists, fetches and uploads. Every method that takes long calls its `gate` now and then,
+    which raises where the attempt must end."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+        self._transfers = create_transfer_manager(
+            client, TransferConfig(max_concurrency=THREADS, preferred_transfer_client="classic")
+        )
+
+    def listing(self, bucket: str, prefix: str) -> list[S3Object]:
+        """All objects whose key begins with `prefix`, all pages of it."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        with _told(f"s3://{bucket}/{prefix}"):
+            return [
+                S3Object(bucket, entry["Key"], entry["Size"], entry["ETag"])
+                for page in pages
+                for entry in page.get("Contents", [])
+                if not entry["Key"].endswith("/")  # what consoles make for an empty folder
+            ]
+
+    def head(self, bucket: str, key: str) -> S3Object:
+        """One object's size and ETag."""
+        with _told(f"s3://{bucket}/{key}"):
+            answer = self._client.head_object(Bucket=bucket, Key=key)
+        return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
+
+    def exists(self, bucket: str, key: str) -> bool:
+        """Whether there is such an object."""
+        return any(item.key == key for item in self.listing(bucket, key))
+
+    def fetch(self, objects: Iterable[tuple[S3Object, Path]], gate: Gate) -> None:
+        """Download objects to files; their folders are made."""
+        begin = []
+        for item, path in objects:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            begin.append((item.url, partial(self._begin_download, item, path)))
+        self._all(begin, gate)
+
+    def upload(self, bucket: str, uploads: Iterable[Upload], gate: Gate) -> None:
+        """Upload files. The gate is passed before each is begun."""
+        self._all(
+            [
+                (f"s3://{bucket}/{item.key}", partial(self._begin_upload, bucket, item))
+                for item in uploads
+            ],
+            gate,
+        )
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Write a small object."""
+        with _told(f"s3://{bucket}/{key}"):
+            self._client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove one object; none there is fine."""
+        with _told(f"s3://{bucket}/{key}"):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
+    def close(self) -> None:
+        """End the transfers' threads."""
+        self._transfers.shutdown(cancel=True)
+
+    def _begin_download(self, item: S3Object, path: Path, done: BaseSubscriber) -> TransferFuture:
+        known = _Known(item)
+        return self._transfers.download(item.bucket, item.key, str(path), subscribers=[known, done])
+
+    def _begin_upload(self, bucket: str, item: Upload, done: BaseSubscriber) -> TransferFuture:
+        return self._transfers.upload(str(item.path), bucket, item.key, subscribers=[done])
+
+    def _all(
+        self,
+        transfers: Iterable[tuple[str, Callable[[BaseSubscriber], TransferFuture]]],
+        gate: Gate,
+    ) -> None:
+        """Run named transfers, at most THREADS of them begun and unfinished at a time."""
+        finished = _Finished()
+        begun: list[tuple[str, TransferFuture]] = []
+        running = 0
+        try:
+            for name, begin in transfers:
+                gate()
+                if running == THREADS:
+                    finished.wait(gate)
+                    running -= 1
+                begun.append((name, begin(finished)))
+                running += 1
+            for _ in range(running):
+                finished.wait(gate)
+        except BaseException:
+            for _, future in begun:
+                future.cancel()
+            for _, future in begun:  # their files may be removed only when none is written to
+                with contextlib.suppress(Exception):
+                    future.result()
+            raise
+        for name, future in begun:
+            with _told(name):
+                future.result()
+
+
+class SharedInputs:
+    """Inputs that all jobs of a container name: fetched once, read-only, checked by ETag."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._etags: dict[Path, str] = {}
+        self._lock = threading.Lock()
+
+    def fetch(self, objects: Sequence[tuple[S3Object, Path]], gate: Gate) -> int:
+        """Fetch what is not here as it is in S3; returns its bytes.
+
+        One slot at a time: the others want the same files.
+        """
+        while not self._lock.acquire(timeout=GATE_SECONDS):
+            gate()
+        try:
+            new = [(item, path) for item, path in objects if self._etags.get(path) != item.etag]
+            self._storage.fetch(new, gate)
+            for item, path in new:
+                path.chmod(0o444)
+                self._etags[path] = item.etag
+        finally:
+            self._lock.release()
+        return sum(item.size for item, _ in new)
+
+
+class _Known(BaseSubscriber):
+    """Tells s3transfer what the listing said, which saves a request for each file."""
+
+    def __init__(self, item: S3Object) -> None:
+        self._item = item
+
+    def on_queued(self, future: TransferFuture, **_: Any) -> None:
+        future.meta.provide_transfer_size(self._item.size)
+        future.meta.provide_object_etag(self._item.etag)
+
+
+class _Finished(BaseSubscriber):
+    """Counts finished transfers."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def on_done(self, future: TransferFuture, **_: Any) -> None:
+        self._queue.put(None)
+
+    def wait(self, gate: Gate) -> None:
+        while True:
+            try:
+                self._queue.get(timeout=GATE_SECONDS)
+            except queue.Empty:
+                gate()
+            else:
+                return
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn AWS's and the disk's errors into TransferFailed with a reason for a person."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise TransferFailed(f"{name}: {_REASONS.get(code, code)}") from error
+    except (BotoCoreError, S3UploadFailedError, OSError) as error:
+        raise TransferFailed(f"{name}: {error}") from error
+
+
+_REASONS = {
+    "404": "is not there",
+    "NoSuchKey": "is not there",
+    "NoSuchBucket": "its bucket is not there",
+    "403": "may not be read, or is not there",
+    "AccessDenied": "access is denied",
+    "412": "changed while it was fetched",
+    "PreconditionFailed": "changed while it was fetched",
+}

@@ -1,0 +1,129 @@
+"""The run's queue and its dead-letter queue: the worker's thin edge to SQS."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+BATCH = 10
+"""Messages in one request ("Amazon SQS batch actions")."""
+
+REASON_BYTES = 1024
+
+GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
+"""Codes that say a message is no longer ours (API reference, ChangeMessageVisibility); an
+expired handle is told as InvalidParameterValue."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message as received, for `attempt`-th time."""
+
+    receipt: str
+    body: str
+    attempt: int
+
+
+class JobQueue:
+    """Takes messages from one queue, and moves dead ones to the other."""
+
+    def __init__(self, client: SQSClient, url: str, dead_letter_url: str) -> None:
+        self._client = client
+        self._url = url
+        self._dead_letter_url = dead_letter_url
+
+    def probe(self) -> None:
+        """Raise ClientError if one of the queues cannot be used."""
+        for url in (self._url, self._dead_letter_url):
+            self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+
+    def receive(self, limit: int, wait_seconds: int, visibility_seconds: float) -> list[Received]:
+        """At most `limit` (1 to 10) messages, hidden from others for `visibility_seconds`."""
+        answer = self._client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=limit,
+            WaitTimeSeconds=wait_seconds,
+            VisibilityTimeout=round(visibility_seconds),
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        return [
+            Received(
+                receipt=message["ReceiptHandle"],
+                body=message["Body"],
+                attempt=int(message["Attributes"]["ApproximateReceiveCount"]),
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def extend(self, receipts: Sequence[str], seconds: float) -> dict[str, str]:
+        """Hide messages for `seconds` from now.
+
+        Returns:
+            The error code of each receipt that was refused.
+        """
+        refused = {}
+        for start in range(0, len(receipts), BATCH):
+            batch = receipts[start : start + BATCH]
+            answer = self._client.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": round(seconds)}
+                    for i, receipt in enumerate(batch)
+                ],
+            )
+            for entry in answer.get("Failed", []):
+                refused[batch[int(entry["Id"])]] = entry["Code"]
+        return refused
+
+    def give_back(self, receipt: str, seconds: float) -> None:
+        """Make a message visible again after `seconds`; no matter if it is not ours any more."""
+        try:
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=round(seconds)
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"].rpartition(".")[2] not in GONE:
+                raise
+
+    def delete(self, receipt: str) -> None:
+        """Remove a message for good."""
+        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+
+    def bury(self, message: Received, attributes: Mapping[str, str]) -> None:
+        """Move a message to the dead-letter queue, with attributes that say why.
+
+        Sent before it is deleted: a worker that dies in between doubles the dead job, which
+        readers see by its `job_id`, and never loses it.
+        """
+        self._client.send_message(
+            QueueUrl=self._dead_letter_url,
+            MessageBody=message.body,
+            MessageAttributes=message_attributes(attributes),
+        )
+        self.delete(message.receipt)
+
+
+def message_attributes(
+    attributes: Mapping[str, str],
+) -> dict[str, MessageAttributeValueTypeDef]:
+    """Texts as SQS takes them: no control characters, none empty, each at most 1 KiB."""
+    clean = {name: _printable(text) for name, text in attributes.items()}
+    return {
+        name: {"DataType": "String", "StringValue": text} for name, text in clean.items() if text
+    }
+
+
+def _printable(text: str) -> str:
+    shown = "".join(" " if unicodedata.category(c) in _REFUSED else c for c in text)
+    return shown.encode()[:REASON_BYTES].decode(errors="ignore").strip()
+
+
+_REFUSED = ("Cc", "Cs", "Cn", "Co")
