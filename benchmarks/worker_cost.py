@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ import boto3
 ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
 sys.path.insert(0, str(ENGINE))
 
-from control.emulator import emulator  # noqa: E402
+from control.emulator import running  # noqa: E402
 from worker.settings import WorkerSettings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -44,11 +44,10 @@ OUTPUT_PREFIX = "{{round}}/{{number}}"
 
 @dataclass(frozen=True)
 class Aws:
-    """The emulated AWS: clients for this process, and the environment for another."""
+    """The emulated AWS."""
 
     sqs: SQSClient
     s3: S3Client
-    environment: Mapping[str, str]
 
 
 def bare(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
@@ -75,18 +74,17 @@ def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
         dead_letter_url=new_queue(aws, f"{scratch.name}-dead"),
         log_group="bench",
     )
-    environment = {**os.environ, **aws.environment, **settings.environment()}
+    environment = {**os.environ, **settings.environment()}
     environment["PYTHONPATH"] = str(ENGINE)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker"],
-        cwd=scratch,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    while len(times(aws, scratch.name)) < jobs and process.poll() is None:
+    with (scratch / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker"], cwd=scratch, env=environment, stderr=log
+        )
+    while len(outputs(aws, scratch.name)) < jobs and process.poll() is None:
         time.sleep(2)
     process.terminate()
-    process.wait(120)
+    if process.wait(120) != 0:
+        sys.exit((scratch / "log").read_text(encoding="utf-8"))
 
 
 def new_queue(aws: Aws, name: str) -> str:
@@ -94,7 +92,7 @@ def new_queue(aws: Aws, name: str) -> str:
     return aws.sqs.create_queue(QueueName=name)["QueueUrl"]
 
 
-def times(aws: Aws, prefix: str) -> list[str]:
+def outputs(aws: Aws, prefix: str) -> list[str]:
     """The keys of the outputs so far."""
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -114,8 +112,8 @@ def seconds_per_job(
         scratch = Path(folder) / name
         scratch.mkdir()
         way(aws, queue, jobs, scratch)
-    bodies = [aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in times(aws, name)]
-    ran = [float(body) for body in bodies]
+    answers = [aws.s3.get_object(Bucket=BUCKET, Key=key) for key in outputs(aws, name)]
+    ran = [float(answer["Body"].read()) for answer in answers]
     if len(ran) != jobs:
         sys.exit(f"{name}: {len(ran)} of {jobs} jobs were done")
     return (max(ran) - min(ran)) / (jobs - 1)
@@ -125,9 +123,8 @@ def main(jobs: int = 200, rounds: int = 3) -> None:
     """Both ways in turn, so that a busy machine slows both."""
     ways = {"bare calls": bare, "worker": worker}
     seconds: dict[str, list[float]] = {label: [] for label in ways}
-    with emulator() as environment:
-        os.environ.update(environment)
-        aws = Aws(boto3.client("sqs"), boto3.client("s3"), environment)
+    with running():
+        aws = Aws(boto3.client("sqs"), boto3.client("s3"))
         aws.s3.create_bucket(Bucket=BUCKET)
         logs = boto3.client("logs")
         for group in ("bench", "bench_records"):
