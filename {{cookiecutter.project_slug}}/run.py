@@ -3,18 +3,18 @@
 import sys
 from pathlib import Path
 
-if sys.version_info < (3, 11):
-    sys.exit("This needs Python 3.11 or newer; `make` finds or says so. Nothing was done.")
+# Read by old Pythons too, so that they say what is wrong.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("This needs Python 3.11 or newer. Nothing was done.")
 
 try:
     from control.cli import main
 except ModuleNotFoundError as missing:
     if (missing.name or "").split(".")[0] in ("control", "worker"):
         raise
-    print(
-        f"The Python package '{missing.name}' is not installed here; use `make local`, `make show`, "
-        "..., or first: pip install -r requirements.txt",
-        file=sys.stderr,
+    sys.stderr.write(
+        f"The Python package '{missing.name}' is not installed here: use `make` (it lists what it "
+        "can do), or first pip install -r requirements.txt\n"
     )
     sys.exit(2)
 

@@ -1,0 +1,174 @@
+"""An AWS on this machine: moto's server in a process of its own, for `run.py local` and tests.
+
+`python -m control.emulator [FOLDER]` prints its port, serves on 127.0.0.1 only, and ends when its
+standard input is closed: so it ends with the process that started it, however that ends. Then
+it also ends every process that belongs to FOLDER, and removes the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from control.errors import Stopped
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator.
+
+    Attributes:
+        url: where it listens.
+        environment: variables that make boto3 talk to it, and to nothing else.
+    """
+
+    url: str
+    environment: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulator]:
+    """Start an emulator; this process talks to it and to no other AWS until it ends.
+
+    Args:
+        folder: processes that belong to it end with this process, and it is removed.
+        region: of all clients.
+
+    Raises:
+        Stopped: it did not start.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "control.emulator", *([str(folder)] if folder else [])],
+            cwd=Path(__file__).resolve().parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            # Ctrl-C is for the control process, which ends this one in its time.
+            start_new_session=True,
+        )
+        with process:  # which closes its standard input, and waits
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port.isdigit():
+                process.wait()
+                said.seek(0)
+                last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+                raise Stopped(f"The emulator of AWS did not start: {last}")
+            url = f"http://127.0.0.1:{port}"
+            environment = _environment(url, region)
+            with _environ(environment):
+                yield Emulator(url, environment)
+
+
+def belonging(folder: Path) -> list[psutil.Process]:
+    """The processes that were started for a folder: their environment or current folder says so.
+
+    A killed worker's programs have no parent any more, so that they cannot be found by it.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            places = [*process.environ().values(), process.cwd()]
+            if any(_inside(place, str(folder)) for place in places):
+                found.append(process)
+    return found
+
+
+def sweep(folder: Path, seconds: float = 5) -> None:
+    """End all processes that belong to a folder, then remove it.
+
+    Args:
+        folder: as in `belonging`.
+        seconds: how long to go on while new ones turn up.
+    """
+    end = time.monotonic() + seconds
+    while processes := belonging(folder):
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(processes, timeout=1)
+        if time.monotonic() > end:
+            break
+    _make_writable(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(words: list[str]) -> None:
+    """Serve until standard input is closed."""
+    # Large data goes to disk early (moto: spooled temporary files).
+    os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    for folder in words:
+        sweep(Path(folder))
+    # Its threads may be serving long polls: nobody waits for the answers any more.
+    os._exit(0)
+
+
+def _environment(url: str, region: str) -> dict[str, str]:
+    no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")]))
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+    }
+
+
+@contextlib.contextmanager
+def _environ(environment: Mapping[str, str]) -> Iterator[None]:
+    """These variables, and no others of AWS, for this process and those it starts."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _inside(place: str, folder: str) -> bool:
+    """Whether a path of that folder is named: a whole one, not only its first letters."""
+    return f"{folder}/" in f"{place}/" or f"{folder}:" in place
+
+
+def _make_writable(folder: Path) -> None:
+    """A read-only cache of inputs could not be removed."""
+    for parent, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(parent).chmod(0o700)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,589 @@
+"""`local`: the whole run on this machine, against an emulated AWS.
+
+The same submission and the same worker processes as on AWS; the emulator plays queues, bucket and
+logs. Nothing is left running afterwards, however this ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from control import emulator, jobfile
+from control.errors import Stopped
+from control.project import Project
+from control.report import Result, Summary, print_table, results, suggestion
+from control.submit import send
+from worker.message import InvalidMessage, Job, decode
+from worker.plan import SHOWN, Input, Plan, plan
+from worker.s3 import Storage, Upload
+from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+
+WINDOW = 300
+"""Messages in the queue at a time: moto's send counts the whole queue, and so slows with it."""
+
+THREADS = 2
+"""That send; the emulator is one process."""
+
+LOOK_SECONDS = 0.3
+
+ENDING_SECONDS = 100
+"""From SIGTERM to SIGKILL of a worker; attempts that upload may take 90."""
+
+QUICK_SECONDS = 15
+"""A worker that ends by itself within this time could not start..."""
+
+MOST_STARTS = 3
+"""...and after so many times in a row nobody tries again."""
+
+REDRIVES = 20
+"""Attempts beyond JOB_RETRIES that died with their workers before SQS gives up."""
+
+MOST_WARNINGS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        data: folder whose content is the bucket's.
+        output: folder for the results.
+        workers: how many worker processes.
+        only: group numbers; empty for all.
+    """
+
+    data: Path
+    output: Path
+    workers: int = 1
+    only: Sequence[int] = ()
+
+
+def local(project: Project, path: Path, options: Options, console: Console) -> Summary:
+    """Run the jobs of a job file here.
+
+    Args:
+        project: the implementation.
+        path: the job file.
+        options: what was asked for.
+        console: for people.
+
+    Returns:
+        What it came to; of an interrupted run, what was done until then.
+
+    Raises:
+        BadInput: settings or job file cannot be used.
+        Stopped: nothing could be started.
+    """
+    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
+    plans = {number: _plan(project, job) for number, job in jobs.items()}
+    _programs_are_here(plans.values())
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stopped(f"{options.output} cannot hold the results: {error.strerror}") from None
+    folder = Path(tempfile.mkdtemp(prefix="ds-local-")).resolve()
+    try:
+        with emulator.running(folder, project.settings.AWS_REGION):
+            return _Run(project, jobs, plans, options, folder, console).go()
+    except (BotoCoreError, ClientError) as error:
+        raise Stopped(f"The emulator of AWS does not answer as it should: {error}") from error
+    finally:
+        emulator.sweep(folder)
+
+
+class _Run:
+    """One local run, while its emulator runs."""
+
+    def __init__(
+        self,
+        project: Project,
+        jobs: Mapping[int, Job],
+        plans: Mapping[int, Plan],
+        options: Options,
+        folder: Path,
+        console: Console,
+    ) -> None:
+        self._project = project
+        self._jobs = jobs
+        self._plans = plans
+        self._options = options
+        self._folder = folder
+        self._console = console
+        self._aws = _Aws(project, plans.values(), time.strftime("local-%Y%m%dT%H%M%S"))
+
+    def go(self) -> Summary:
+        """From the first upload to the table."""
+        began = time.monotonic()
+        self._load()
+        finished = False
+        feeder = _Feeder(self._aws, self._jobs.values())
+        workers = _Workers(
+            self._options.workers, self._project.root, self._aws.settings, self._folder
+        )
+        self._say_what_begins()
+        try:
+            with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
+                self._wait(feeder, workers, progress)
+                finished = True
+        except KeyboardInterrupt:
+            self._console.print("Interrupted. The workers have ended; what is done is kept.")
+        summary = Summary(self._results(finished), time.monotonic() - began, finished)
+        self._tell(summary)
+        return summary
+
+    def _load(self) -> None:
+        """Make --data the bucket's content, as far as jobs name it."""
+        options, bucket = self._options, self._aws.settings.bucket
+        wanted, missing = _inputs(self._plans, options.data, bucket)
+        for text in missing[:MOST_WARNINGS]:
+            self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
+        if len(missing) > MOST_WARNINGS:
+            self._console.print(f"warning: and {len(missing) - MOST_WARNINGS} more are not there")
+        if self._aws.settings.check_if_done:
+            prefixes = [planned.output_prefix for planned in self._plans.values()]
+            wanted.setdefault(bucket, {}).update(_files_below(options.output, prefixes))
+        for holder, files in wanted.items():
+            uploads = [Upload(path, key) for key, path in files.items()]
+            self._aws.storage.upload(holder, uploads, _open_gate)
+
+    def _say_what_begins(self) -> None:
+        count, workers, slots = len(self._jobs), self._options.workers, self._aws.settings.slots
+        self._console.print(
+            f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
+            f"{slots} at a time in each"
+        )
+
+    def _wait(self, feeder: _Feeder, workers: _Workers, progress: _Progress) -> None:
+        """Until every job has left the queue."""
+        empty = 0
+        # A message can move from one count to another while they are counted: two looks.
+        while empty < 2:
+            time.sleep(LOOK_SECONDS)
+            workers.tend()
+            sent = feeder.sent()
+            waiting, running = self._aws.queue_counts()
+            progress.show(sent - waiting - running, running, self._aws.dead_count())
+            empty = empty + 1 if feeder.ended and waiting + running == 0 else 0
+
+    def _results(self, finished: bool) -> list[Result]:
+        """What the queue, the records and the bucket say; outputs and logs come here."""
+        dead = self._aws.dead()
+        records = self._aws.records()
+        ids = {planned.job_id: number for number, planned in self._plans.items()}
+        for job_id in dead:
+            if job_id in ids:
+                for area in ("", "failed/"):
+                    prefix = f"{self._aws.settings.log_prefix}/{area}{job_id}"
+                    self._aws.download(f"{prefix}/", self._options.output)
+        jobs = [(number, job_id) for job_id, number in ids.items()]
+        listed = results(jobs, records, dead, {}, finished)
+        return [
+            replace(result, outputs=self._outputs(result))
+            if result.state in ("done", "skipped")
+            else result
+            for result in listed
+        ]
+
+    def _outputs(self, result: Result) -> list[str]:
+        prefix = self._plans[result.group].output_prefix
+        return self._aws.download(f"{prefix}/", self._options.output)
+
+    def _tell(self, summary: Summary) -> None:
+        console, output = self._console, self._options.output
+        print_table(console, summary, self._jobs)
+        console.print(
+            f"{summary.count('done')} done, {summary.count('skipped')} skipped, "
+            f"{summary.count('dead')} dead, in {summary.seconds:.0f} s; results in {output}",
+            markup=False,
+            soft_wrap=True,
+        )
+        if summary.count("dead"):
+            logs = output / self._aws.settings.log_prefix
+            console.print(f"logs of dead jobs in {logs}", markup=False, soft_wrap=True)
+        if line := suggestion(summary.results, self._aws.settings.slots):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+class _Aws:
+    """The run's queues, buckets and log groups in the emulator."""
+
+    def __init__(self, project: Project, plans: Iterable[Plan], run_id: str) -> None:
+        settings = project.settings
+        config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32)
+        self.sqs: SQSClient = boto3.client("sqs", config=config)
+        self._s3: S3Client = boto3.client("s3", config=config)
+        self._logs: CloudWatchLogsClient = boto3.client("logs", config=config)
+        self.storage = Storage(self._s3)
+        dead_letter_url = self._queue(f"{settings.APP_NAME}-dead", {})
+        arn = self.sqs.get_queue_attributes(QueueUrl=dead_letter_url, AttributeNames=["QueueArn"])
+        redrive = {
+            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+            "maxReceiveCount": settings.JOB_RETRIES + REDRIVES,
+        }
+        self.settings = WorkerSettings(
+            app_name=settings.APP_NAME,
+            run_id=run_id,
+            bucket=settings.AWS_BUCKET,
+            queue_url=self._queue(settings.APP_NAME, {"RedrivePolicy": json.dumps(redrive)}),
+            dead_letter_url=dead_letter_url,
+            log_group=settings.LOG_GROUP_NAME,
+            slots=settings.DOCKER_CORES,
+            cpus_per_job=settings.CPUS_PER_JOB,
+            job_retries=settings.JOB_RETRIES,
+            job_timeout_minutes=settings.JOB_TIMEOUT_MINUTES,
+            check_if_done=settings.CHECK_IF_DONE_BOOL,
+            expected_number_files=settings.EXPECTED_NUMBER_FILES,
+            min_file_size_bytes=settings.MIN_FILE_SIZE_BYTES,
+            necessary_string=settings.NECESSARY_STRING,
+            working_folder=settings.WORKING_FOLDER,
+            config=settings.program,
+            # A person waits: failed jobs come back at once, and workers end at once.
+            retry_delays=(1, 1, 1),
+            poll_seconds=1,
+        )
+        buckets = {settings.AWS_BUCKET, *(item.bucket for p in plans for item in p.inputs)}
+        for bucket in buckets:
+            self._s3.create_bucket(Bucket=bucket)
+        for group in (self.settings.log_group, self.settings.record_group):
+            self._logs.create_log_group(logGroupName=group)
+
+    def queue_counts(self) -> tuple[int, int]:
+        """Messages that wait, and those in flight (running, or waiting for another attempt)."""
+        answer = self.sqs.get_queue_attributes(
+            QueueUrl=self.settings.queue_url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesDelayed",
+                "ApproximateNumberOfMessagesNotVisible",
+            ],
+        )
+        counts = {name: int(text) for name, text in answer["Attributes"].items()}
+        running = counts.pop("ApproximateNumberOfMessagesNotVisible")
+        return sum(counts.values()), running
+
+    def dead_count(self) -> int:
+        """Messages in the dead-letter queue."""
+        answer = self.sqs.get_queue_attributes(
+            QueueUrl=self.settings.dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def dead(self) -> dict[str, dict[str, str]]:
+        """The dead-letter messages' attributes by job_id."""
+        found: dict[str, dict[str, str]] = {}
+        while True:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.settings.dead_letter_url,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=3600,
+                MessageAttributeNames=["All"],
+            )
+            if not answer.get("Messages"):
+                return found
+            for message in answer["Messages"]:
+                attributes = {
+                    name: value["StringValue"]
+                    for name, value in message.get("MessageAttributes", {}).items()
+                }
+                # SQS's own redrive leaves no attributes.
+                with contextlib.suppress(InvalidMessage):
+                    found[decode(message["Body"]).job_id] = attributes
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of all attempts."""
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=self.settings.record_group
+        )
+        return [json.loads(event["message"]) for page in pages for event in page["events"]]
+
+    def download(self, prefix: str, folder: Path) -> list[str]:
+        """Bring all objects below a prefix into a folder; their keys."""
+        objects = self.storage.listing(self.settings.bucket, prefix)
+        try:
+            self.storage.fetch([(item, folder / item.key) for item in objects], _open_gate)
+        except OSError as error:
+            raise Stopped(f"{error.filename} cannot be written: {error.strerror}") from None
+        return [item.key for item in objects]
+
+    def _queue(self, name: str, attributes: dict[str, str]) -> str:
+        answer = self.sqs.create_queue(QueueName=name, Attributes=attributes)  # type: ignore[arg-type]
+        return answer["QueueUrl"]
+
+
+class _Feeder:
+    """Sends the jobs in a thread of its own, never many more than the workers take."""
+
+    def __init__(self, aws: _Aws, jobs: Iterable[Job]) -> None:
+        self._aws = aws
+        self._jobs = jobs
+        self._stop = threading.Event()
+        self._sent = 0
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Feeder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has been sent."""
+        return not self._thread.is_alive()
+
+    def sent(self) -> int:
+        """How many jobs have been sent; raises what went wrong."""
+        if self._error:
+            raise self._error
+        return self._sent
+
+    def _run(self) -> None:
+        def length() -> int:
+            return sum(self._aws.queue_counts())
+
+        def on_sent(count: int) -> None:
+            self._sent = count
+
+        try:
+            jobs = _windowed(self._jobs, length, self._stop)
+            send(jobs, self._aws.settings.queue_url, self._aws.sqs, THREADS, on_sent)
+        except BaseException as error:
+            self._error = error
+
+
+@dataclass
+class _Worker:
+    """One worker process, and those that took its place."""
+
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0
+    starts: int = 0
+    failures: int = 0
+    scratch: Path = field(default_factory=Path)
+    output: Path = field(default_factory=Path)
+
+
+class _Workers:
+    """Worker processes: kept running while the run lasts, as ECS does, and ended with it."""
+
+    def __init__(self, count: int, root: Path, settings: WorkerSettings, folder: Path) -> None:
+        self._root = root
+        self._settings = settings
+        self._folder = folder
+        self._workers = [_Worker(f"worker-{number}") for number in range(1, count + 1)]
+
+    def __enter__(self) -> _Workers:
+        for worker in self._workers:
+            self._start(worker)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        processes = [worker.process for worker in self._workers if worker.process]
+        for process in processes:
+            process.terminate()
+        end = time.monotonic() + ENDING_SECONDS
+        try:
+            for process in processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0, end - time.monotonic()))
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+    def tend(self) -> None:
+        """Start again what has ended.
+
+        Raises:
+            Stopped: a worker cannot start.
+        """
+        for worker in self._workers:
+            assert worker.process is not None
+            code = worker.process.poll()
+            if code is None:
+                continue
+            # A signal is no failure of the worker: machines are taken away.
+            quick = time.monotonic() - worker.began < QUICK_SECONDS and code >= 0
+            worker.failures = worker.failures + 1 if quick else 0
+            if worker.failures == MOST_STARTS:
+                lines = worker.output.read_text(errors="replace").strip().splitlines()
+                said = "\n  ".join(lines[-5:] or [f"exit code {code}"])
+                raise Stopped(f"The worker cannot start:\n  {said}")
+            # On AWS its container ends with it, and all that it had started.
+            emulator.sweep(worker.scratch)
+            self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        worker.starts += 1
+        worker.began = time.monotonic()
+        worker.scratch = self._folder / f"{worker.name}-{worker.starts}"
+        worker.scratch.mkdir()
+        worker.output = self._folder / f"{worker.name}.txt"
+        settings = replace(self._settings, scratch=str(worker.scratch))
+        with worker.output.open("wb") as output:
+            worker.process = subprocess.Popen(
+                [sys.executable, "-m", "worker"],
+                cwd=self._root,
+                env={**os.environ, **settings.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for the control process, which ends the workers in its way.
+                start_new_session=True,
+            )
+
+
+class _Progress:
+    """Live figures where a person looks on."""
+
+    def __init__(self, console: Console, jobs: int) -> None:
+        self._progress = Progress(
+            BarColumn(),
+            TextColumn("{task.completed} of {task.total} ended, {task.fields[more]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("jobs", total=jobs, more="workers start")
+
+    def __enter__(self) -> _Progress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, ended: int, running: int, dead: int) -> None:
+        """The newest figures."""
+        more = f"{running} running" + (f", {dead} dead" if dead else "")
+        self._progress.update(self._task, completed=max(0, ended), more=more)
+
+
+def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
+    """The jobs to run, by their group number."""
+    wrong = [number for number in only if not 1 <= number <= jobs.count]
+    if wrong:
+        raise Stopped(f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on")
+    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+
+
+def _plan(project: Project, job: Job) -> Plan:
+    settings = project.settings
+    return plan(
+        project.definition,
+        settings.program,
+        job,
+        settings.AWS_BUCKET,
+        cores=settings.CPUS_PER_JOB,
+    )
+
+
+def _programs_are_here(plans: Iterable[Plan]) -> None:
+    """Refuse a run whose program is not on this machine, before the first job."""
+    programs = dict.fromkeys(planned.arguments[0] for planned in plans if planned.arguments)
+    missing = [name for name in programs if not _is_here(name)]
+    if missing:
+        raise Stopped(
+            f"not on PATH: {', '.join(missing)}. Install it on this machine to try its jobs "
+            "here; on AWS it comes from the image"
+        )
+
+
+def _is_here(program: str) -> bool:
+    """Whether a program can be started here; one that a job brings or builds is taken for there."""
+    comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
+    relative = "/" in program and not program.startswith("/")
+    return comes_later or relative or shutil.which(program) is not None
+
+
+def _inputs(
+    plans: Mapping[int, Plan], data: Path, bucket: str
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """The files of --data that jobs name, by bucket and key, and a line for each that is missing.
+
+    Each is listed once, however many jobs name it.
+    """
+    wanted: dict[str, dict[str, Path]] = {}
+    missing = []
+    seen: set[Input] = set()
+    for number, planned in plans.items():
+        for item in planned.inputs:
+            same = replace(item, path="", shared=False)
+            if same in seen:
+                continue
+            seen.add(same)
+            top = data if item.bucket == bucket else data / item.bucket
+            found = dict(_found(item, top))
+            wanted.setdefault(item.bucket, {}).update(found)
+            if not found:
+                place = top / f"{item.key}{item.pattern}"
+                missing.append(f"{place} is not there; group {number} needs it")
+    return wanted, missing
+
+
+def _found(item: Input, top: Path) -> Iterator[tuple[str, Path]]:
+    """The keys and files of one input, below the folder that plays its bucket."""
+    if not item.folder:
+        if (top / item.key).is_file():
+            yield item.key, top / item.key
+        return
+    for folder, _, names in os.walk(top / item.key, followlinks=True):
+        for name in sorted(names):
+            path = Path(folder, name)
+            key = path.relative_to(top).as_posix()
+            if item.takes(key):
+                yield key, path
+
+
+def _files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """What an earlier run left under these prefixes."""
+    for prefix in prefixes:
+        for folder, _, names in os.walk(output / prefix):
+            for name in names:
+                path = Path(folder, name)
+                yield path.relative_to(output).as_posix(), path
+
+
+def _windowed(
+    jobs: Iterable[Job], length: Callable[[], int], stop: threading.Event, size: int = WINDOW
+) -> Iterator[Job]:
+    """The jobs, held back while more than `size` of them are in the queue."""
+    for number, job in enumerate(jobs):
+        if number and number % (size // 6) == 0:
+            while length() > size and not stop.is_set():
+                stop.wait(LOOK_SECONDS)
+        if stop.is_set():
+            return
+        yield job
+
+
+def _open_gate() -> None:
+    """Nothing stops these transfers but Ctrl-C."""

@@ -1,0 +1,59 @@
+"""The owner's files together: config.py and job.py of one implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from control import settings as settings_of_config
+from control.settings import SETTING_NAMES, Settings
+from worker import definition as definition_of_job
+from worker.definition import Definition
+from worker.problems import BadInput, Problem
+
+
+@dataclass(frozen=True)
+class Project:
+    """An implementation, read and checked.
+
+    Attributes:
+        root: its folder.
+        settings: of config.py.
+        definition: of job.py.
+    """
+
+    root: Path
+    settings: Settings
+    definition: Definition
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed but probably not meant."""
+        return (*self.settings.warnings, *self.definition.warnings)
+
+
+def load(root: Path) -> Project:
+    """Read an implementation's config.py and job.py.
+
+    Args:
+        root: its folder.
+
+    Raises:
+        BadInput: with the problems of both.
+    """
+    problems: list[Problem] = []
+    config = root / "config.py"
+    found, lines = settings_of_config.execute(config)
+    settings = definition = None
+    try:
+        settings = settings_of_config.check(found, lines, config.name)
+    except BadInput as error:
+        problems += error.problems
+    program = [name for name in found if name not in SETTING_NAMES]
+    try:
+        definition = definition_of_job.load(root / "job.py", program)
+    except BadInput as error:
+        problems += error.problems
+    if settings is None or definition is None:
+        raise BadInput(problem for problem in problems if not problem.warning)
+    return Project(root, settings, definition)
