@@ -1,0 +1,21 @@
+{%- import 'variables.jinja' as lists with context -%}
+{%- from 'quote.jinja' import python_line -%}
+"""What one job is: the command, its variables and their types, and where its outputs go."""
+
+COMMAND = {{ python_line(cookiecutter.command) }}
+
+VARIABLES = {
+{%- for variable in lists.all %}
+    '{{ variable.name }}': '{{ variable.type }}',
+{%- endfor %}
+}
+
+OUTPUT_PREFIX = {{ '%r'|format(cookiecutter.output_prefix) }}
+
+# Functions go below this line, where the three above are not enough. All are optional, standard
+# library only; the documentation shows what `job` has:
+#   arguments(job) -> list[str]         instead of COMMAND
+#   inputs(job) -> list[Input]          what is downloaded
+#   output_prefix(job) -> str           instead of OUTPUT_PREFIX
+#   check_outputs(job) -> str | None    why the job failed, None if it did not
+#   on_start() -> None                  once for each container
