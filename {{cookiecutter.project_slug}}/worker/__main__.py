@@ -18,9 +18,8 @@ from worker.slots import CannotStart, serve
 
 def main() -> int:
     """Run a worker; returns its exit code."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("ds").setLevel(logging.INFO)
     try:
         settings = WorkerSettings.read(os.environ)
         serve(settings, load(Path("job.py"), settings.config))

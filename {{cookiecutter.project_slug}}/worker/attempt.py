@@ -289,18 +289,24 @@ class _Attempt:
         return outputs
 
     def _outputs(self) -> list[tuple[Path, OutputFile]]:
-        top = self._folder / "output"
+        """All that the program wrote; raises Failed where S3 could not hold it."""
         found = []
-        for folder, _, names in os.walk(top, onerror=_raise):
-            for name in sorted(names):
-                path = Path(folder, name)
-                relative = path.relative_to(top).as_posix()
-                if not path.is_file():
-                    raise Failed(f"output {relative!r} is no file (a broken link, a pipe?)")
-                if control_character(relative) is not None:
-                    raise Failed(f"output {relative!r} has a name that S3 cannot hold")
-                found.append((path, OutputFile(relative, path.stat().st_size)))
+        for path in self._written():
+            relative = path.relative_to(self._folder / "output").as_posix()
+            if not path.is_file():
+                raise Failed(f"output {relative!r} is no file (a broken link, a pipe?)")
+            if control_character(relative) is not None:
+                raise Failed(f"output {relative!r} has a name that S3 cannot hold")
+            found.append((path, OutputFile(relative, path.stat().st_size)))
         return found
+
+    def _written(self) -> list[Path]:
+        top = self._folder / "output"
+        return [
+            Path(folder, name)
+            for folder, _, names in os.walk(top, onerror=_raise)
+            for name in sorted(names)
+        ]
 
     def _upload(self, planned: Plan, outputs: list[tuple[Path, OutputFile]]) -> None:
         """Upload outputs and the attempt's log.
@@ -351,13 +357,23 @@ class _Attempt:
         assert self._plan is not None
         uploads = [self._log_upload(self._plan)]
         try:
-            outputs = self._outputs() if with_outputs else []
-            if len(outputs) <= SMALL_FILES and sum(file.size for _, file in outputs) <= SMALL_BYTES:
-                base = f"{self._settings.log_prefix}/failed/{self._plan.job_id}"
-                uploads += [Upload(path, f"{base}/{file.path}") for path, file in outputs]
+            if with_outputs:
+                uploads += self._small_outputs(self._plan)
             self._tools.storage.upload(self._settings.bucket, uploads, _open_gate)
-        except (Failed, TransferFailed, OSError) as error:
+        except (TransferFailed, OSError) as error:
             log.warning("could not keep the log of %s: %s", self._plan.job_id, error)
+
+    def _small_outputs(self, planned: Plan) -> list[Upload]:
+        files = [path for path in self._written() if path.is_file()]
+        if len(files) > SMALL_FILES or sum(path.stat().st_size for path in files) > SMALL_BYTES:
+            return []
+        base = f"{self._settings.log_prefix}/failed/{planned.job_id}"
+        names = [path.relative_to(self._folder / "output").as_posix() for path in files]
+        return [
+            Upload(path, f"{base}/{name}")
+            for path, name in zip(files, names, strict=True)
+            if control_character(name) is None
+        ]
 
     def _dead_letter_attributes(self, reason: str) -> Mapping[str, str]:
         planned, finished = self._plan, self._finished
