@@ -1,0 +1,68 @@
+"""What depends on the files that are yours: config.py, job.py, files/exampleJob.json."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control import jobfile, project
+from control.jobfile import JobFile
+from control.project import Project
+from worker.plan import SHOWN, Plan, plan
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "files" / "exampleJob.json"
+
+
+@pytest.fixture(scope="module")
+def mine() -> Project:
+    return project.load(ROOT)
+
+
+@pytest.fixture(scope="module")
+def jobs(mine: Project) -> JobFile:
+    return jobfile.read(EXAMPLE, mine.definition, mine.settings.program)
+
+
+@pytest.fixture(scope="module")
+def plans(mine: Project, jobs: JobFile) -> list[Plan]:
+    settings = mine.settings
+    return [
+        plan(mine.definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()
+    ]
+
+
+def test_config_and_job_definition_are_accepted_without_a_warning(mine: Project) -> None:
+    assert [str(warning) for warning in mine.warnings] == []
+
+
+def test_every_example_job_is_accepted(jobs: JobFile) -> None:
+    assert jobs.count == len(list(jobs.jobs())) > 0
+
+
+def test_no_two_example_jobs_share_an_output_prefix(plans: list[Plan]) -> None:
+    prefixes = [planned.output_prefix for planned in plans]
+    assert len(set(prefixes)) == len(prefixes)
+
+
+def test_the_example_jobs_run_here(plans: list[Plan], tmp_path: Path) -> None:
+    """One real run; on a machine without the program, or without the jobs' inputs, it is told."""
+    program = plans[0].arguments[0]
+    brought = program.startswith((SHOWN.inputs, SHOWN.shared))
+    if not brought and shutil.which(program) is None:
+        pytest.skip(f"not run: the program {program} is not on this machine")
+    data = ROOT / "data"
+    if any(planned.inputs for planned in plans) and not data.is_dir():
+        pytest.skip("not run: the example jobs have inputs, and there is no folder data/ with them")
+    words = ["local", str(EXAMPLE), "--json", "--data", str(data), "--output", str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, "run.py", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    answer = json.loads(ended.stdout)
+    assert answer["done"] == answer["jobs"] == len(plans)
+    for result in answer["results"]:
+        assert all((tmp_path / name).is_file() for name in result["outputs"])
