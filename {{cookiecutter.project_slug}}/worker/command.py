@@ -197,9 +197,9 @@ class _Scanner:
         self.word_offset = 0
         self.bracket: list[Word] | None = None  # words of the bracket being read
         self.bracket_offset = 0
-        self.nested = 0  # brackets in it, which were refused
         self.closers: list[str] = []  # what ends a $( or ` that was refused already
-        self.brackets_are_text = False  # one bracket problem in a word is enough
+        self.brackets_refused = False  # in this word: told once
+        self.refused_openings = 0  # not closed yet
 
     def scan(self) -> None:
         index = control_character(self.text, allowed="\t\r\n")
@@ -253,7 +253,7 @@ class _Scanner:
             self.parts.append(part)
 
     def end_word(self) -> None:
-        self.brackets_are_text = False
+        self.brackets_refused = False
         if self.parts is None:
             return
         word = Word(tuple(self.parts), self.word_offset)
@@ -313,45 +313,36 @@ class _Scanner:
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
-        if self.brackets_are_text:
-            self.add(Text("[", "", offset))
-        elif self.parts is not None:
-            self.bracket_in_word("[ inside a word is not an optional part", offset)
+        if self.parts is not None:
+            self.no_bracket(offset, "[ inside a word is not an optional part")
         elif text:
             what = f"{text.group()} has no variable, so it is not an optional part"
-            self.bracket_in_word(what, offset)
+            self.no_bracket(offset, what)
         elif self.bracket is not None:
-            self.refuse(offset, "[ inside another [ ]", "close the first one before it")
-            self.nested += 1
+            self.no_bracket(offset, "[ inside another [ ] is not an optional part")
         else:
             self.bracket, self.bracket_offset = [], offset
 
-    def bracket_in_word(self, what: str, offset: int) -> None:
-        self.refuse(offset, what, "write the word in quotes if it is text")
-        self.brackets_are_text = True
-        self.add(Text(self.text[offset], "", offset))
-
     def closing(self, offset: int) -> None:
-        if self.brackets_are_text:
-            self.add(Text("]", "", offset))
-        elif self.nested:
-            self.nested -= 1
-        elif self.bracket is None:
-            self.bracket_in_word("] closes nothing", offset)
-        elif not _ENDS_WORD.match(self.text, offset + 1):
-            self.refuse(offset, "] must end a word", "put a blank after it, or write it in quotes")
-            self.brackets_are_text = True
-            self.close_bracket()
+        if self.refused_openings or self.bracket is None:
+            self.no_bracket(offset, "] closes nothing")
         else:
-            self.close_bracket()
+            if not _ENDS_WORD.match(self.text, offset + 1):
+                self.refuse(
+                    offset, "] must end a word", "put a blank after it, or write it in quotes"
+                )
+            self.end_word()
+            self.items.append(Bracket(tuple(self.bracket), self.bracket_offset))
+            self.bracket = None
 
-    def close_bracket(self) -> None:
-        """End the bracket, and the word in it, but keep quiet about the rest of a faulty word."""
-        faulty = self.brackets_are_text
-        self.end_word()
-        self.brackets_are_text = faulty
-        self.items.append(Bracket(tuple(self.bracket or ()), self.bracket_offset))
-        self.bracket = None
+    def no_bracket(self, offset: int, what: str) -> None:
+        """Refuse a bracket, but neither the others of its word nor the one that closes it."""
+        sign = self.text[offset]
+        if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
+            self.refuse(offset, what, "write the word in quotes if it is text")
+        self.brackets_refused = True
+        self.refused_openings = max(0, self.refused_openings + (1 if sign == "[" else -1))
+        self.add(Text(sign, "", offset))
 
 
 def _no_program(command: Command) -> Iterator[_Finding]:
@@ -614,7 +605,8 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
     """A value put into code would be run: $(rm ...) in a file name. The environment is safe."""
     for code in codes:
         places = dict.fromkeys(_literal_names(code.text) & types.keys(), code.word.offset)
-        places |= {reference.name: reference.offset for reference in code.word.references}
+        for reference in code.word.references:
+            places.setdefault(reference.name, reference.offset)
         for name, offset in places.items():
             what = f"{braced(name)} is not put into code of {code.program}"
             todo = "write it in single quotes, it is not a variable"
@@ -659,33 +651,33 @@ def arguments(
             where there is none.
 
     Raises:
-        BadInput: a value is null, or a list of files empty, where it is not optional.
+        BadInput: a value is null, or a file's is empty, where it is not optional. The place is
+            the variable's name, since it is the job file that must change.
     """
-    findings: list[_Finding] = []
-    result: list[str] = []
+    words: list[Word] = []
     for item in command.items:
-        if isinstance(item, Bracket) and any(is_empty(values.get(name)) for name in item.names):
-            continue
-        for word in _words_of(item):
-            findings += _missing(word, variables, values)
-            if not findings:
-                result += _expanded(word, variables, values)
-    if not findings and not "".join(result[:1]):
-        findings = [_Finding(0, "there is no program to run", "give its variable a value")]
-    if findings:
-        raise BadInput(_told(command.text, findings))
+        left_out = isinstance(item, Bracket) and any(is_empty(values.get(n)) for n in item.names)
+        words += () if left_out else _words_of(item)
+    if missing := _missing(words, variables, values):
+        raise BadInput(missing)
+    result = [argument for word in words for argument in _expanded(word, variables, values)]
+    if not "".join(result[:1]):
+        raise BadInput([Problem("COMMAND", "names no program", "give its variable a value")])
     return result
 
 
 def _missing(
-    word: Word, variables: Mapping[str, str], values: Mapping[str, Value]
-) -> Iterator[_Finding]:
-    for reference in word.references:
-        value = values.get(reference.name)
-        if value is None or (value == [] and variables.get(reference.name) == "files"):
-            name = braced(reference.name)
-            todo = f"give it one, or make its part of the command optional: [--option {name}]"
-            yield _Finding(reference.offset, f"{name} has no value", todo)
+    words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
+) -> list[Problem]:
+    """Only text may be empty where it is not optional: "" is an argument too."""
+    used = dict.fromkeys(reference.name for word in words for reference in word.references)
+    todo = "give it one, or make its part of COMMAND optional: [--option {}]"
+    return [
+        Problem(name, "has no value", todo.format(braced(name)))
+        for name in used
+        if values.get(name) is None
+        or (variables.get(name) in ("file", "files", "folder") and is_empty(values[name]))
+    ]
 
 
 def _expanded(word: Word, variables: Mapping[str, str], values: Mapping[str, Value]) -> list[str]:

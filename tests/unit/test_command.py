@@ -1,0 +1,477 @@
+"""The command language: what a shell user expects, and nothing that a value could turn into."""
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from worker.command import Command, arguments, check, check_unused, mentioned, names, parse
+from worker.problems import BadInput, Problem
+from worker.variables import Value, split_args
+
+TYPES = {
+    "x": "text",
+    "y": "text",
+    "plate": "text",
+    "my-name": "text",
+    "in": "file",
+    "dir": "folder",
+    "all": "files",
+    "more": "args",
+    "on": "flag",
+}
+VALUES: dict[str, Value] = {
+    "x": "X 1",
+    "y": "",
+    "plate": 0,
+    "my-name": "é",
+    "in": "/in/a b",
+    "dir": "/in/d",
+    "all": ["/1", "/2 3"],
+    "more": ["-m", "o r"],
+    "on": True,
+    "output_dir": "/out",
+}
+BASH = shutil.which("bash")
+
+
+def run(text: str, **values: Value) -> list[str]:
+    return arguments(parse(text), TYPES, {**VALUES, **values})
+
+
+def refused(text: str) -> list[Problem]:
+    with pytest.raises(BadInput) as found:
+        parse(text)
+    return list(found.value.problems)
+
+
+def told(text: str, *, warnings: bool = False) -> list[Problem]:
+    """Problems of a text that parses; without the remark that nothing is written."""
+    return [
+        problem
+        for problem in check(parse(text), TYPES)
+        if problem.warning == warnings and problem.what != "{output_dir} is never used"
+    ]
+
+
+# --- Words and quotes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b\tc\nd\r\ne", ["a", "b", "c", "d", "e"]),
+        ("  a  b  ", ["a", "b"]),
+        ("a 'b c' \"d e\"", ["a", "b c", "d e"]),
+        ("a b'c 'd\"e \"f", ["a", "bc de f"]),
+        ("a '' \"\"", ["a", "", ""]),
+        (r"a b\ c \' \" \\ \[ \{x} \$y \|", ["a", "b c", "'", '"', "\\", "[", "{x}", "$y", "|"]),
+        ("a b\\\nc \\\n d \\\r\n e", ["a", "bc", "d", "e"]),
+        ('a "b\\\nc"', ["a", "bc"]),
+        (r"""a '\' '"' '$x `y` {x} [z] | > #' """, ["a", "\\", '"', "$x `y` {x} [z] | > #"]),
+        (r'a "\$ \` \" \\ \n \'"', ["a", "$ ` \" \\ \\n \\'"]),
+        ('a "[b] | > ; & # *"', ["a", "[b] | > ; & # *"]),
+        ('a "5 $" "$" "$."', ["a", "5 $", "$", "$."]),
+        ("a b#c x#", ["a", "b#c", "x#"]),
+        ("a {} {1} {a.b} {a,b} }{ { }", ["a", "{}", "{1}", "{a.b}", "{a,b}", "}{", "{", "}"]),
+        ("a --b=c d=e", ["a", "--b=c", "d=e"]),
+        ("a ü “b” 🧪", ["a", "ü", "“b”", "🧪"]),
+    ],
+)
+def test_words_and_quotes_are_a_shells(text: str, expected: list[str]) -> None:
+    assert run(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a {x}", ["a", "X 1"]),
+        ('a "{x}"', ["a", "X 1"]),
+        ("a --x={x}.tif", ["a", "--x=X 1.tif"]),
+        ("a '{x}'{x}\"-{x}\"", ["a", "{x}X 1-X 1"]),
+        ("{x} b", ["X 1", "b"]),
+        ("a {plate} {y}", ["a", "0", ""]),
+        ("a {my-name}", ["a", "é"]),
+        ("a {{x}}", ["a", "{X 1}"]),
+        ("a {in}/{dir}", ["a", "/in/a b//in/d"]),
+        ("a {all} {more}", ["a", "/1", "/2 3", "-m", "o r"]),
+        ("a {output_dir}/b", ["a", "/out/b"]),
+    ],
+)
+def test_a_value_is_put_in_after_the_words_are_split(text: str, expected: list[str]) -> None:
+    assert run(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (1.5, "1.5"), (0, "0")]
+)
+def test_numbers_and_truth_are_text_outside_of_brackets(value: Value, text: str) -> None:
+    assert run("a --x={x}", x=value) == ["a", f"--x={text}"]
+
+
+TEMPLATES = [
+    ("prog {x}", "{}"),
+    ('prog "{x}"', "{}"),
+    ("prog --o={x}", "--o={}"),
+    ("prog 'a b'\"{x}\".tif", "a b{}.tif"),
+    ("prog [{x}]", "{}"),
+]
+
+
+@given(st.text(), st.sampled_from(TEMPLATES))
+@example("a b", TEMPLATES[0])
+@example("'\"", TEMPLATES[1])
+@example("; rm -rf / & $(reboot) `x` | > f", TEMPLATES[0])
+@example("-rf", TEMPLATES[0])
+@example("{y} [z] {output_dir}", TEMPLATES[2])
+@example("naïve 🧪\n\t", TEMPLATES[3])
+@example("$HOME ~ *", TEMPLATES[4])
+def test_every_value_is_exactly_one_argument(value: str, template: tuple[str, str]) -> None:
+    text, expected = template
+    if value or "[" not in text:
+        assert run(text, x=value) == ["prog", expected.replace("{}", value)]
+
+
+PLAIN = st.text(alphabet=st.sampled_from("ab1 \t'\"\\-/.:,%@+é🧪"), max_size=30)
+
+
+@given(PLAIN)
+def test_words_are_split_as_shlex_splits_them(text: str) -> None:
+    """But for texts with our signs, comments and operators of a shell."""
+    try:
+        expected = shlex.split(text)
+    except ValueError:
+        assert any("closed" in p.what or "backslash" in p.what for p in refused(text))
+        return
+    if not expected:
+        assert [problem.what for problem in refused(text)] == ["the command is empty"]
+    elif expected[0]:
+        assert run(text) == expected
+
+
+@pytest.mark.skipif(BASH is None, reason="no bash here")
+@given(st.lists(st.sampled_from([*"ab \t'\"\\$-/.:,%@+é", "\\\n"]), max_size=20).map("".join))
+@example('"a\\\nb" c\\\nd "\\$a" \'\\\'')
+def test_words_are_split_as_bash_splits_them(text: str) -> None:
+    """Where the language accepts a text without variables, bash finds the same words in it."""
+    try:
+        command = parse("a " + text)
+    except BadInput:
+        return
+    script = "printf '%s\\0' a " + text
+    done = subprocess.run([str(BASH), "-c", script], capture_output=True, check=True)
+    assert arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
+
+
+# --- Brackets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["", None, False, []])
+def test_a_bracket_with_an_empty_variable_is_left_out(value: Value) -> None:
+    assert run("a [--x {x}] b", x=value) == ["a", "b"]
+    assert run("a [ --x={x} --in {in} ]", x=value) == ["a"]
+    assert run("[nice -n {x}] a", x=value) == ["a"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), ("0", "0"), (0.0, "0.0"), (" ", " ")])
+def test_a_bracket_with_a_value_stays_even_if_that_is_zero(value: Value, text: str) -> None:
+    assert run("a [--x {x}] b", x=value) == ["a", "--x", text, "b"]
+    assert run("[nice -n {x}] a", x=value) == ["nice", "-n", text, "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a [{x}]", ["a", "X 1"]),
+        ("a [ {x} ]", ["a", "X 1"]),
+        ('a ["{x}"] b', ["a", "X 1", "b"]),
+        ("a [--x={x} '[b]' c] d", ["a", "--x=X 1", "[b]", "c", "d"]),
+        ("a [--on {on}] b", ["a", "--on", "b"]),
+        ("a [--all {all}]", ["a", "--all", "/1", "/2 3"]),
+        ("a [{more}]", ["a", "-m", "o r"]),
+        ("a [-x {x}]\n[-y {y}]", ["a", "-x", "X 1"]),
+        ("a [-x {x}]\\\n", ["a", "-x", "X 1"]),
+        ("a [--o={output_dir}/{x}]", ["a", "--o=/out/X 1"]),
+    ],
+)
+def test_a_bracket_stands_for_whole_words(text: str, expected: list[str]) -> None:
+    assert run(text) == expected
+
+
+@pytest.mark.parametrize("values", [{"x": None}, {"in": None}, {"in": ""}, {"dir": ""}])
+def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, Value]) -> None:
+    with pytest.raises(BadInput) as found:
+        run("a {x} {x} --in={in} [{y}] {dir}", **values)
+    (problem,) = found.value.problems
+    assert problem.where in values
+    assert problem.what == "has no value"
+    assert "optional: [--option {" in problem.todo
+
+
+def test_every_missing_value_is_told_at_once() -> None:
+    with pytest.raises(BadInput) as found:
+        run("a {x} {all} {plate}", x=None, all=[])
+    assert [problem.where for problem in found.value.problems] == ["x", "all"]
+
+
+def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
+    assert run("a {more} b", more=[]) == ["a", "b"]
+    for text, values in (("{more}", {"more": []}), ("{x} a", {"x": ""})):
+        with pytest.raises(BadInput, match="names no program"):
+            run(text, **values)
+
+
+# --- What is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what", "todo"),
+    [
+        ("", "column 1", "empty", "write the program"),
+        (" \n ", "column 1", "empty", "write the program"),
+        ("a | b", "column 3", "| unquoted", "bash -c '...'"),
+        ("a && b", "column 3", "&& unquoted", "bash -c '...'"),
+        ("a; b", "column 2", "; unquoted", "bash -c '...'"),
+        ("a 2>&1", "column 4", ">& unquoted", "bash -c '...'"),
+        ("a <b", "column 3", "< unquoted", "bash -c '...'"),
+        ("a <(b c) d", "column 3", "<( unquoted", "bash -c '...'"),
+        ("a $(b c)", "column 3", "$( unquoted", "bash -c '...'"),
+        ("a `b c`", "column 3", "` unquoted", "bash -c '...'"),
+        ("(a b)", "column 1", "( unquoted", "bash -c '...'"),
+        ("a )", "column 3", ") unquoted", "bash -c '...'"),
+        ("a $x", "column 3", "$x unquoted", "write {x} for a variable"),
+        ("a ${x}", "column 3", "${x} unquoted", "write {x} for a variable"),
+        ("a $", "column 3", "$ unquoted", "bash -c '...'"),
+        ('a "b $x"', "column 6", "$x in double quotes", "write {x} for a variable"),
+        ('a "${x}"', "column 4", "${x} in double quotes", "write {x} for a variable"),
+        ('a "${x:-y}"', "column 4", "${ in double quotes", "single quotes"),
+        ('a "$(b)"', "column 4", "$( in double quotes", "single quotes"),
+        ('a "`b`"', "column 4", "` in double quotes", "single quotes"),
+        ('a "$1"', "column 4", "$1 in double quotes", "single quotes"),
+        ("a 'b c", "column 3", "the quote ' is never closed", r"write \'"),
+        ("it's", "column 3", "the quote ' is never closed", r"write \'"),
+        ('a "b | c', "column 3", 'the quote " is never closed', 'write \\"'),
+        ("a b\\", "column 4", "backslash ends", "remove it"),
+        ("a # b", "column 3", "comment", "in quotes"),
+        ("A=1 b", "column 1", "A=...", "write env before it"),
+        ("PATH+=x b", "column 1", "PATH+=...", "write env before it"),
+        ("[A={x}] b", "column 2", "A=...", "write env before it"),
+        ("[nice {x}] A=1 b", "column 12", "A=...", "write env before it"),
+        ("a [b", "column 3", "[ is never closed", "in quotes"),
+        ("a ] b", "column 3", "] closes nothing", "in quotes"),
+        ("a b]", "column 4", "] closes nothing", "in quotes"),
+        ("a b[c {x}]", "column 4", "[ inside a word", "in quotes"),
+        ("a *.[ch]", "column 5", "[ inside a word", "in quotes"),
+        ("a x[0][1]", "column 4", "[ inside a word", "in quotes"),
+        ("a [{x}]b", "column 7", "] must end a word", "a blank after it"),
+        ("a [{x}][{y}]", "column 7", "] must end a word", "a blank after it"),
+        ("a [b [c {x}] d {y}] e", "column 6", "[ inside another [ ]", "in quotes"),
+        ("a [--b]", "column 3", "[--b] has no variable", "in quotes"),
+        ("a [b c]", "column 3", "has no variable", "in quotes"),
+        ("a []", "column 3", "[] has no variable", "in quotes"),
+        ("a ['{x}']", "column 3", "has no variable", "in quotes"),
+        ("a [-o {output_dir}]", "column 3", "no variable that can be empty", "without [ ]"),
+        ("f [0:v]scale=2:1[v]", "column 3", "[0:v] has no variable", "in quotes"),
+        ("[a {x}] [b {y}]", "column 1", "every part is optional", "out of the brackets"),
+        ("a\0b", "column 2", "control character", "remove it"),
+        ("a 'b\x1b'", "column 5", "control character", "remove it"),
+        ("a \ud800", "column 3", "control character", "remove it"),
+        ("a \\\n  b | c", "line 2, column 5", "| unquoted", "bash -c '...'"),
+        ("\n  a | b", "column 5", "| unquoted", "bash -c '...'"),
+    ],
+)
+def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
+    text: str, where: str, what: str, todo: str
+) -> None:
+    (problem,) = refused(text)
+    assert problem.where == where
+    assert what in problem.what
+    assert todo in problem.todo
+
+
+def test_all_problems_are_told_at_once_in_their_order() -> None:
+    assert [problem.where for problem in refused('a | b [c ] \'d > e\' "$f" g[0] > "h')] == [
+        f"column {column}" for column in (3, 21, 26, 30, 32)
+    ]
+
+
+SIGNS = [*"ax{}[]'\"\\ $|;<>&()`#=*~-\n\t\r\0é\ud800"]
+WORDS = ["{x}", "{in}", "{all}", "{on}", "{more}", " [", "] ", "bash ", "-c "]
+
+
+@given(st.text() | st.lists(st.sampled_from(SIGNS + WORDS), max_size=30).map("".join))
+def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -> None:
+    command, problems = answer(text)
+    assert (command is None) == bool(problems)
+    assert all(problem.where.partition("column ")[2].isdigit() for problem in problems)
+
+
+@given(st.lists(st.sampled_from(["a", '"', *WORDS]), max_size=12).map(" ".join))
+def test_a_command_without_problems_runs(text: str) -> None:
+    command, _ = answer("a " + text)
+    if command and not [problem for problem in check(command, TYPES) if not problem.warning]:
+        assert all(isinstance(text, str) for text in arguments(command, TYPES, VALUES))
+
+
+def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
+    try:
+        return parse(text), ()
+    except BadInput as bad:
+        return None, bad.problems
+
+
+# --- Against the variables ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what", "todo"),
+    [
+        ("a {plte}", "column 3", "{plte} is not a variable", "did you mean {plate}?"),
+        ("a {outputdir}", "column 3", "{outputdir}", "did you mean {output_dir}?"),
+        ('a "b {Zzz}"', "column 6", "{Zzz} is not a variable", "single quotes"),
+        ("a --all={all}", "column 9", "of type files must be a word of its own", "blanks"),
+        ('a "{all}"', "column 4", "of type files must be a word of its own", "without quotes"),
+        ("a {more}{x}", "column 3", "of type args", "blanks"),
+        ("a [--on={on}]", "column 9", "of type flag must be", "blanks"),
+        ("a {on}", "column 3", "only decides whether a [ ] is there", "[--option {on}]"),
+        ("a --on={on}", "column 8", "only decides whether a [ ] is there", "[--option {on}]"),
+        ("bash -c 'a {x}'", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ('bash -c "a {x}"', "column 12", "{x} is not put into code of bash", '"$x"'),
+        ("bash -c {x}", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ('bash -c "a {zzz}"', "column 12", "{zzz}", "not a variable"),
+        ("/bin/sh -ec 'a {x}'", "column 13", "code of sh", '"$x"'),
+        ("bash -euo pipefail -c 'a {x}'", "column 23", "code of bash", '"$x"'),
+        ("bash -ceuo pipefail 'a {x}'", "column 21", "code of bash", '"$x"'),
+        ("bash --norc +x -c -e 'a {x}'", "column 22", "code of bash", '"$x"'),
+        ("bash [-x {on}] -c 'a {x}'", "column 19", "code of bash", '"$x"'),
+        ("env A=1 dash -lc 'a {my-name}'", "column 18", "code of dash", '"$my_name"'),
+        ("conda run -n e zsh -c 'a {x}'", "column 23", "code of zsh", '"$x"'),
+        ("python -c 'print({x})'", "column 11", "code of python", 'os.environ["x"]'),
+        ("/usr/bin/python3.11 -Ic 'f({x})'", "column 25", "code of python3.11", "os.environ"),
+        ("python -W ignore -c 'f({x})'", "column 21", "code of python", "os.environ"),
+        ("python -c'f({x})'", "column 8", "code of python", "os.environ"),
+        ('perl -e"print {x}"', "column 15", "code of perl", "$ENV{x}"),
+        ("perl -lane 'print {x}'", "column 12", "code of perl", "$ENV{x}"),
+        ("perl -MPOSIX -E 'f {x}'", "column 17", "code of perl", "$ENV{x}"),
+        ("Rscript -e 'a' -e 'f({x})'", "column 19", "code of Rscript", 'Sys.getenv("x")'),
+    ],
+)
+def test_a_misused_variable_is_refused_at_its_place(
+    text: str, where: str, what: str, todo: str
+) -> None:
+    (problem,) = told(text)
+    assert problem.where == where
+    assert what in f"{problem.what}; {problem.todo}"
+    assert todo in problem.todo or todo in problem.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'bash -c \'a "$x" "${plate}" | b > "$output_dir/c"\'',
+        'bash -c \'awk "{print}" "$in"\'',
+        "bash -c 'a \"$1\"' _ {x}",
+        "bash /opt/run.sh -c {x}",
+        "bash {in} -c {x}",
+        "python {in} -c {x}",
+        "python /opt/run.py -c {x}",
+        "python -m mod -c {x}",
+        "perl -i.bak -pe 's/a/b/' {in}",
+        "Rscript /opt/run.R -e {x}",
+        "perlish -e {x}",
+        "a [--on {on}] [{more}] {all}",
+        "awk '{print $1}' {in}",
+        "find {dir} -name '*.tif' -exec a {} \\;",
+        "ilastik {output_dir}/'{nickname}.tif'",
+        "a --glob='{a,b}*?~'",
+    ],
+)
+def test_these_are_accepted_without_a_word(text: str) -> None:
+    assert told(text) == []
+    assert told(text, warnings=True) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what", "todo"),
+    [
+        ("a '{x}'", "column 3", "{x} in single quotes stays text", "double quotes"),
+        ("a {x:03d}", "column 3", "{x:03d} stays text", "write {x}"),
+        ('a "{ x }"', "column 3", "{ x } stays text", "write {x}"),
+        ("a *.tif", "column 3", "* stays as it is", "in quotes"),
+        ("a b?", "column 3", "? stays as it is", "in quotes"),
+        ("a {b,c}", "column 3", "{b,c} stays as it is", "in quotes"),
+        ("a {1..3}", "column 3", "{1..3} stays as it is", "in quotes"),
+        ("a ~/b", "column 3", "~ stays as it is", "in quotes"),
+        ("a “b", "column 3", "U+201C", "the plain one"),
+        ("a –-b", "column 3", "U+2013", "the plain one"),
+        ("a b\u00a0c", "column 3", "U+00A0", "the plain one"),
+        ("bash -c 'a \"$plte\"'", "column 9", "$plte is not a variable", "did you mean $plate?"),
+    ],
+)
+def test_what_looks_meant_otherwise_is_only_warned_of(
+    text: str, where: str, what: str, todo: str
+) -> None:
+    assert told(text) == []
+    (problem,) = told(text, warnings=True)
+    assert problem.where == where
+    assert what in problem.what
+    assert todo in problem.todo
+
+
+@pytest.mark.parametrize(
+    "text", ["bash -c 'for plte in a; do b \"$plte\"; done'", "bash -c 'a \"$HOME\" $? $1'"]
+)
+def test_a_scripts_own_names_are_no_slips(text: str) -> None:
+    assert told(text, warnings=True) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [
+        ("a {output_dir}", True),
+        ("bash -c 'a > \"$output_dir/b\"'", True),
+        ("python -c 'open(os.environ[\"output_dir\"])'", True),
+        ("a {job_json}", True),
+        ("a {x}", False),
+        ("a '{output_dir}'", False),
+    ],
+)
+def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
+    found = [p for p in check(parse(text), TYPES) if p.what == "{output_dir} is never used"]
+    assert (found == []) == silent
+    assert all(problem.warning for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "also", "unused"),
+    [
+        ("a {x}", [], ["my-name"]),
+        ("a {x}", ["my-name"], []),
+        ('bash -c \'a "$x" "${my_name}"\'', [], []),
+        ("bash -c 'a x my_name'", [], ["x", "my-name"]),
+        ("python -c 'f(os.environ[\"my_name\"])' {x}", [], []),
+        ("a {job_json}", [], []),
+        ("bash -c 'a \"$job_json\"'", [], []),
+    ],
+)
+def test_a_variable_that_nothing_names_is_warned_of(
+    text: str, also: list[str], unused: list[str]
+) -> None:
+    problems = check_unused(parse(text), ["x", "my-name"], also)
+    assert [problem.what for problem in problems] == [
+        "{" + name + "} is never used" for name in unused
+    ]
+    assert all(problem.warning for problem in problems)
+
+
+def test_names_and_mentions() -> None:
+    command = parse("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
+    assert names(command) == {"x", "y", "h-i"}
+    assert mentioned(command) == {"c", "d", "f"}
+
+
+def test_args_are_split_by_shell_quoting() -> None:
+    assert split_args("-a 'b c' \"d\" $(e)") == ["-a", "b c", "d", "$(e)"]

@@ -1,0 +1,149 @@
+"""OUTPUT_PREFIX: a safe place of its own for the outputs of each job."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.prefix import check, collisions, prefix_names, render
+from worker.problems import BadInput
+from worker.variables import Value
+
+TYPES = {"plate": "text", "well": "text", "reads": "files", "image": "file", "extra": "args"}
+VALUES: dict[str, Value] = {
+    "plate": "P 1",
+    "well": "A01",
+    "number": 3,
+    "flag": True,
+    "image": "raw/a.tif",
+    "outer": "x/y",
+    "slash": "x/",
+    "empty": "",
+    "none": None,
+    "many": ["a"],
+    "dots": "..",
+    "bucket": "s3://b/k",
+    "root": "/etc",
+    "line": "a\nb",
+    "half": "\ud800",
+    "long": "é" * 401,
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "prefix"),
+    [
+        ("results", "results"),
+        ("{plate}/{well}", "P 1/A01"),
+        ("out/{plate}-{well}/", "out/P 1-A01"),
+        ("{number}_{flag}", "3_true"),
+        ("{outer}/{job_id}", "x/y/0123"),
+        ("{image}", "raw/a.tif"),
+        ("a/{plate}{empty}", "a/P 1"),
+        ("naïve 🧪/a..b/.hidden/{well}", "naïve 🧪/a..b/.hidden/A01"),
+    ],
+)
+def test_a_prefix_is_its_template_with_the_values_of_the_job_file(
+    template: str, prefix: str
+) -> None:
+    assert render(template, VALUES, "0123") == prefix
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{none}/a", "none: has no single value"),
+        ("{unknown}/a", "unknown: has no single value"),
+        ("{many}", "many: has no single value"),
+        ("{empty}", "is empty"),
+        ("{empty}/", "is empty"),
+        ("", "is empty"),
+        ("a/{empty}/b", "empty part"),
+        ("{slash}/b", "empty part"),
+        ("a//b", "empty part"),
+        ("{root}", "begins with /"),
+        ("{dots}/a", ". or .."),
+        ("a/{dots}", ". or .."),
+        ("a/.{empty}/b", ". or .."),
+        ("{bucket}", "names a bucket"),
+        ("{line}", "control character"),
+        ("{half}", "control character"),
+        ("{long}", "longer than 800 bytes"),
+    ],
+)
+def test_a_prefix_that_escapes_or_is_no_place_is_refused(template: str, told: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        render(template, VALUES, "0123")
+    assert told in str(refused.value)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b"]), st.text() | st.integers() | st.none()))
+def test_whatever_the_values_a_prefix_stays_inside_the_bucket(values: dict[str, Value]) -> None:
+    try:
+        prefix = render("x/{a}/{b}", values, "0123")
+    except BadInput:
+        return
+    parts = prefix.split("/")
+    assert parts[0] == "x"
+    assert not {"", ".", ".."} & set(parts)
+    assert len(prefix.encode()) <= 800
+
+
+@pytest.mark.parametrize(
+    "template", ["{plate}", "a/{plate}/{well}/", "{job_id}", "{image}", "{extra}", "a..b/{plate}"]
+)
+def test_these_templates_are_accepted(template: str) -> None:
+    assert check(template, TYPES) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("", "is empty"),
+        ("/", "is empty"),
+        ("/a/{plate}", "begins with /"),
+        ("s3://bucket/{plate}", "names a bucket"),
+        ("a//{plate}", "empty part"),
+        ("../{plate}", ". or .."),
+        ("{plate}\n", "control character"),
+        ("{Plate}", "did you mean {plate}?"),
+        ("{job-id}", "did you mean {job_id}?"),
+        ("{other}", "{other} is not a variable"),
+        ("{output_dir}", "{output_dir} is not a variable"),
+        ("{reads}", "of type files"),
+        ("{plate", "{ belongs to no {name}"),
+        ("{plate}}", "} belongs to no {name}"),
+        ("{ plate }", "{ belongs to no {name}"),
+        ("a/$plate", None),
+    ],
+)
+def test_a_template_that_no_job_could_use_is_refused(template: str, told: str | None) -> None:
+    problems = [str(problem) for problem in check(template, TYPES) if not problem.warning]
+    assert any(told in problem for problem in problems) if told else problems == []
+
+
+def test_a_template_that_is_the_same_for_every_job_is_warned_of() -> None:
+    (problem,) = check("results", TYPES)
+    assert problem.warning
+    assert "every job writes to the same place" in problem.what
+
+
+def test_the_names_of_a_template() -> None:
+    assert prefix_names("{a}/{b-c}/{a}/{job_id}/{1}") == {"a", "b-c", "job_id"}
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "pairs"),
+    [
+        (["a", "b", "ab", "a-b"], []),
+        (["a/b", "a/bc", "a/c"], []),
+        (["a", "b", "a"], [(0, 2)]),
+        (["a", "a", "a"], [(0, 1), (0, 2)]),
+        (["a", "a/b"], [(0, 1)]),
+        (["a/b/c", "x", "a"], [(0, 2)]),
+        (["a/b/c", "a/b", "a"], [(0, 1), (0, 2), (1, 2)]),
+    ],
+)
+def test_jobs_that_would_write_into_each_other_are_found(
+    prefixes: list[str], pairs: list[tuple[int, int]]
+) -> None:
+    assert collisions(prefixes) == pairs

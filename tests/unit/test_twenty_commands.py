@@ -1,0 +1,74 @@
+"""Twenty real command lines do what their programs' manuals say, or are refused with a way out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker.command import arguments, check, parse
+from worker.problems import BadInput, Problem
+from worker.variables import Value
+
+PROGRAMS: list[dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("twenty_commands.yaml").read_text(encoding="utf-8")
+)
+BUILT_IN: dict[str, Value] = {
+    "output_dir": "/out",
+    "work_dir": "/scratch",
+    "job_id": "0" * 16,
+    "cores": 1,
+}
+JOBS = [
+    pytest.param(
+        entry.get("instead", entry["command"]),
+        entry["variables"],
+        job,
+        id=f"{entry['program']}-{number}",
+    )
+    for entry in PROGRAMS
+    for number, job in enumerate(entry["jobs"], 1)
+]
+REFUSED = [pytest.param(entry, id=entry["program"]) for entry in PROGRAMS if entry.get("refused")]
+
+
+def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
+    try:
+        return check(parse(text), variables)
+    except BadInput as refused:
+        return list(refused.problems)
+
+
+@pytest.mark.parametrize(("text", "variables", "job"), JOBS)
+def test_the_program_gets_the_arguments_of_its_manual(
+    text: str, variables: dict[str, str], job: dict[str, Any]
+) -> None:
+    command = parse(text)
+    assert arguments(command, variables, {**BUILT_IN, **job["values"]}) == job["arguments"]
+
+
+@pytest.mark.parametrize(("text", "variables", "job"), JOBS)
+def test_nothing_in_it_is_doubtful(
+    text: str, variables: dict[str, str], job: dict[str, Any]
+) -> None:
+    assert problems_of(text, variables) == []
+
+
+@pytest.mark.parametrize("entry", REFUSED)
+def test_what_cannot_work_is_refused_with_its_place_and_a_way_out(entry: dict[str, Any]) -> None:
+    problems = [
+        problem
+        for problem in problems_of(entry["command"], entry["variables"])
+        if not problem.warning
+    ]
+    assert [problem.where for problem in problems] == [told["where"] for told in entry["refused"]]
+    for problem, told in zip(problems, entry["refused"], strict=True):
+        assert told["what"] in problem.what
+        assert told["todo"] in problem.todo
+
+
+def test_they_are_twenty_and_hard_enough() -> None:
+    hard = [entry for entry in PROGRAMS if set(entry["command"]) & set("[]'\"|;$>&")]
+    assert len({entry["program"] for entry in PROGRAMS}) == 20
+    assert len(hard) >= 8
+    assert len(REFUSED) == 4
