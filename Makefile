@@ -14,6 +14,11 @@ BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
 IMPLEMENTATION := demo/Distributed-HelloWorld
 
+# Not in the tree: cookiecutter would copy what lies in the engine's folders.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/cache/python
+export RUFF_CACHE_DIR := $(CURDIR)/.venv/cache/ruff
+export MYPY_CACHE_DIR := $(CURDIR)/.venv/cache/mypy
+
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
@@ -25,9 +30,10 @@ help:  ## this list
 demo: install  ## render HelloWorld into demo/ and run its jobs on this machine
 	@rm -rf demo
 	@$(BIN)/cookiecutter . --no-input --default-config --output-dir demo
-	@cd $(IMPLEMENTATION) && $(BIN)/python run.py local files/exampleJob.json
+	@$(MAKE) -C $(IMPLEMENTATION) local PYTHON=$(BIN)/python ARGS=
 	@cd $(IMPLEMENTATION) && find local-output -type f | sort | while read -r file; do \
 		echo; echo "$(IMPLEMENTATION)/$$file:"; cat "$$file"; done
+	@echo; echo "All of this lies in $(IMPLEMENTATION); its README.md says what to try next."
 
 test: install  ## every test that this machine can run; what it cannot is named with its reason
 	@$(BIN)/python -m pytest -n auto $(ARGS) $(TESTS)
@@ -49,9 +55,13 @@ docs: install  ## the site, into site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 hooks: install  ## write hooks/ again from the engine's modules
+	@$(BIN)/python hooks/build.py
 
 lock: install  ## pin what pyproject.toml asks for; `make lock ARGS=--upgrade` takes newer versions
 	@$(BIN)/uv pip compile $(COMPILE) --group dev pyproject.toml -o requirements.lock
+	@cd '$(ENGINE)' && for pair in worker:worker/requirements.txt control:requirements.txt \
+		dev:requirements-dev.txt; do \
+		$(BIN)/uv pip compile $(COMPILE) --group "$${pair%%:*}" -o "$${pair#*:}" >/dev/null; done
 
 bench: install  ## the benchmarks of docs/measurements.md
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
