@@ -475,9 +475,9 @@ class _Scanner:
         self.word_offset = 0
         self.bracket: list[Word] | None = None  # words of the bracket being read
         self.bracket_offset = 0
-        self.nested = 0  # brackets in it, which were refused
         self.closers: list[str] = []  # what ends a $( or ` that was refused already
-        self.brackets_are_text = False  # one bracket problem in a word is enough
+        self.brackets_refused = False  # in this word: told once
+        self.refused_openings = 0  # not closed yet
 
     def scan(self) -> None:
         index = control_character(self.text, allowed="\t\r\n")
@@ -531,7 +531,7 @@ class _Scanner:
             self.parts.append(part)
 
     def end_word(self) -> None:
-        self.brackets_are_text = False
+        self.brackets_refused = False
         if self.parts is None:
             return
         word = Word(tuple(self.parts), self.word_offset)
@@ -591,45 +591,36 @@ class _Scanner:
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
-        if self.brackets_are_text:
-            self.add(Text("[", "", offset))
-        elif self.parts is not None:
-            self.bracket_in_word("[ inside a word is not an optional part", offset)
+        if self.parts is not None:
+            self.no_bracket(offset, "[ inside a word is not an optional part")
         elif text:
             what = f"{text.group()} has no variable, so it is not an optional part"
-            self.bracket_in_word(what, offset)
+            self.no_bracket(offset, what)
         elif self.bracket is not None:
-            self.refuse(offset, "[ inside another [ ]", "close the first one before it")
-            self.nested += 1
+            self.no_bracket(offset, "[ inside another [ ] is not an optional part")
         else:
             self.bracket, self.bracket_offset = [], offset
 
-    def bracket_in_word(self, what: str, offset: int) -> None:
-        self.refuse(offset, what, "write the word in quotes if it is text")
-        self.brackets_are_text = True
-        self.add(Text(self.text[offset], "", offset))
-
     def closing(self, offset: int) -> None:
-        if self.brackets_are_text:
-            self.add(Text("]", "", offset))
-        elif self.nested:
-            self.nested -= 1
-        elif self.bracket is None:
-            self.bracket_in_word("] closes nothing", offset)
-        elif not _ENDS_WORD.match(self.text, offset + 1):
-            self.refuse(offset, "] must end a word", "put a blank after it, or write it in quotes")
-            self.brackets_are_text = True
-            self.close_bracket()
+        if self.refused_openings or self.bracket is None:
+            self.no_bracket(offset, "] closes nothing")
         else:
-            self.close_bracket()
+            if not _ENDS_WORD.match(self.text, offset + 1):
+                self.refuse(
+                    offset, "] must end a word", "put a blank after it, or write it in quotes"
+                )
+            self.end_word()
+            self.items.append(Bracket(tuple(self.bracket), self.bracket_offset))
+            self.bracket = None
 
-    def close_bracket(self) -> None:
-        """End the bracket, and the word in it, but keep quiet about the rest of a faulty word."""
-        faulty = self.brackets_are_text
-        self.end_word()
-        self.brackets_are_text = faulty
-        self.items.append(Bracket(tuple(self.bracket or ()), self.bracket_offset))
-        self.bracket = None
+    def no_bracket(self, offset: int, what: str) -> None:
+        """Refuse a bracket, but neither the others of its word nor the one that closes it."""
+        sign = self.text[offset]
+        if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
+            self.refuse(offset, what, "write the word in quotes if it is text")
+        self.brackets_refused = True
+        self.refused_openings = max(0, self.refused_openings + (1 if sign == "[" else -1))
+        self.add(Text(sign, "", offset))
 
 
 def _no_program(command: Command) -> Iterator[_Finding]:
@@ -1222,11 +1213,10 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]] | None:
-    """The three lists; None where one of them cannot be read, which a rule of its own tells."""
-    try:
-        return {question: parse_list(answers[question]) for question in LISTS}
-    except BadInput:
+    """The three lists; None where list_rule tells that something is wrong with them."""
+    if any(True for _ in list_rule(answers)):
         return None
+    return {question: parse_list(answers[question]) for question in LISTS}
 
 
 def _types(answers: Answers) -> dict[str, str] | None:
@@ -1545,13 +1535,17 @@ def answers_file(answers: Mapping[str, object]) -> str:
     for question in QUESTIONS:
         answer = answers.get(question)
         text = "" if answer is None else str(answer)
-        text = re.sub(r"\{[{%#]", lambda found: f"{{{{ '{found[0]}' }}}}", text)
-        text = text.replace("\r", r"{{ '\r' }}")
-        if re.search(r'["\\]', text) and text.isprintable() and text == text.strip():
+        text = re.sub(r"\{[{%#\r]|\r", _jinja_string, text)
+        if re.search(r"[^\w./:-]", text) and text.isprintable() and text == text.strip():
             lines.append(f"  {question}: |-\n    {text}")
         else:
             lines.append(f'  {question}: "{"".join(map(_yaml_character, text))}"')
     return "\n".join(lines) + "\n"
+
+
+def _jinja_string(found: re.Match[str]) -> str:
+    text = found[0].replace("\r", r"\r")
+    return f"{{{{ '{text}' }}}}"
 
 
 def _yaml_character(character: str) -> str:

@@ -124,11 +124,10 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]] | None:
-    """The three lists; None where one of them cannot be read, which a rule of its own tells."""
-    try:
-        return {question: parse_list(answers[question]) for question in LISTS}
-    except BadInput:
+    """The three lists; None where list_rule tells that something is wrong with them."""
+    if any(True for _ in list_rule(answers)):
         return None
+    return {question: parse_list(answers[question]) for question in LISTS}
 
 
 def _types(answers: Answers) -> dict[str, str] | None:
@@ -447,13 +446,17 @@ def answers_file(answers: Mapping[str, object]) -> str:
     for question in QUESTIONS:
         answer = answers.get(question)
         text = "" if answer is None else str(answer)
-        text = re.sub(r"\{[{%#]", lambda found: f"{{{{ '{found[0]}' }}}}", text)
-        text = text.replace("\r", r"{{ '\r' }}")
-        if re.search(r'["\\]', text) and text.isprintable() and text == text.strip():
+        text = re.sub(r"\{[{%#\r]|\r", _jinja_string, text)
+        if re.search(r"[^\w./:-]", text) and text.isprintable() and text == text.strip():
             lines.append(f"  {question}: |-\n    {text}")
         else:
             lines.append(f'  {question}: "{"".join(map(_yaml_character, text))}"')
     return "\n".join(lines) + "\n"
+
+
+def _jinja_string(found: re.Match[str]) -> str:
+    text = found[0].replace("\r", r"\r")
+    return f"{{{{ '{text}' }}}}"
 
 
 def _yaml_character(character: str) -> str:

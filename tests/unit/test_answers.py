@@ -1,0 +1,318 @@
+"""Rules of the answers, each with its cases; what keeps the answers."""
+
+import ast
+import json
+import sys
+from collections.abc import Mapping
+
+import pytest
+import yaml
+from cookiecutter.prompt import create_env_with_context
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control import answers as rules
+from control import settings
+from control.answers import NUMBERS, QUESTIONS, answers_file, check, parse_list
+from hooks import build
+from tests.template import ROOT, default_answers
+from worker.problems import BadInput
+
+OWN = {
+    "command": "measure {image} {output_dir}",
+    "group_variables": "image=a|b",
+    "output_prefix": "out/{image}",
+}
+"""Answers that are not HelloWorld's, and good."""
+
+
+def problems_of(changes: Mapping[str, str], *, updating: bool = False) -> list[str]:
+    """What is refused, as a person reads it."""
+    found = check(default_answers(**changes), settings.SETTING_NAMES, updating=updating)
+    return [str(problem) for problem in found if not problem.warning]
+
+
+def test_the_questions_are_those_of_cookiecutter_json() -> None:
+    asked = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    assert tuple(name for name in asked if not name.startswith("_")) == QUESTIONS
+    assert tuple(asked["__prompts__"]) == QUESTIONS
+
+
+def test_the_default_answers_are_good() -> None:
+    assert check(default_answers(), settings.SETTING_NAMES) == []
+
+
+def test_the_written_hook_is_what_make_hooks_writes() -> None:
+    assert (ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8") == build.build()
+
+
+def test_the_built_in_names_of_the_hook_are_there_once() -> None:
+    with pytest.raises(SystemExit, match="check_twice is there twice"):
+        build.refuse_doubles("def check_twice(): ...\n\ncheck_twice = 1\n")
+
+
+ACCEPTED = [
+    {},
+    OWN,
+    {**OWN, "shared_variables": " ", "config_variables": ""},
+    {**OWN, "group_variables": "image:file=a.tif|b.tif;"},
+    {**OWN, "group_variables": "image=a|b; plate=P1", "output_prefix": "{plate}/{image}"},
+    {**OWN, "shared_variables": "x=a=b:c; m:file=s3://bucket/key"},
+    {**OWN, "shared_variables": "list:files=a.tif, b.tif; on:flag=TRUE; more:args=-v 'a b'"},
+    {**OWN, "config_variables": "LANGUAGE=en; MODEL:file=m.bin"},
+    {**OWN, "output_prefix": "{job_id}"},
+    {"project_name": "Größe 👩‍🔬 `x` [bold] \"y\" 'z' \\", "project_slug": "x", "app_name": "x"},
+    {"docker_base_image": "123.dkr.ecr.us-east-1.amazonaws.com/a/b__c:1.0_x"},
+    {"docker_base_image": "localhost:5000/a@sha256:" + "0" * 64},
+    {"expected_number_files": "0", "job_timeout_minutes": "660", "ebs_gb": "16384"},
+    {"machine_types": "m6i.large"},
+    {"maintainer": ""},
+]
+
+
+@pytest.mark.parametrize("changes", ACCEPTED)
+def test_good_answers_are_accepted(changes: dict[str, str]) -> None:
+    assert problems_of(changes) == []
+
+
+# Answers, and how each of the problems told begins.
+REFUSED: list[tuple[dict[str, str], list[str]]] = [
+    ({"project_name": " "}, ["question project_name: is empty"]),
+    ({"project_slug": "../x"}, ["question project_slug: '../x' is no name"]),
+    ({"project_slug": "/tmp/x"}, ["question project_slug"]),
+    ({"project_slug": ".."}, ["question project_slug"]),
+    ({"project_slug": ".git"}, ["question project_slug"]),
+    ({"project_slug": "a b"}, ["question project_slug"]),
+    ({"project_slug": ""}, ["question project_slug"]),
+    ({"project_slug": "x" * 101}, ["question project_slug: 'xxx"]),
+    ({"app_name": "1x"}, ["question app_name: '1x' cannot name"]),
+    ({"app_name": "x" * 41}, ["question app_name"]),
+    ({"app_name": "a_b"}, ["question app_name"]),
+    ({"description": "a\nb"}, ["question description: holds U+000A (a control character); rem"]),
+    ({"description": "a\u202eb"}, ["question description: holds U+202E (RIGHT-TO-LEFT OVERRIDE)"]),
+    ({"description": "\udc80"}, ["question description: holds U+DC80"]),
+    ({"description": "{{ 1 }}"}, ["question description: holds {{, which would be run"]),
+    ({"description": "{% if %}"}, ["question description: holds {%"]),
+    ({"maintainer": "${#a[@]}"}, ["question maintainer: holds {#"]),
+    ({"docker_base_image": "a b"}, ["question docker_base_image: 'a b' is no name of an image"]),
+    ({"docker_base_image": ""}, ["question docker_base_image"]),
+    ({"docker_base_image": "User/Image"}, ["question docker_base_image"]),
+    ({"docker_image": "a@sha256:" + "0" * 64}, ["question docker_image: has a digest"]),
+    ({"memory_mb": "4 GB"}, ["question memory_mb: '4 GB' is no whole number"]),
+    ({"memory_mb": "010"}, ["question memory_mb: '010' is no whole number"]),
+    ({"memory_mb": "٤٠٠٠"}, ["question memory_mb"]),
+    ({"memory_mb": "-1"}, ["question memory_mb"]),
+    ({"job_timeout_minutes": "661"}, ["question job_timeout_minutes: is 661; write a number from"]),
+    ({"gpus": "17"}, ["question gpus: is 17"]),
+    ({"machine_types": ""}, ["question machine_types: '' is no EC2 machine type"]),
+    ({"machine_types": "m5.large, m5.large"}, ["question machine_types: m5.large is there twice"]),
+    ({**OWN, "group_variables": ""}, ["question group_variables: is empty"]),
+    ({**OWN, "group_variables": "image"}, ["question group_variables, image: has no ="]),
+    ({**OWN, "group_variables": "image:fil=a"}, ["question group_variables, image: has no type"]),
+    ({**OWN, "group_variables": "image:=a"}, ["question group_variables, image: has no type ''"]),
+    ({**OWN, "group_variables": "image=a|b; x=1|2|3"}, ["question group_variables, image: has 2"]),
+    ({**OWN, "group_variables": "image=a|b; image=c|d"}, ["question group_variables, image: is"]),
+    (
+        {**OWN, "shared_variables": "image=c"},
+        ["question shared_variables, image: is there already"],
+    ),
+    ({**OWN, "shared_variables": "a-b=1; a_b=2"}, ["question shared_variables, a_b: is there"]),
+    ({**OWN, "shared_variables": "x=a|b"}, ["question shared_variables, x: holds |"]),
+    ({**OWN, "shared_variables": "PATH=a"}, ["question shared_variables, PATH: this name is res"]),
+    ({**OWN, "shared_variables": "AWS_X=a"}, ["question shared_variables, AWS_X"]),
+    ({**OWN, "shared_variables": "=a"}, ["question shared_variables, : a name has letters"]),
+    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: a name has"]),
+    (
+        {**OWN, "shared_variables": "x:file=/etc/passwd"},
+        ["question shared_variables, x: '/etc/pas"],
+    ),
+    ({**OWN, "shared_variables": "x:folder=a/../b"}, ["question shared_variables, x: 'a/../b'"]),
+    (
+        {**OWN, "shared_variables": "x:flag=maybe"},
+        ["question shared_variables, x: 'maybe' must be"],
+    ),
+    ({**OWN, "shared_variables": "x:args='a"}, ["question shared_variables, x"]),
+    ({**OWN, "config_variables": "language=en"}, ["question config_variables, language: is no na"]),
+    ({**OWN, "config_variables": "A-B=en"}, ["question config_variables, A-B: is no name for"]),
+    ({**OWN, "config_variables": "MEMORY=1"}, ["question config_variables, MEMORY: is the name"]),
+    ({**OWN, "config_variables": "MEMORI=1"}, ["question config_variables, MEMORI: is nearly the"]),
+    ({**OWN, "config_variables": "ECS_X=1"}, ["question config_variables, ECS_X: this name is"]),
+    ({**OWN, "config_variables": "DB_PASSWORD=1"}, ["question config_variables, DB_PASSWORD: loo"]),
+    ({**OWN, "command": ""}, ["question command"]),
+    ({**OWN, "command": "a {image} > b"}, ["question command, column 11: > unquoted"]),
+    ({**OWN, "command": "a {imagee}"}, ["question command, column 3: {imagee} is not a variable"]),
+    ({**OWN, "command": "a [b {image}"}, ["question command, column 3: [ is never closed"]),
+    ({**OWN, "command": "bash -c 'a {image}'"}, ["question command, column 9"]),
+    ({**OWN, "output_prefix": ""}, ["question output_prefix: is empty; write where"]),
+    ({**OWN, "output_prefix": "/{image}"}, ["question output_prefix: /x begins with /"]),
+    ({**OWN, "output_prefix": "../{image}"}, ["question output_prefix: ../x has . or .."]),
+    ({**OWN, "output_prefix": "{imag}"}, ["question output_prefix: {imag} is not a variable; did"]),
+    ({**OWN, "output_prefix": "all"}, ["question output_prefix: examples 1 and 2 write to 'all';"]),
+    (
+        {**OWN, "group_variables": "image=a|a/b", "output_prefix": "{image}"},
+        ["question output_prefix: examples 1 and 2 write to 'a' and 'a/b', one inside the other"],
+    ),
+    ({**OWN, "group_variables": "image=a|.."}, ["question output_prefix, example 2"]),
+    ({**OWN, "group_variables": "image=a|a"}, ["question output_prefix: examples 1 and 2"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), REFUSED)
+def test_bad_answers_are_refused(changes: dict[str, str], expected: list[str]) -> None:
+    told = problems_of(changes)
+    assert len(told) == len(expected)
+    for line, beginning in zip(told, expected, strict=True):
+        assert line.startswith(beginning)
+        assert "; " in line
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_questions() -> None:
+    changes = {**OWN, "app_name": "1", "gpus": "x", "command": "a > b", "ebs_gb": "1"}
+    places = [line.split(":")[0] for line in problems_of(changes)]
+    expected = ["app_name", "command, column 3", "gpus", "ebs_gb"]
+    assert places == [f"question {place}" for place in expected]
+
+
+def test_a_shared_prefix_is_answered_by_the_variable_that_differs() -> None:
+    changes = {**OWN, "group_variables": "p=1; image=a|b", "output_prefix": "{p}"}
+    (told,) = problems_of(changes)
+    assert told.endswith("put {image} into it")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({**OWN, "command": "a {image}"}, "question command: {output_dir} is never used"),
+        ({**OWN, "shared_variables": "x=1"}, "question command: {x} is never used"),
+    ],
+)
+def test_what_may_be_meant_only_warns(changes: dict[str, str], expected: str) -> None:
+    (problem,) = check(default_answers(**changes), settings.SETTING_NAMES)
+    assert problem.warning
+    assert str(problem).startswith(expected)
+
+
+@pytest.mark.parametrize("answer", [None, True, 4000, ["m5.large"], {"a": "b"}])
+def test_an_answer_that_is_no_text_is_refused(answer: object) -> None:
+    (problem,) = check({**default_answers(), "memory_mb": answer}, settings.SETTING_NAMES)
+    assert str(problem).startswith(f"question memory_mb: is {answer!r}, which is no text")
+
+
+DAMAGING = [
+    {"project_slug": "../x"},
+    {"description": "a\nb"},
+    {"description": "{{ 1 }}"},
+    {"memory_mb": "4 GB"},
+    {**OWN, "group_variables": "image"},
+    {**OWN, "group_variables": ""},
+    {**OWN, "config_variables": "a b=1"},
+    {**OWN, "config_variables": "MEMORY=1"},
+]
+
+
+@pytest.mark.parametrize("changes", DAMAGING)
+def test_an_update_refuses_what_would_damage_files(changes: dict[str, str]) -> None:
+    assert problems_of(changes, updating=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"app_name": "1x"},
+        {"memory_mb": "1"},
+        {"machine_types": "m5"},
+        {"docker_image": "A B"},
+        {**OWN, "command": "a > b"},
+        {**OWN, "output_prefix": "all"},
+        {**OWN, "config_variables": "MEMORI=1"},
+    ],
+)
+def test_an_update_only_warns_of_all_else(changes: dict[str, str]) -> None:
+    assert problems_of(changes)
+    assert problems_of(changes, updating=True) == []
+    assert check(default_answers(**changes), settings.SETTING_NAMES, updating=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" ; ", []),
+        ("a=", [("a", "text", [""])]),
+        ("a = b c ", [("a", "text", ["b c"])]),
+        ("a=b=c:d", [("a", "text", ["b=c:d"])]),
+        ("a : file = x | y;b=z;", [("a", "file", ["x", "y"]), ("b", "text", ["z"])]),
+    ],
+)
+def test_lists_of_variables(text: str, expected: list[tuple[str, str, list[str]]]) -> None:
+    assert parse_list(text) == expected
+
+
+def test_a_list_tells_every_entry_that_cannot_be_read() -> None:
+    with pytest.raises(BadInput) as error:
+        parse_list("a; b:textt=c; d:image=e")
+    assert [str(problem).split(";")[0] for problem in error.value.problems] == [
+        "a: has no =",
+        "b: has no type 'textt'",
+        "d: has no type 'image'",
+    ]
+
+
+@pytest.mark.parametrize("question", NUMBERS)
+def test_numbers_that_are_accepted_here_are_so_in_config_py(question: str) -> None:
+    names = {"memory_mb": "MEMORY", "ebs_gb": "EBS_VOL_SIZE"}
+    for number in NUMBERS[question]:
+        settings.check({"APP_NAME": "x", names.get(question, question.upper()): number})
+
+
+NAMES = ["GPU", "PLUS", "MEMORI", "JOB_RETRY", "LANGUAGE", "JAVA_MEMORY", "API_KEY", "S3_KEY"]
+NAMES += ["TOKEN", "TOKENIZER", "DB_PASSWORD", "MODEL_ACCESS_KEY", "KEY", "APP_NAMES", "X"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_variable_is_accepted_here_if_config_py_may_hold_it(name: str) -> None:
+    accepted = problems_of({**OWN, "config_variables": f"{name}=1"}) == []
+    try:
+        settings.check({"APP_NAME": "x", name: "1"})
+    except BadInput:
+        assert not accepted
+    else:
+        assert accepted
+
+
+@given(st.text(), st.text("{}%# '\"\\\r\n\t\x85\u2028:-|>a", max_size=30))
+def test_the_file_of_answers_gives_the_same_answers_back(one: str, other: str) -> None:
+    answers = dict.fromkeys(QUESTIONS, other) | {"description": one}
+    read = yaml.safe_load(answers_file(answers))["default_context"]
+    environment = create_env_with_context({})
+    assert {name: environment.from_string(text).render() for name, text in read.items()} == answers
+
+
+def test_the_rules_need_only_the_standard_library_and_the_command_language() -> None:
+    tree = ast.parse((ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8"))
+    modules = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names)
+
+
+def test_a_rule_is_never_asked_in_vain() -> None:
+    """Every rule of the module has a refusal in the table above."""
+    named = {name for name in vars(rules) if name.endswith("_rule")}
+    seen = set()
+    answers = [default_answers(**changes) for changes, _ in REFUSED]
+    for name in named:
+        rule = getattr(rules, name)
+        needs_settings = rule.__code__.co_argcount == 2
+        extra = (settings.SETTING_NAMES,) if needs_settings else ()
+        if name != "text_rule" and any(list(rule(*extra, each)) for each in answers):
+            seen.add(name)
+    assert seen == named - {"text_rule"}
