@@ -312,7 +312,7 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
     if comparison:
         extra = field.json_schema_extra
         unit = extra["unit"] if isinstance(extra, dict) else ""
-        todo = f"it can be {comparison} {limit} {unit}".rstrip()
+        todo = f"it can be {comparison} {limit:.9g} {unit}".rstrip()
         return Problem(where(name), f"is {value}", todo)
     return Problem(where(name), f"is {value}", wanted)
 

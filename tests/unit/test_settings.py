@@ -1,0 +1,241 @@
+"""config.py: what is understood, what is refused, and how it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from control import project
+from control.settings import FIELDS, NEEDLESS, SETTING_NAMES, Settings, load, looks_secret, meant
+from worker.problems import BadInput
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    with pytest.raises(BadInput) as refused:
+        load(write(tmp_path, text))
+    return str(refused.value)
+
+
+def test_a_file_with_only_a_name_has_every_default(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, "APP_NAME = 'Me'\n"))
+    assert settings.APP_NAME == "Me"
+    assert settings.LOG_GROUP_NAME == "Me"
+    assert settings.MEMORY == 4000
+    assert settings.JOB_RETRIES == 3
+    assert settings.JOB_TIMEOUT_MINUTES == 60
+    assert settings.MAX_HOURS == 72
+    assert settings.CHECK_IF_DONE_BOOL is False
+    assert settings.program == {}
+    assert settings.warnings == ()
+
+
+UNDERSTOOD = [
+    ("CHECK_IF_DONE_BOOL = 'True'", "CHECK_IF_DONE_BOOL", True),
+    ("CHECK_IF_DONE_BOOL = ' false '", "CHECK_IF_DONE_BOOL", False),
+    ("MACHINE_TYPE = 'm5.xlarge'", "MACHINE_TYPE", ["m5.xlarge"]),
+    ("MACHINE_TYPE = ['m5.xlarge', 'c7g-flex.large']", "MACHINE_TYPE", None),
+    ("MACHINE_TYPE = ['u-6tb1.112xlarge']", "MACHINE_TYPE", ["u-6tb1.112xlarge"]),
+    ("MEMORY = '8000'", "MEMORY", 8000),
+    ("MEMORY = 4 * 1000", "MEMORY", 4000),
+    ("JOB_TIMEOUT_MINUTES = 660", "JOB_TIMEOUT_MINUTES", 660),
+    ("JOB_TIMEOUT_MINUTES = 0.5", "JOB_TIMEOUT_MINUTES", 0.5),
+    ("MACHINE_PRICE = 0.004", "MACHINE_PRICE", 0.004),
+    ("MACHINE_PRICE = ''", "MACHINE_PRICE", None),
+    ("MACHINE_PRICE = 0", "MACHINE_PRICE", None),
+    ("EBS_VOL_SIZE = 22", "EBS_VOL_SIZE", 22),
+    ("WORKING_FOLDER = '/opt/fiji'", "WORKING_FOLDER", "/opt/fiji"),
+    ("WORKING_FOLDER = 'image'", "WORKING_FOLDER", "image"),
+    ("LOG_GROUP_NAME = '/my/logs'", "LOG_GROUP_NAME", "/my/logs"),
+    ("EXPECTED_NUMBER_FILES = 0", "EXPECTED_NUMBER_FILES", 0),
+    (
+        "SECRETS = {'TOKEN': 'arn:aws:secretsmanager:us-east-1:1:secret:x'}",
+        "SECRETS",
+        {"TOKEN": "arn:aws:secretsmanager:us-east-1:1:secret:x"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "name", "value"), UNDERSTOOD)
+def test_known_spellings_are_understood(
+    tmp_path: Path, line: str, name: str, value: object
+) -> None:
+    settings = load(write(tmp_path, f"APP_NAME = 'Me'\n{line}\n"))
+    assert value is None or getattr(settings, name) == value
+
+
+REFUSED = [
+    ("MEMORY = 'lots'", "config.py line 2, MEMORY: is 'lots'; write a whole number"),
+    ("MEMORY = 1.5", "MEMORY: is 1.5; write a whole number"),
+    ("MEMORY = 0", "MEMORY: is 0; it can be at least 6 MB"),
+    ("CLUSTER_MACHINES = True", "CLUSTER_MACHINES: is True; write a whole number"),
+    ("JOB_TIMEOUT_MINUTES = 661", "JOB_TIMEOUT_MINUTES: is 661; it can be at most 660 minutes"),
+    ("JOB_TIMEOUT_MINUTES = 0", "JOB_TIMEOUT_MINUTES: is 0; it can be more than 0 minutes"),
+    ("JOB_TIMEOUT_MINUTES = float('nan')", "JOB_TIMEOUT_MINUTES: is nan"),
+    ("MACHINE_PRICE = -1", "MACHINE_PRICE: is -1; it can be more than 0 $/hour"),
+    ("MACHINE_PRICE = 'cheap'", "MACHINE_PRICE: is 'cheap'; write dollars per hour"),
+    ("CHECK_IF_DONE_BOOL = 'maybe'", "CHECK_IF_DONE_BOOL: is 'maybe'; write True or False"),
+    ("MACHINE_TYPE = []", "MACHINE_TYPE: is []; write a list such as"),
+    ("MACHINE_TYPE = ['m5 xlarge']", "MACHINE_TYPE: is 'm5 xlarge'; write a list such as"),
+    ("AWS_BUCKET = 's3://mine'", "AWS_BUCKET: is 's3://mine'; write a bucket's name"),
+    ("WORKING_FOLDER = 'opt'", "WORKING_FOLDER: is 'opt'; write '', 'image' or a path"),
+    ("NECESSARY_STRING = 3", "NECESSARY_STRING: is 3; write a text"),
+    ("MEMROY = 4000", "config.py line 2, MEMROY: is no setting; did you mean MEMORY?"),
+    ("GPU = 1", "GPU: is no setting; did you mean GPUS?"),
+    ("JOB_RETRIE = 1", "did you mean JOB_RETRIES?"),
+    ("AWS_THING = 1", "config.py line 2, AWS_THING: this name is reserved"),
+    ("PATH = '/x'", "PATH: this name is reserved"),
+    ("API_KEY = 'hunter2'", "API_KEY: looks like a secret, which no file may hold"),
+    ("THING = {1: 2}", "THING: is a dict; write a text, a number, True, False, None"),
+    ("THING = [1, 2]", "THING: is a list; write a text"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED)
+def test_what_cannot_be_meant_is_refused_with_its_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    said = refusal(tmp_path, f"APP_NAME = 'Me'\n{line}\n")
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "APP_NAME = '1'\n\nMEMROY = 1\nJOB_RETRIES = 0\nPASSWORD = 'x'\nGPUS = -1\n"
+    lines = refusal(tmp_path, text).splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"config.py line {n}" for n in (1, 3, 4, 5, 6)]
+
+
+def test_a_missing_name_is_told(tmp_path: Path) -> None:
+    assert "APP_NAME: is missing" in refusal(tmp_path, "MEMORY = 4000\n")
+
+
+def test_the_line_is_that_of_the_last_assignment(tmp_path: Path) -> None:
+    text = "APP_NAME = 'Me'\nMEMORY = 1000\nif True:\n    MEMORY = 0\n"
+    assert refusal(tmp_path, text).startswith("config.py line 4, MEMORY")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PASSWORD = 'hunter2'",
+        "SECRETS = {'TOKEN': 'hunter2'}",
+        "SECRETS = ['hunter2']",
+        "SECRETS = 'hunter2'",
+        "SECRETS = {'a b': 'hunter2'}",
+        "GITHUB_TOKEN = ['hunter2']",
+    ],
+)
+def test_a_secret_is_never_printed(tmp_path: Path, line: str) -> None:
+    assert "hunter2" not in refusal(tmp_path, f"APP_NAME = 'Me'\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("PASSWORD", True),
+        ("DB_PASSWORD", True),
+        ("MY_API_KEY", True),
+        ("APIKEY", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("OMERO_TOKEN", True),
+        ("INPUT_KEY", False),
+        ("KEYS", False),
+        ("TOKENIZER", False),
+        ("SECRETARY", False),
+    ],
+)
+def test_names_that_look_like_a_secret(name: str, secret: bool) -> None:
+    assert looks_secret(name) is secret
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("MEMORY_", "MEMORY"),
+        ("DOCKER_CORE", "DOCKER_CORES"),
+        ("EXPECTED_NUMBER_FILE", "EXPECTED_NUMBER_FILES"),
+        ("SQS_MESSAGE_VISIBLITY", "SQS_MESSAGE_VISIBILITY"),
+        ("MEMORY", None),
+        ("PLUS", None),
+        ("JAVA_MEMORY", None),
+        ("IMAGEJ_JAR", None),
+        ("MY_NAME", None),
+    ],
+)
+def test_a_name_within_two_letters_of_a_setting_is_a_slip(name: str, setting: str | None) -> None:
+    assert meant(name) == setting
+
+
+def test_other_upper_case_names_are_the_programs_own(tmp_path: Path) -> None:
+    text = (
+        "import os\nfrom pathlib import Path as PATHLIB\n"
+        "APP_NAME = 'Me'\nMY_NAME = 'Ada'\nLEVEL = 0\nON = False\nNOTHING = None\n"
+        "PARTS = ('a', 'b')\nlower = 'x'\n_HIDDEN = 'x'\n\ndef F(): pass\n"
+    )
+    assert load(write(tmp_path, text)).program == {
+        "MY_NAME": "Ada",
+        "LEVEL": 0,
+        "ON": False,
+        "NOTHING": None,
+        "PARTS": ["a", "b"],
+    }
+
+
+@pytest.mark.parametrize("name", NEEDLESS)
+def test_needless_settings_are_accepted_with_a_warning(tmp_path: Path, name: str) -> None:
+    settings = load(write(tmp_path, f"APP_NAME = 'Me'\n{name} = 60\n"))
+    (warning,) = settings.warnings
+    assert str(warning).startswith(f"config.py line 2, {name}: is not needed: ")
+    assert name not in settings.program
+
+
+BROKEN = [
+    ("APP_NAME = 'Me\n", "config.py line 1, column 12: is not Python: unterminated string"),
+    ("APP_NAME = 'Me'\n\nx = 1 / 0\n", "config.py line 3: fails: ZeroDivisionError"),
+    ("APP_NAME = 'Me'\nimport nonsense_here\n", "config.py line 2: fails: ModuleNotFoundError"),
+    ("raise SystemExit(3)\n", "config.py line 1: fails: SystemExit: 3"),
+    ("A = '\0'\n", "config.py line"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN)
+def test_a_broken_file_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    said = refusal(tmp_path, text)
+    assert said.startswith(message)
+    assert len(said.splitlines()) == 1
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_bytes(b"\xef\xbb\xbfAPP_NAME = 'Me'\n")
+    assert load(path).APP_NAME == "Me"
+
+
+def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="config.py: is not there"):
+        load(tmp_path / "config.py")
+    (tmp_path / "config.py").write_bytes(b"NAME = '\xff'\n")
+    with pytest.raises(BadInput, match="cannot be read"):
+        load(tmp_path / "config.py")
+
+
+def test_every_setting_has_a_meaning_and_its_own_name() -> None:
+    assert len(set(SETTING_NAMES)) == len(SETTING_NAMES)
+    for name in FIELDS:
+        assert Settings.model_fields[name].description
+
+
+def test_problems_of_config_and_job_definition_come_together(tmp_path: Path) -> None:
+    write(tmp_path, "APP_NAME = 'Me'\nMEMORY = 0\nMY_NAME = 'Ada'\n")
+    (tmp_path / "job.py").write_text("COMMAND = 'echo {MY_NAME} {nobody}'\nOUTPUT_PREFIX = 'x'\n")
+    with pytest.raises(BadInput) as refused:
+        project.load(tmp_path)
+    said = str(refused.value)
+    assert "MEMORY" in said
+    assert "nobody" in said
+    assert "{MY_NAME}" not in said
