@@ -1,5 +1,10 @@
-"""Twenty real command lines do what their programs' manuals say, or are refused with a way out."""
+"""Twenty real command lines do what their programs' manuals say, or are refused with a way out.
 
+Run as a program, with the engine on PYTHONPATH, it writes their table in docs/commands.md again.
+"""
+
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,8 @@ from worker.variables import Value
 PROGRAMS: list[dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("twenty_commands.yaml").read_text(encoding="utf-8")
 )
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+MARK = "<!-- written by tests/unit/test_twenty_commands.py -->\n"
 BUILT_IN: dict[str, Value] = {
     "output_dir": "/out",
     "work_dir": "/scratch",
@@ -72,3 +79,42 @@ def test_they_are_twenty_and_hard_enough() -> None:
     assert len({entry["program"] for entry in PROGRAMS}) == 20
     assert len(hard) >= 8
     assert len(REFUSED) == 4
+
+
+def test_the_page_shows_them_as_they_are() -> None:
+    _, mark, section = PAGE.read_text(encoding="utf-8").partition(MARK)
+    assert mark
+    assert section == table(), f"run {Path(__file__).name} to write it again"
+
+
+def table() -> str:
+    """A row for each program, and below it what each command becomes."""
+    rows = ["", "| program | its manual, and what to note | answer |", "|---|---|---|"]
+    details: list[str] = []
+    for entry in PROGRAMS:
+        answer = f"refused at {entry['refused'][0]['where']}" if "refused" in entry else "runs"
+        anchor = entry["program"].lower().replace(" ", "-")
+        rows.append(f"| [{entry['program']}](#{anchor}) | {entry['manual']} | {answer} |")
+        details += ["", f"### {entry['program']}", *block(entry["command"])]
+        if "refused" in entry:
+            problems = problems_of(entry["command"], entry["variables"])
+            told = [str(problem) for problem in problems if not problem.warning]
+            details += ["", "is refused:", *block("\n".join(told))]
+            details += ["", "Instead:", *block(entry["instead"])]
+        for job in entry["jobs"]:
+            values = ", ".join(f"`{name}` {shown(value)}" for name, value in job["values"].items())
+            details += ["", f"With {values}:", *block(shlex.join(job["arguments"]))]
+    return "\n".join([*rows, *details, ""])
+
+
+def block(text: str) -> list[str]:
+    return ["", "```text", text, "```"]
+
+
+def shown(value: Value) -> str:
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+if __name__ == "__main__":
+    before = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
+    PAGE.write_text(before + MARK + table(), encoding="utf-8")
