@@ -24,10 +24,10 @@ def main() -> int:
         settings = WorkerSettings.read(os.environ)
         serve(settings, load(Path("job.py"), settings.config))
     except BadInput as error:
-        print(*(f"worker: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        sys.stderr.writelines(f"worker: {problem}\n" for problem in error.problems)
         return 2
     except CannotStart as error:
-        print(f"worker: cannot work: {error}", file=sys.stderr)
+        sys.stderr.write(f"worker: cannot work: {error}\n")
         return 2
     return 0
 

@@ -7,7 +7,6 @@ import ctypes
 import os
 import resource
 import selectors
-import signal
 import subprocess
 import sys
 import threading
@@ -98,46 +97,55 @@ def run(
             start_new_session=True,
         )
         _roots.add(process.pid)
-    watch = _Watch(process, output, own_memory)
+    watch = _Watch(process, mark, output, own_memory)
     try:
         try:
             watch.until_exit(gate)
+            watch.until_gone(GRACE_SECONDS)
         except Stop as stop:
-            _signal_all(process.pid, mark, signal.SIGTERM)
+            watch.terminate()
             watch.until_gone(stop.grace_seconds)
-            stop.peak_memory_mb = watch.peak_memory_mb
             raise
-        watch.until_gone(GRACE_SECONDS)
-        return Finished(process.returncode, watch.peak_memory_mb, len(_marked(mark)))
-    finally:
-        _end_all(process.pid, mark, watch)
-        watch.close()
+        finally:
+            left_over = watch.kill()
+    except Stop as stop:
+        stop.peak_memory_mb = watch.peak_memory_mb
+        raise
+    return Finished(process.returncode, watch.peak_memory_mb, left_over)
 
 
 class _Watch:
-    """A running command: its output, its memory, its end."""
+    """A running command and all that it started: output, memory, end."""
 
     FIRST_LOOK_SECONDS = 0.05
     LONGEST_LOOK_SECONDS = 1.0
 
     def __init__(
-        self, process: subprocess.Popen[bytes], output: Callable[[bytes], None], own_peak_kb: int
+        self,
+        process: subprocess.Popen[bytes],
+        mark: str,
+        output: Callable[[bytes], None],
+        own_peak_kb: int,
     ) -> None:
         assert process.stdout is not None
         self._process = process
+        self._mark = mark
         self._output = output
         self._own_peak_kb = own_peak_kb
         self._pipe = process.stdout
+        self._silent = False  # at the end of its output
+        self._pause = 0.0005
         self._peak_bytes = 0
+        self._seen: set[psutil.Process] = set()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
-        self._silent = False  # at the end of its output
 
     @property
     def peak_memory_mb(self) -> int:
         return round(self._peak_bytes / 1e6)
 
     def until_exit(self, gate: Callable[[], None]) -> None:
+        """Wait for the command itself."""
         look = self.FIRST_LOOK_SECONDS
         next_look = time.monotonic() + look
         while not self._exited():
@@ -149,21 +157,43 @@ class _Watch:
                 next_look = time.monotonic() + look
 
     def until_gone(self, seconds: float) -> None:
-        """Wait for the whole group to end, at most so long, and read what it still prints."""
+        """Wait for its whole process group, at most so long."""
         deadline = time.monotonic() + seconds
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
+
+    def terminate(self) -> None:
+        """Ask all of it to end."""
+        for process in self._living():
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+
+    def kill(self) -> int:
+        """End all of it, see it gone, read its last words; how many processes it took."""
+        killed = set()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while (living := self._living()) and time.monotonic() < deadline:
+            for process in living:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+                    killed.add(process)
+            time.sleep(0.01)
+        while not self._exited() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with _starting:
+            _roots.discard(self._process.pid)
         while self._read(0):
             pass
-
-    def close(self) -> None:
         self._selector.close()
         self._pipe.close()
+        return len(killed)
 
     def _read(self, wait_seconds: float) -> bool:
         """Pass on what is printed, one piece at most; False if there was none in that time."""
         if self._silent:
-            time.sleep(min(wait_seconds, 0.002))
+            # Most end with their output; one that goes on is asked ever more rarely.
+            time.sleep(min(wait_seconds, self._pause))
+            self._pause = min(2 * self._pause, 0.1)
             return False
         if not self._selector.select(wait_seconds):
             return False
@@ -186,15 +216,26 @@ class _Watch:
         return self._process.returncode is not None
 
     def _group_lives(self) -> bool:
-        if self._exited():
-            _reap()
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
+        self._exited()
+        if not _group_exists(self._process.pid):
             return False
-        except PermissionError:  # what macOS says of a group of zombies
-            return False
-        return True
+        self._living()  # zombies keep a group in being until they are reaped
+        return _group_exists(self._process.pid)
+
+    def _living(self) -> list[psutil.Process]:
+        """What lives of it: its group, all that carries its mark, all that was seen below it."""
+        found = []
+        for process in {*psutil.Process().children(recursive=True), *self._seen}:
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    _reap(process.pid)
+                elif (
+                    (process in self._seen and process.is_running())
+                    or os.getpgid(process.pid) == self._process.pid
+                    or process.environ().get(MARK) == self._mark
+                ):
+                    found.append(process)
+        return found
 
     def _measure(self) -> None:
         total = 0
@@ -203,52 +244,29 @@ class _Watch:
             for process in [root, *root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
                     total += process.memory_info().rss
+                    self._seen.add(process)
         self._peak_bytes = max(self._peak_bytes, total)
 
 
 _starting = threading.Lock()
 _roots: set[int] = set()
-"""Commands of all slots: what they leave is theirs to reap."""
+"""The commands of all slots, which their own watch reaps."""
 
 
 def _own_peak_kb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _marked(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
+def _group_exists(root: int) -> bool:
+    try:
+        os.killpg(root, 0)
+    except (ProcessLookupError, PermissionError):  # the latter is macOS's for zombies alone
+        return False
+    return True
 
 
-def _signal_all(root: int, mark: str, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(root, number)
-    for process in _marked(mark):
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(number)
-
-
-def _end_all(root: int, mark: str, watch: _Watch) -> None:
-    """Kill what is left of a command, and see it gone."""
-    _signal_all(root, mark, signal.SIGKILL)
-    watch.until_gone(GRACE_SECONDS)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while _marked(mark) and time.monotonic() < deadline:
-        _signal_all(root, mark, signal.SIGKILL)
-        time.sleep(0.02)
-    with _starting:
-        _roots.discard(root)
-    _reap()
-
-
-def _reap() -> None:
-    """Take the exit status of adopted orphans, so that no zombie stays."""
-    with _starting:
-        for process in psutil.Process().children():
-            with contextlib.suppress(psutil.Error, ChildProcessError):
-                if process.pid not in _roots and process.status() == psutil.STATUS_ZOMBIE:
-                    os.waitpid(process.pid, os.WNOHANG)
+def _reap(pid: int) -> None:
+    """Take the exit status of an adopted orphan, so that no zombie stays."""
+    with _starting, contextlib.suppress(ChildProcessError):
+        if pid not in _roots:
+            os.waitpid(pid, os.WNOHANG)
