@@ -1,0 +1,373 @@
+"""Job files: the three forms of groups, and everything that is refused before anything is sent."""
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control import jobfile
+from control.jobfile import JobFile
+from worker.definition import Definition, load
+from worker.message import MAX_BYTES
+from worker.problems import BadInput
+
+TYPES = {
+    "plate": "text",
+    "well": "text",
+    "image": "file",
+    "parts": "files",
+    "fast": "flag",
+    "more": "args",
+}
+
+
+def definition(
+    tmp_path: Path, *, types: dict[str, str] | None = None, prefix: str = "out/{plate}/{well}"
+) -> Definition:
+    types = {"plate": "text", "well": "text"} if types is None else types
+    words = " ".join(f"[{{{name}}}]" for name, type_ in types.items() if type_ != "flag")
+    text = f"COMMAND = 'true {words}'\nVARIABLES = {types!r}\nOUTPUT_PREFIX = {prefix!r}\n"
+    (tmp_path / "job.py").write_text(text)
+    return load(tmp_path / "job.py", ["SIGMA"])
+
+
+def read(
+    tmp_path: Path,
+    document: object,
+    *,
+    types: dict[str, str] | None = None,
+    prefix: str = "out/{plate}/{well}",
+) -> JobFile:
+    """Read a job file; `document` is its text, its bytes, or what it holds."""
+    path = tmp_path / "jobs.json"
+    if isinstance(document, bytes):
+        path.write_bytes(document)
+    else:
+        text = document if isinstance(document, str) else json.dumps(document)
+        path.write_text(text, encoding="utf-8")
+    return jobfile.read(path, definition(tmp_path, types=types, prefix=prefix), {"SIGMA": 2})
+
+
+def refusal(tmp_path: Path, document: object, **options: Any) -> list[str]:
+    with pytest.raises(BadInput) as refused:
+        read(tmp_path, document, **options)
+    return str(refused.value).splitlines()
+
+
+def groups(jobs: JobFile) -> list[dict[str, Any]]:
+    found = [dict(job.group) for job in jobs.jobs()]
+    assert len(found) == jobs.count
+    return found
+
+
+# What is read.
+
+
+def test_a_list_is_one_job_a_group_with_the_shared_variables(tmp_path: Path) -> None:
+    jobs = read(tmp_path, {"plate": "P1", "groups": [{"well": "A01"}, {"well": "A02"}]})
+    assert jobs.shared == {"plate": "P1"}
+    assert groups(jobs) == [{"well": "A01"}, {"well": "A02"}]
+    assert [job.body() for job in jobs.jobs()][0] == '{"plate":"P1","group":{"well":"A01"}}'
+
+
+def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -> None:
+    matrix = {"plate": ["P1", "P2"], "well": ["A01", "A02", "A03"]}
+    jobs = read(tmp_path, {"groups": {"matrix": matrix}})
+    assert [tuple(group.values()) for group in groups(jobs)] == [
+        ("P1", "A01"),
+        ("P1", "A02"),
+        ("P1", "A03"),
+        ("P2", "A01"),
+        ("P2", "A02"),
+        ("P2", "A03"),
+    ]
+
+
+def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "jobs.csv").write_bytes(
+        b'\xef\xbb\xbfplate, well ,parts,fast,_comment\r\nP1,"A 1, left",a.tif,TRUE,x\r\n'
+        b"\r\nP2,A02,,,y\r\n"
+    )
+    jobs = read(
+        tmp_path,
+        {"groups": {"csv": "tables/jobs.csv"}},
+        types={"plate": "text", "well": "text", "parts": "files", "fast": "flag"},
+    )
+    assert groups(jobs) == [
+        {"plate": "P1", "well": "A 1, left", "parts": ["a.tif"], "fast": True},
+        {"plate": "P2", "well": "A02", "parts": "", "fast": ""},
+    ]
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    group = {
+        "plate": 1.5,
+        "well": "ö;$(x)",
+        "image": "s3://other/a.tif",
+        "parts": ["a", "b"],
+        "fast": False,
+        "more": "-a 'b c'",
+    }
+    assert groups(read(tmp_path, {"groups": [group]}, types=TYPES)) == [group]
+
+
+def test_comments_are_ignored_even_doubled_and_at_every_level(tmp_path: Path) -> None:
+    text = """{"_comment": 1, "_comment": {"x": [1]}, "my_comment_2": 3,
+    "groups": [{"plate": "P", "well": "A", "_comment": 1, "_comment": 2}]}"""
+    assert groups(read(tmp_path, text)) == [{"plate": "P", "well": "A"}]
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    text = json.dumps({"groups": [{"plate": "P", "well": "A"}]})
+    assert read(tmp_path, text.encode("utf-8-sig")).count == 1
+
+
+# What is refused: a problem names file, group and key.
+
+LIST = '{"groups": [{"plate": "P1", "well": "A01"}, %s]}'
+
+REFUSED = [
+    ('{"plate": "P", "well": "A"}', "jobs.json: has no groups; add groups"),
+    ('{"group": [{}]}', "jobs.json: has no groups; did you mean groups where you wrote group?"),
+    ('{"groups": []}', "jobs.json, groups: is empty"),
+    ('{"groups": "x"}', "jobs.json, groups: is none of the three forms"),
+    ('{"groups": {"matrix": {}, "csv": "x"}}', "jobs.json, groups: is none of the three forms"),
+    ('{"groups": {"csv": "a", "csv": "b"}}', "jobs.json, groups: is none of the three forms"),
+    ('{"groups": {"matrix": {}}}', "groups, matrix: is no JSON object with variables"),
+    ('{"groups": {"matrix": {"plate": []}}}', "groups, matrix, plate: is no list with values"),
+    ('{"groups": {"matrix": {"plate": "P"}}}', "groups, matrix, plate: is no list with values"),
+    (
+        '{"groups": {"matrix": {"well": ["A"], "well": ["B"]}}}',
+        "jobs.json, groups, matrix, well: is written twice",
+    ),
+    ('{"groups": {"csv": 3}}', "groups, csv: is no name of a file"),
+    ('{"groups": {"csv": "none.csv"}}', "none.csv: is not there; put it there"),
+    (LIST % "3", "jobs.json, group 2: is no JSON object"),
+    (LIST % "{}", "jobs.json, group 2: is empty"),
+    (
+        LIST % '{"plate": "P2", "wel": "A01"}',
+        "jobs.json, group 2, wel: is no variable of job.py; did you mean well?",
+    ),
+    (LIST % '{"plate": "P2"}', "jobs.json, group 2, well: has no value"),
+    (LIST % '{"plate": "P2", "well": {"a": 1}}', "jobs.json, group 2, well: "),
+    (LIST % '{"plate": "P2", "well": ["a"]}', "jobs.json, group 2, well: "),
+    (LIST % '{"plate": "P2", "well": NaN}', "jobs.json, group 2, well: "),
+    (LIST % '{"plate": "P2", "well": 1e999}', "jobs.json, group 2, well: "),
+    (LIST % '{"plate": "P2", "well": "a\\u0000"}', "jobs.json, group 2, well: "),
+    (LIST % '{"plate": "P2", "well": "A", "SIGMA": 3}', "jobs.json, group 2, SIGMA: is given at"),
+    (LIST % '{"plate": "P2", "well": "A", "well": "B"}', "group 2, well: is written twice"),
+    (
+        LIST % '{"plate": "P2", "well": "A", "PATH": "x"}',
+        "jobs.json, group 2, PATH: is no variable",
+    ),
+    ('{"well": 1, "well": 2, "groups": [{"plate": "P"}]}', "jobs.json, well: is written twice"),
+    ('{"groups": [{"plate": "P"}], "groups": []}', "jobs.json, groups: is written twice"),
+    (LIST % '{"plate": "P1", "well": "A01"}', "group 2: has the output prefix 'out/P1/A01' of"),
+    (LIST % '{"plate": "..", "well": "A01"}', "jobs.json, group 2"),
+    (LIST % '{"plate": "P1", "well": ""}', "jobs.json, group 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_a_wrong_job_file_is_refused_with_file_group_and_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    lines = refusal(tmp_path, text)
+    assert message in "\n".join(lines)
+    assert all("jobs.json" in line for line in lines)
+    assert len(lines) <= 2
+
+
+WRONG_TYPES = [
+    ("image", ["a"]),
+    ("image", True),
+    ("image", "../a"),
+    ("image", "/a"),
+    ("image", "s3://"),
+    ("parts", "a,b"),
+    ("parts", [1]),
+    ("parts", ["../a"]),
+    ("fast", "yes"),
+    ("fast", 1),
+    ("more", "'open"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_TYPES)
+def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    group = {"plate": "P", "well": "A", "image": "a", "parts": [], "fast": True, "more": ""}
+    (line,) = refusal(tmp_path, {"groups": [group | {name: value}]}, types=TYPES)
+    assert line.startswith(f"jobs.json, group 1, {name}: ")
+
+
+def test_a_wrong_shared_variable_is_one_problem_not_one_a_group(tmp_path: Path) -> None:
+    document = {"plate": {"a": 1}, "plates": 3, "groups": [{"well": str(n)} for n in range(50)]}
+    lines = refusal(tmp_path, document)
+    assert [line.split(":")[0] for line in lines] == ["jobs.json, plates", "jobs.json, plate"]
+
+
+def test_a_variable_at_two_levels_is_refused(tmp_path: Path) -> None:
+    document = {"plate": "P", "groups": [{"plate": "P", "well": "A"}]}
+    (line,) = refusal(tmp_path, document)
+    assert line.startswith("jobs.json, group 1, plate: is given at two levels")
+
+
+def test_many_problems_are_counted_and_the_first_ones_printed(tmp_path: Path) -> None:
+    document = {"groups": [{"plate": "P", "wel": str(n)} for n in range(166)]}
+    lines = refusal(tmp_path, document)
+    assert len(lines) == 21
+    assert lines[20].startswith("jobs.json: and 312 more;")
+    assert {line.split(",")[1] for line in lines[:20]} == {f" group {n}" for n in range(1, 11)}
+
+
+def test_a_null_outside_a_bracket_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        "COMMAND = 'true {a}'\nVARIABLES = {'a': 'text'}\nOUTPUT_PREFIX = '{job_id}'\n"
+    )
+    path = tmp_path / "jobs.json"
+    path.write_text('{"groups": [{"a": 1}, {"a": null}]}')
+    with pytest.raises(BadInput, match="jobs.json, group 2"):
+        jobfile.read(path, load(tmp_path / "job.py"), {})
+
+
+def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    fits = "x" * (MAX_BYTES - len('{"group":{"plate":"P","well":""}}'))
+    document = {"groups": [{"plate": "P", "well": fits}]}
+    assert read(tmp_path, document, prefix="{job_id}").count == 1
+    document["groups"][0]["well"] += "x"
+    (line,) = refusal(tmp_path, document, prefix="{job_id}")
+    assert line.startswith("jobs.json, group 1: makes a message of 1,032,193 bytes")
+
+
+def test_a_matrix_of_more_jobs_than_can_be_meant_is_refused_at_once(tmp_path: Path) -> None:
+    matrix = {"plate": list(range(10_000)), "well": list(range(10_000))}
+    (line,) = refusal(tmp_path, {"groups": {"matrix": matrix}})
+    assert line.startswith("jobs.json, groups, matrix: makes 100,000,000 jobs")
+
+
+# Output prefixes.
+
+PREFIXES = [
+    (["a", "b", "a"], ["group 3: has the output prefix 'a' of group 1"]),
+    (["a", "b", "a/x"], ["group 1: has a prefix, 'a', in which others lie"]),
+    (["a/x/y", "b", "a"], ["group 3: has a prefix, 'a', in which others lie"]),
+    (["a/x", "a/y", "ab", "a.x", "a b"], []),
+    (["a", "A"], []),
+]
+
+
+@pytest.mark.parametrize(("prefixes", "problems"), PREFIXES)
+def test_two_jobs_never_write_to_one_place(
+    tmp_path: Path, prefixes: list[str], problems: list[str]
+) -> None:
+    document = {"groups": [{"plate": prefix, "well": n} for n, prefix in enumerate(prefixes)]}
+    if not problems:
+        assert read(tmp_path, document, prefix="{plate}").count == len(prefixes)
+        return
+    lines = refusal(tmp_path, document, prefix="{plate}")
+    assert len(lines) == len(problems)
+    for line, problem in zip(lines, problems, strict=True):
+        assert line.startswith(f"jobs.json, {problem}; ")
+
+
+def test_equal_jobs_are_refused_even_with_the_job_id_as_prefix(tmp_path: Path) -> None:
+    document = {"groups": [{"plate": "P", "well": "A"}] * 2}
+    assert len(refusal(tmp_path, document, prefix="{job_id}")) == 1
+
+
+def test_many_collisions_are_told_and_capped(tmp_path: Path) -> None:
+    document = {"groups": [{"plate": "P", "well": n} for n in range(3)] * 30}
+    lines = refusal(tmp_path, document)
+    assert len(lines) == 3
+
+
+# Files that cannot be read.
+
+UNREADABLE = [
+    (b'{"groups": [}', "line 1, column 13: is not JSON: Expecting value"),
+    (b'{\n  "groups": []\n  "a": 1}', "line 3, column 3: is not JSON: Expecting ',' delimiter"),
+    (b"", "line 1, column 1: is not JSON"),
+    (b"[1]", "is no JSON object"),
+    (b'{"a": "\xff"}', "is not UTF-8 (byte 7)"),
+    ("{}".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+    (b"[" * 100_000, "is nested too deeply"),
+    (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), UNREADABLE)
+def test_an_unreadable_file_gets_one_clear_line(tmp_path: Path, data: bytes, message: str) -> None:
+    (line,) = refusal(tmp_path, data)
+    assert message in line
+    assert "jobs.json" in line
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    made = definition(tmp_path)
+    with pytest.raises(BadInput, match="none.json: is not there; name a job file"):
+        jobfile.read(tmp_path / "none.json", made, {})
+    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+        jobfile.read(tmp_path, made, {})
+
+
+# CSV.
+
+CSV = [
+    ("", "jobs.csv, header: is empty"),
+    ("plate,well\n", "jobs.json: has no groups"),
+    ("plate,wel\nP,A\n", "jobs.csv, header, wel: is no variable of job.py; did you mean well?"),
+    ("plate,well,well\nP,A,B\n", "jobs.csv, header, well: is written twice"),
+    (",plate,well\n0,P,A\n", "jobs.csv, header, column 1: has no name"),
+    ("plate,well\nP,A\nP,B,C\n", "group 2, jobs.csv line 3: has 3 cells, the header 2"),
+    ("plate,well\nP,A\n\nP\n", "group 2, jobs.csv line 4: has 1 cells, the header 2"),
+    ("plate\nP\n", "group 1, jobs.csv line 2, well: has no value"),
+    ("plate;well\nP;A\n", "jobs.csv, header, plate;well: is no variable"),
+    ('plate,well\nP,"A"x\n', "jobs.csv after line"),
+    ('plate,well\nP,"A\n', "jobs.csv after line"),
+    ("plate,well\nP,A\nP,A\n", "group 2: has the output prefix 'out/P/A' of group 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), CSV)
+def test_a_wrong_csv_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "jobs.csv").write_text(text)
+    lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
+    assert message in lines[0]
+    assert all(line.startswith("jobs.json") for line in lines)
+
+
+def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("plate,well,fast\nP,A,no\nP,B,true\nP,C,1\n")
+    types = {"plate": "text", "well": "text", "fast": "flag"}
+    lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=types)
+    assert [line.split(":")[0] for line in lines] == [
+        "jobs.json, group 1, jobs.csv line 2, fast",
+        "jobs.json, group 3, jobs.csv line 4, fast",
+    ]
+
+
+def test_a_csv_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_bytes("plate,well\nP,ö\n".encode("latin-1"))
+    (line,) = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
+    assert "is not UTF-8; save it as CSV in UTF-8" in line
+
+
+def test_a_csv_file_needs_no_more_memory_when_it_is_longer(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        with (tmp_path / "jobs.csv").open("w") as file:
+            file.write("plate,well\n")
+            file.writelines(f"P{n % 100},{n}\n" for n in range(rows))
+        tracemalloc.start()
+        try:
+            jobs = read(tmp_path, {"groups": {"csv": "jobs.csv"}})
+            assert sum(1 for _ in jobs.jobs()) == rows
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    short, long = peak(11_000), peak(33_000)
+    assert long < short * 1.5
