@@ -53,6 +53,9 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     functions = {name: module[name] for name in FUNCTIONS if callable(module.get(name))}
     types, problems = _variables(module.get("VARIABLES", {}))
     types = dict.fromkeys(config_names, "text") | types
+    for one, other in name_clashes(types):
+        what = f"is {other} in the environment too"
+        problems.append(Problem(f"VARIABLES, {one}", what, "rename one of them"))
     command, found = _command(module, types, functions)
     problems += found
     template, found = _output_prefix(module, types, functions)
@@ -70,17 +73,21 @@ def _execute(path: Path) -> dict[str, Any]:
         where = str(path)
         raise BadInput([Problem(where, "is not there", "run this in the implementation's folder")])
     module = importlib.util.module_from_spec(spec)
+    sys.modules["job"] = module  # where its data classes look for their own names
     # Not left in the tree: a stray __pycache__ would be part of the next image.
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        where = f"{path.name} line {error.lineno}"
+        where = f"{path.name} line {error.lineno}" if error.lineno else path.name
         raise BadInput([Problem(where, f"is not Python: {error.msg}", "correct it")]) from None
-    except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        # The deepest one may be a library's.
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f"{path.name} line {lines[-1]}" if lines else path.name
         what = f"fails: {type(error).__name__}: {error}"
-        raise BadInput([Problem(f"{path.name} line {line}", what, "correct it")]) from None
+        raise BadInput([Problem(where, what, "correct it")]) from None
     finally:
         sys.dont_write_bytecode = keep
     return vars(module)
@@ -98,10 +105,11 @@ def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:
         if type_ not in TYPES:
             known = ", ".join(TYPES)
             problems.append(Problem(where, f"has no type {type_!r}", f"use one of {known}"))
-    good = {name: type_ for name, type_ in variables.items() if type_ in TYPES}
-    for one, other in name_clashes(good):
-        what = f"is {other} in the environment too"
-        problems.append(Problem(f"VARIABLES, {one}", what, "rename one of them"))
+    good = {
+        name: type_
+        for name, type_ in variables.items()
+        if isinstance(name, str) and type_ in TYPES
+    }
     return good, problems
 
 
@@ -116,8 +124,8 @@ def _command(
     try:
         command = language.parse(text)
     except BadInput as error:
-        return None, list(error.problems)
-    return command, language.check(command, types)
+        return None, at(error.problems, "COMMAND")
+    return command, at(language.check(command, types), "COMMAND")
 
 
 def _output_prefix(

@@ -15,6 +15,19 @@ def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.strip().lower()]
 
 
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def _object(text: str) -> Mapping[str, Value]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError
+    return document
+
+
 def _delays(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -110,16 +123,16 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], Any], Callable[[Any], str]], .
     ("SQS_QUEUE_URL", "queue_url", str, str),
     ("SQS_DEAD_LETTER_URL", "dead_letter_url", str, str),
     ("LOG_GROUP_NAME", "log_group", str, str),
-    ("DOCKER_CORES", "slots", int, str),
-    ("CPUS_PER_JOB", "cpus_per_job", int, str),
-    ("JOB_RETRIES", "job_retries", int, str),
+    ("DOCKER_CORES", "slots", _positive, str),
+    ("CPUS_PER_JOB", "cpus_per_job", _positive, str),
+    ("JOB_RETRIES", "job_retries", _positive, str),
     ("JOB_TIMEOUT_MINUTES", "job_timeout_minutes", float, str),
     ("CHECK_IF_DONE_BOOL", "check_if_done", _boolean, str),
     ("EXPECTED_NUMBER_FILES", "expected_number_files", int, str),
     ("MIN_FILE_SIZE_BYTES", "min_file_size_bytes", int, str),
     ("NECESSARY_STRING", "necessary_string", str, str),
     ("WORKING_FOLDER", "working_folder", str, str),
-    ("DS_CONFIG_VARIABLES", "config", json.loads, json.dumps),
+    ("DS_CONFIG_VARIABLES", "config", _object, json.dumps),
     ("DS_SCRATCH", "scratch", str, str),
     ("DS_VISIBILITY_SECONDS", "visibility_seconds", float, str),
     ("DS_RETRY_DELAYS", "retry_delays", _delays, lambda delays: ",".join(map(str, delays))),

@@ -1,0 +1,153 @@
+"""job.py, loaded and checked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.definition import Definition, load
+from worker.problems import BadInput
+
+GOOD = """
+COMMAND = "measure {image} [--fast {fast}] {output_dir}"
+VARIABLES = {"image": "file", "fast": "flag"}
+OUTPUT_PREFIX = "out/{image}"
+"""
+
+
+def loaded(folder: Path, text: str, config_names: tuple[str, ...] = ()) -> Definition:
+    path = folder / "job.py"
+    path.write_text(text, encoding="utf-8")
+    return load(path, config_names)
+
+
+def refused(folder: Path, text: str, config_names: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(BadInput) as error:
+        loaded(folder, text, config_names)
+    return [str(problem) for problem in error.value.problems if not problem.warning]
+
+
+def test_what_it_says_is_found_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    definition = loaded(tmp_path, GOOD)
+    assert definition.types == {"image": "file", "fast": "flag"}
+    assert definition.output_prefix == "out/{image}"
+    assert definition.command is not None
+    assert definition.functions == {}
+    assert definition.warnings == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["job.py"]
+    assert not sys.dont_write_bytecode or sys.flags.dont_write_bytecode
+
+
+def test_settings_of_the_program_are_text_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = GOOD.replace("measure", "measure {MEMORY_} {MODEL}").replace(
+        '"flag"}', '"flag", "MODEL": "file"}'
+    )
+    assert loaded(tmp_path, text, ("MEMORY_", "MODEL")).types == {
+        "image": "file",
+        "fast": "flag",
+        "MODEL": "file",
+        "MEMORY_": "text",
+    }
+
+
+def test_functions_take_the_places_of_command_and_prefix(tmp_path: Path) -> None:
+    text = """
+VARIABLES = {"image": "file"}
+def arguments(job): return ["x"]
+def output_prefix(job): return job.variables["image"]
+def check_outputs(job): return None
+def helper(): pass
+inputs = None
+"""
+    definition = loaded(tmp_path, text)
+    assert definition.command is None
+    assert definition.output_prefix is None
+    assert sorted(definition.functions) == ["arguments", "check_outputs", "output_prefix"]
+
+
+def test_a_data_class_may_help(tmp_path: Path) -> None:
+    # Looks its own module up by name, as pickle and typing do.
+    text = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Well:
+    row: str
+"""
+    assert loaded(tmp_path, text + GOOD).types["image"] == "file"
+
+
+def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, GOOD.replace("out/{image}", "out")).warnings
+    assert str(warning).startswith("job.py, OUTPUT_PREFIX: has no variable")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("COMMAND =", "OTHER =", ["job.py, COMMAND: is missing"]),
+        ('"measure {image} [--fast {fast}] {output_dir}"', "5", ["job.py, COMMAND: is missing"]),
+        ('"measure {image} [--fast {fast}] {output_dir}"', "' '", ["job.py, COMMAND: is missing"]),
+        ("measure {image}", "measure {imgae}", ["job.py, COMMAND, column 9: "]),
+        ("measure {image}", "measure {image} | {x", ["job.py, COMMAND, column 17: |"]),
+        ("OUTPUT_PREFIX =", "OTHER =", ["job.py, OUTPUT_PREFIX: is missing"]),
+        ('"out/{image}"', "None", ["job.py, OUTPUT_PREFIX: is missing"]),
+        ("out/{image}", "out/{imgae}", ["job.py, OUTPUT_PREFIX: {imgae} is not a variable"]),
+        ('"fast": "flag"}', '"fast": "flga"}', ["job.py, VARIABLES, fast: has no type 'flga'"]),
+        ('"fast": "flag"}', '"fast": ["flag"]}', ["job.py, VARIABLES, fast: has no type ['flag']"]),
+        ('"fast": "flag"}', '"fast": "flag", 5: "text"}', ["job.py, VARIABLES, 5: is no text"]),
+        ('"fast": "flag"}', '"fast": "flag", "PATH": "text"}', ["job.py, VARIABLES, PATH: "]),
+        (
+            '"fast": "flag"}',
+            '"fast": "flag", "a-b": "text", "a_b": "text"}',
+            ["job.py, VARIABLES, a-b: is a_b in the environment too"],
+        ),
+        ('{"image": "file", "fast": "flag"}', "['image']", ["job.py, VARIABLES: is no dictionary"]),
+        ("COMMAND =", "COMMAND :=", ["job.py line 2: is not Python: "]),
+        ("OUTPUT_PREFIX =", "OUTPUT_PREFIX = 1 / 0 #", ["job.py line 4: fails: ZeroDivisionError"]),
+        # The line of job.py, not of the library that raised.
+        ("OUTPUT_PREFIX =", "import json; json.loads('{') #", ["job.py line 4: fails: JSONDec"]),
+        ("OUTPUT_PREFIX =", "import no_such_library #", ["job.py line 4: fails: ModuleNotFound"]),
+        ("OUTPUT_PREFIX =", "import sys; sys.exit(3) #", ["job.py line 4: fails: SystemExit: 3"]),
+        ("OUTPUT_PREFIX =", "\0 #", ["job.py: is not Python: "]),
+        ("OUTPUT_PREFIX =", "OUTPUT_PREFIX = '\ud800' #", ["job.py line "]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_mistake_names_its_place(
+    tmp_path: Path, old: str, new: str, expected: list[str]
+) -> None:
+    assert old in GOOD
+    text = GOOD.replace(old, new)
+    path = tmp_path / "job.py"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(BadInput) as error:
+        load(path)
+    told = [str(problem) for problem in error.value.problems if not problem.warning]
+    assert [line[: len(start)] for line, start in zip(told, expected, strict=False)] == expected
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = 'COMMAND = "x {a} {b}"\nVARIABLES = {"PATH": "text"}\nOUTPUT_PREFIX = "{c}"\n'
+    assert [line.split(":")[0] for line in refused(tmp_path, text)] == [
+        "job.py, VARIABLES, PATH",
+        "job.py, COMMAND, column 3",
+        "job.py, COMMAND, column 7",
+        "job.py, OUTPUT_PREFIX",
+    ]
+
+
+def test_a_setting_and_a_variable_that_are_one_in_the_environment_are_refused(
+    tmp_path: Path,
+) -> None:
+    text = GOOD.replace('"fast": "flag"}', '"fast": "flag", "MY-NAME": "text"}')
+    (told,) = refused(tmp_path, text, ("MY_NAME",))
+    assert told.startswith("job.py, VARIABLES, MY_NAME: is MY-NAME in the environment too")
+
+
+def test_it_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is not there; run this in the implementation's folder"):
+        load(tmp_path / "job.py")

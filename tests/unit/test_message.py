@@ -1,0 +1,159 @@
+"""A job as it travels: bodies, identities, and what is wrong with a job's variables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from worker.message import InvalidMessage, Job, decode, problems
+from worker.variables import Value
+
+JOBS = [
+    Job({}, {}),
+    Job({"favorite_color": "Blue"}, {"ice_cream": "cookie dough", "pizza": "mushroom"}),
+    Job({"n": 0, "x": 1.5, "yes": True, "no": False, "none": None}, {"keys": ["a", "b"]}),
+    Job({"group_name": "not the group"}, {"text": "quotes ' \" \\ {brace} $(x)\n\t"}),
+    Job({}, {"text": "héllo 字 😀 \u2028 \uffff \x01"}),
+]
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.body()[:30])
+def test_a_body_holds_the_whole_job_in_ascii(job: Job) -> None:
+    assert decode(job.body()) == job
+    assert decode(job.body()).job_id == job.job_id
+    assert job.body().isascii()
+    assert "\n" not in job.body()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"group": {}} x', "not JSON"),
+        ('{"group": {"x": NaN}}', "NaN is no JSON number"),
+        ('{"group": {"x": -Infinity}}', "-Infinity is no JSON number"),
+        ("[" * 100_000, "not JSON"),
+        ('{"group": {"x": ' + "9" * 5000 + "}}", "not JSON"),
+        ("null", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ('"group"', "not a JSON object"),
+        ("{}", 'no "group" object'),
+        ('{"group": null}', 'no "group" object'),
+        ('{"group": []}', 'no "group" object'),
+        ('{"group": "Plate1"}', 'no "group" object'),
+        ('{"groups": [{"a": 1}]}', 'no "group" object'),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_message_that_is_no_job_says_why(body: str, reason: str) -> None:
+    with pytest.raises(InvalidMessage, match=reason):
+        decode(body)
+
+
+def test_an_identity_is_known_from_the_message_alone_and_never_changes() -> None:
+    # Written down once: outputs and logs of runs that are over are found by it.
+    assert Job({"b": 1}, {"a": "x", "c": None}).job_id == "db0db7e6667db5ee"
+    assert decode('{ "group": {"c": null, "a": "x"}, "b": 1 }').job_id == "db0db7e6667db5ee"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (Job({"a": "1", "b": "2"}, {}), Job({"b": "2", "a": "1"}, {}), True),
+        (Job({}, {"a": "1", "b": "2"}), Job({}, {"b": "2", "a": "1"}), True),
+        (Job({"a": "1"}, {}), Job({}, {"a": "1"}), False),
+        (Job({}, {"a": "1"}), Job({}, {"a": 1}), False),
+        (Job({}, {"a": 1}), Job({}, {"a": True}), False),
+        (Job({}, {"a": ""}), Job({}, {"a": None}), False),
+        (Job({}, {"a": ["b", "c"]}), Job({}, {"a": ["c", "b"]}), False),
+    ],
+)
+def test_equal_jobs_have_one_identity_and_others_have_not(
+    one: Job, other: Job, equal: bool
+) -> None:
+    assert (one.job_id == other.job_id) is equal
+
+
+TYPES = {
+    "plate": "text",
+    "pipeline": "file",
+    "images": "files",
+    "folder": "folder",
+    "more": "args",
+    "fast": "flag",
+    "JAVA_MEMORY": "text",
+}
+CONFIG: dict[str, Value] = {"JAVA_MEMORY": "1g"}
+GOOD: dict[str, Value] = {
+    "plate": "P1",
+    "pipeline": "a.cppipe",
+    "images": ["1.tif", "s3://other/2.tif"],
+    "folder": "in/*.tif",
+    "more": "-a 'b c'",
+    "fast": True,
+}
+
+
+def test_a_good_job_has_no_problem_wherever_its_variables_stand() -> None:
+    assert problems(Job({}, GOOD), TYPES, CONFIG) == []
+    assert problems(Job(GOOD, {}), TYPES, CONFIG) == []
+    assert problems(Job({}, dict.fromkeys(GOOD)), TYPES, CONFIG) == []  # null: none of it
+
+
+@pytest.mark.parametrize(
+    ("shared", "change", "where", "what", "todo"),
+    [
+        ({}, {"plaet": "P1"}, "plaet", "is no variable of job.py", "did you mean plate?"),
+        ({}, {"Plate": "P1"}, "Plate", "is no variable of job.py", "did you mean plate?"),
+        ({}, {"zzz": "P1"}, "zzz", "is no variable of job.py", "add it to VARIABLES"),
+        ({"plate": "P1"}, {}, "plate", "the shared variables and the group", "keep one"),
+        (
+            {"JAVA_MEMORY": "2g"},
+            {},
+            "JAVA_MEMORY",
+            "the shared variables and config.py",
+            "keep one",
+        ),
+        ({}, {"JAVA_MEMORY": "2g"}, "JAVA_MEMORY", "the group and config.py", "keep one"),
+        ({}, {"plate": ["P1"]}, "plate", "must be text, a number", "type in job.py is text"),
+        ({}, {"plate": {"a": 1}}, "plate", "must be text, a number", "type in job.py is text"),
+        ({}, {"plate": "a\0b"}, "plate", "NUL", "type in job.py is text"),
+        ({}, {"plate": "\ud800"}, "plate", "lone surrogate", "type in job.py is text"),
+        ({}, {"plate": float("inf")}, "plate", "must be a finite number", "is text"),
+        ({}, {"pipeline": 5}, "pipeline", "must be text", "type in job.py is file"),
+        ({}, {"pipeline": "/etc/passwd"}, "pipeline", "must not begin with /", "is file"),
+        ({}, {"pipeline": "../x"}, "pipeline", "must not have . or ..", "is file"),
+        ({}, {"images": "1.tif"}, "images", "must be a list of keys", "type in job.py is files"),
+        ({}, {"images": ["a", 2]}, "images", "must be text", "type in job.py is files"),
+        ({}, {"folder": "s3://"}, "folder", "must be a key of the bucket", "is folder"),
+        ({}, {"more": "'open"}, "more", "left open", "type in job.py is args"),
+        ({}, {"fast": "true"}, "fast", "must be true or false", "type in job.py is flag"),
+    ],
+)
+def test_each_mistake_names_its_variable_and_what_to_do(
+    shared: dict[str, Value], change: dict[str, Value], where: str, what: str, todo: str
+) -> None:
+    (problem,) = problems(Job(shared, {**GOOD, **change}), TYPES, CONFIG)
+    assert problem.where == where
+    assert what in problem.what
+    assert todo in problem.todo
+    assert not problem.warning
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a_variable_without_a_value_is_missed(name: str) -> None:
+    rest = {other: value for other, value in GOOD.items() if other != name}
+    (problem,) = problems(Job({}, rest), TYPES, CONFIG)
+    assert (problem.where, problem.what) == (name, "has no value")
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    job = decode(json.dumps({"plate": 1, "group": {**GOOD, "plate": 2, "x": 1, "fast": 1}}))
+    assert sorted(problem.where for problem in problems(job, TYPES, {})) == [
+        "JAVA_MEMORY",
+        "fast",
+        "plate",
+        "x",
+    ]

@@ -1,0 +1,103 @@
+"""What a worker is told by its environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.problems import BadInput
+from worker.settings import WorkerSettings
+
+REQUIRED = {
+    "APP_NAME": "Test",
+    "DS_RUN": "run1",
+    "AWS_BUCKET": "bucket",
+    "SQS_QUEUE_URL": "http://queue",
+    "SQS_DEAD_LETTER_URL": "http://dead",
+    "LOG_GROUP_NAME": "Test",
+}
+
+FULL = WorkerSettings(
+    app_name="Test",
+    run_id="run1",
+    bucket="bucket",
+    queue_url="http://queue",
+    dead_letter_url="http://dead",
+    log_group="Test",
+    slots=4,
+    cpus_per_job=2,
+    job_retries=5,
+    job_timeout_minutes=0.5,
+    check_if_done=True,
+    expected_number_files=0,
+    min_file_size_bytes=7,
+    necessary_string="a=b ,'\"",
+    working_folder="/opt/program here",
+    config={"JAVA_MEMORY": "1g", "N": 0, "X": 1.5, "ON": True, "NONE": None, "TEXT": "é\n"},
+    scratch="/tmp/x",
+    visibility_seconds=5,
+    retry_delays=(0, 1.5, 2),
+    poll_seconds=1,
+)
+
+
+def test_the_six_that_name_the_run_are_enough() -> None:
+    settings = WorkerSettings.read({**REQUIRED, "PATH": "/bin", "OTHER": "x"})
+    assert settings == WorkerSettings(
+        app_name="Test",
+        run_id="run1",
+        bucket="bucket",
+        queue_url="http://queue",
+        dead_letter_url="http://dead",
+        log_group="Test",
+    )
+    assert settings.log_prefix == "logs/Test/run1"
+    assert settings.record_group == "Test_records"
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert WorkerSettings.read(FULL.environment()) == FULL
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_each_of_the_six_is_missed(name: str) -> None:
+    environment = {other: text for other, text in REQUIRED.items() if other != name}
+    with pytest.raises(BadInput) as refused:
+        WorkerSettings.read(environment)
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"environment, {name}: is missing; start it by run.py"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("True", True), ("true", True), ("FALSE", False), (" false ", False)]
+)
+def test_booleans_are_read_in_any_case(text: str, value: bool) -> None:
+    assert WorkerSettings.read({**REQUIRED, "CHECK_IF_DONE_BOOL": text}).check_if_done is value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DOCKER_CORES", "many"),
+        ("DOCKER_CORES", ""),
+        ("DOCKER_CORES", "1.5"),
+        ("DOCKER_CORES", "0"),
+        ("JOB_TIMEOUT_MINUTES", "1h"),
+        ("CHECK_IF_DONE_BOOL", "perhaps"),
+        ("DS_CONFIG_VARIABLES", "{"),
+        ("DS_CONFIG_VARIABLES", "[1]"),
+        ("DS_RETRY_DELAYS", "1;2"),
+        ("DS_RETRY_DELAYS", ""),
+    ],
+)
+def test_what_cannot_be_read_is_told(name: str, text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        WorkerSettings.read({**REQUIRED, name: text})
+    (problem,) = refused.value.problems
+    assert str(problem) == f"environment, {name}: {text!r} cannot be read; start it by run.py"
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(BadInput) as refused:
+        WorkerSettings.read({"DOCKER_CORES": "x", "DS_POLL_SECONDS": "y"})
+    assert len(refused.value.problems) == 8
