@@ -117,7 +117,7 @@ def run(
 class _Watch:
     """A running command and all that it started: output, memory, end."""
 
-    FIRST_LOOK_SECONDS = 0.05
+    FIRST_LOOK_SECONDS = 0.01
     LONGEST_LOOK_SECONDS = 1.0
 
     def __init__(
