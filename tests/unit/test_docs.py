@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from control.answers import NUMBERS
 from control.settings import FIELDS, Settings
 from worker.definition import FUNCTIONS, load
 from worker.message import Job
@@ -22,6 +23,24 @@ def test_every_question_has_its_row_and_no_other() -> None:
     asked = [name for name in json.loads(_text("cookiecutter.json")) if not name.startswith("_")]
     table = _text("docs/questions.md").split("\n\n")[2]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == asked
+
+
+def test_every_number_has_the_range_that_the_rules_have() -> None:
+    rows = {
+        line.split("`")[1]: line for line in _text("docs/questions.md").splitlines() if "`" in line
+    }
+    for name, (low, high) in NUMBERS.items():
+        assert f" {low} to {high:,} |" in rows[name]
+
+
+def test_the_dialogue_of_the_readme_asks_what_is_asked() -> None:
+    asked = json.loads(_text("cookiecutter.json"))
+    prompts = [p if isinstance(p, str) else p["__prompt__"] for p in asked["__prompts__"].values()]
+    shown = re.findall(r"^  \[(\d+)/(\d+)\] (.{14})", _text("README.md"), re.MULTILINE)
+    assert len(shown) > 9
+    for number, count, text in shown:
+        assert int(count) == len(prompts)
+        assert prompts[int(number) - 1][:14] == text
 
 
 def test_every_setting_has_its_row_as_the_engine_has_it() -> None:
