@@ -107,7 +107,8 @@ def test_what_cannot_be_meant_is_refused_with_its_line(
 def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = "APP_NAME = '1'\n\nMEMROY = 1\nJOB_RETRIES = 0\nPASSWORD = 'x'\nGPUS = -1\n"
     lines = refusal(tmp_path, text).splitlines()
-    assert [line.split(",")[0] for line in lines] == [f"config.py line {n}" for n in (1, 3, 4, 5, 6)]
+    places = [line.split(",")[0] for line in lines]
+    assert places == [f"config.py line {number}" for number in (1, 3, 4, 5, 6)]
 
 
 def test_a_missing_name_is_told(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="config.py: is not there"):
+    with pytest.raises(BadInput, match=r"config\.py: is not there"):
         load(tmp_path / "config.py")
     (tmp_path / "config.py").write_bytes(b"NAME = '\xff'\n")
     with pytest.raises(BadInput, match="cannot be read"):

@@ -362,7 +362,7 @@ class _Prefixes:
         while folder and folder not in self._folders:
             self._folders.add(folder)
             folder = folder.rpartition("/")[0]
-        if len(self._rows) >= 10_000:
+        if len(self._rows) >= 1_000:
             self._write()
 
     def problems(self) -> list[Problem]:
