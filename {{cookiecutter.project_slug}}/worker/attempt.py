@@ -29,7 +29,7 @@ from worker.message import InvalidMessage, Job, decode
 from worker.outputs import OutputFile, OutputRule
 from worker.plan import Folders, Input, Plan, check_outputs, plan
 from worker.problems import BadInput
-from worker.process import Finished, Stop, run
+from worker.process import Finished, NotStarted, Stop, run
 from worker.record import Outcome, Record
 from worker.s3 import S3Object, SharedInputs, Storage, TransferFailed, Upload
 from worker.settings import WorkerSettings
@@ -249,7 +249,7 @@ class _Attempt:
                 output=self._log.program,
                 gate=self._gate,
             )
-        except (OSError, ValueError) as error:
+        except NotStarted as error:
             raise Failed(f"{planned.arguments[:1]} cannot be started: {error}") from error
         self._say(f"exit code {finished.exit_code}, {finished.peak_memory_mb} MB")
         if finished.left_over:

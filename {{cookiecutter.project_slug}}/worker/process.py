@@ -25,6 +25,10 @@ GRACE_SECONDS = 5.0
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+_PIECE = 1 << 16
+_FULL_PIPE = 16
+"""Pieces that a pipe can hold ("pipe(7)": 1 MiB unless the system allows more)."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -56,6 +60,10 @@ class Stop(Exception):
         self.peak_memory_mb = 0  # what `run` saw until then
 
 
+class NotStarted(Exception):
+    """The program cannot be started; the text says why."""
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of orphaned descendants, so that none can hide (Linux)."""
     if sys.platform == "linux":
@@ -83,19 +91,22 @@ def run(
 
     Raises:
         Stop: from the gate, when all processes are gone.
-        OSError: the program cannot be started.
+        NotStarted: the program cannot be started.
     """
     with _starting:
         own_memory = _own_peak_kb()
-        process = subprocess.Popen(
-            arguments,
-            cwd=folder,
-            env={**environment, MARK: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                arguments,
+                cwd=folder,
+                env={**environment, MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise NotStarted(str(error)) from error
         _roots.add(process.pid)
     watch = _Watch(process, mark, output, own_memory)
     try:
@@ -182,10 +193,14 @@ class _Watch:
             time.sleep(0.01)
         with _starting:
             _roots.discard(self._process.pid)
-        while self._read(0):
-            pass
-        self._selector.close()
-        self._pipe.close()
+        try:
+            # Not to its end: what could not be killed may print for ever.
+            for _ in range(_FULL_PIPE):
+                if not self._read(0):
+                    break
+        finally:
+            self._selector.close()
+            self._pipe.close()
         return len(killed)
 
     def _read(self, wait_seconds: float) -> bool:
@@ -197,7 +212,7 @@ class _Watch:
             return False
         if not self._selector.select(wait_seconds):
             return False
-        data = os.read(self._pipe.fileno(), 1 << 16)
+        data = os.read(self._pipe.fileno(), _PIECE)
         if data:
             self._output(data)
         else:
@@ -238,13 +253,16 @@ class _Watch:
         return found
 
     def _measure(self) -> None:
-        total = 0
+        """Look at all that lives of it, which also reaps what ended: a long command may leave
+        more orphans than there are process ids."""
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self._process.pid)
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    total += process.memory_info().rss
-                    self._seen.add(process)
+            self._seen.update([root, *root.children(recursive=True)])
+        self._seen = set(self._living())
+        total = 0
+        for process in self._seen:
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
         self._peak_bytes = max(self._peak_bytes, total)
 
 
@@ -266,7 +284,11 @@ def _group_exists(root: int) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """Take the exit status of an adopted orphan, so that no zombie stays."""
-    with _starting, contextlib.suppress(ChildProcessError):
-        if pid not in _roots:
+    """Take the exit status of an adopted orphan, so that no zombie stays.
+
+    Not that of what the worker itself started (a function of job.py, a helper of boto3): only
+    commands have sessions of their own.
+    """
+    with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
+        if pid not in _roots and os.getsid(pid) != os.getsid(0):
             os.waitpid(pid, os.WNOHANG)
