@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.command import Command, arguments, check, check_unused, mentioned, names, parse
@@ -121,6 +121,7 @@ TEMPLATES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.text(), st.sampled_from(TEMPLATES))
 @example("a b", TEMPLATES[0])
 @example("'\"", TEMPLATES[1])
@@ -138,6 +139,7 @@ def test_every_value_is_exactly_one_argument(value: str, template: tuple[str, st
 PLAIN = st.text(alphabet=st.sampled_from("ab1 \t'\"\\-/.:,%@+é🧪"), max_size=30)
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_words_are_split_as_shlex_splits_them(text: str) -> None:
     """But for texts with our signs, comments and operators of a shell."""
@@ -153,15 +155,16 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
 
 
 @pytest.mark.skipif(BASH is None, reason="no bash here")
-@given(st.lists(st.sampled_from([*"ab \t'\"\\$-/.:,%@+é", "\\\n"]), max_size=20).map("".join))
-@example('"a\\\nb" c\\\nd "\\$a" \'\\\'')
+@settings(deadline=None)
+@given(st.text(alphabet=st.sampled_from("ab \t\n'\"\\$-/.:,%@+é"), max_size=20))
+@example('"a\\\nb" c\\\nd "\\$a" \'\\\' \\\\\n"\\a"')
 def test_words_are_split_as_bash_splits_them(text: str) -> None:
     """Where the language accepts a text without variables, bash finds the same words in it."""
     try:
         command = parse("a " + text)
     except BadInput:
         return
-    script = "printf '%s\\0' a " + text
+    script = f"words=(a {text}\n)\nprintf '%s\\0' \"${{words[@]}}\""
     done = subprocess.run([str(BASH), "-c", script], capture_output=True, check=True)
     assert arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
 
@@ -302,6 +305,7 @@ SIGNS = [*"ax{}[]'\"\\ $|;<>&()`#=*~-\n\t\r\0é\ud800"]
 WORDS = ["{x}", "{in}", "{all}", "{on}", "{more}", " [", "] ", "bash ", "-c "]
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(SIGNS + WORDS), max_size=30).map("".join))
 def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -> None:
     command, problems = answer(text)
@@ -309,6 +313,7 @@ def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -
     assert all(problem.where.partition("column ")[2].isdigit() for problem in problems)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", '"', *WORDS]), max_size=12).map(" ".join))
 def test_a_command_without_problems_runs(text: str) -> None:
     command, _ = answer("a " + text)
@@ -363,6 +368,7 @@ def test_a_misused_variable_is_refused_at_its_place(
     text: str, where: str, what: str, todo: str
 ) -> None:
     (problem,) = told(text)
+    assert told(text, warnings=True) == []
     assert problem.where == where
     assert what in f"{problem.what}; {problem.todo}"
     assert todo in problem.todo or todo in problem.what
@@ -374,6 +380,8 @@ def test_a_misused_variable_is_refused_at_its_place(
         'bash -c \'a "$x" "${plate}" | b > "$output_dir/c"\'',
         'bash -c \'awk "{print}" "$in"\'',
         "bash -c 'a \"$1\"' _ {x}",
+        "bash -c 'a \"$1\"' -c {x}",
+        "python -c 'import a' -c {x}",
         "bash /opt/run.sh -c {x}",
         "bash {in} -c {x}",
         "python {in} -c {x}",

@@ -1,7 +1,7 @@
 """OUTPUT_PREFIX: a safe place of its own for the outputs of each job."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.prefix import check, collisions, prefix_names, render
@@ -76,6 +76,7 @@ def test_a_prefix_that_escapes_or_is_no_place_is_refused(template: str, told: st
     assert told in str(refused.value)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b"]), st.text() | st.integers() | st.none()))
 def test_whatever_the_values_a_prefix_stays_inside_the_bucket(values: dict[str, Value]) -> None:
     try:

@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.variables import (
@@ -222,6 +222,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON_VALUES, st.sampled_from(TYPES))
 def test_whatever_a_job_file_holds_gets_an_answer(value: Any, type_: str) -> None:
     value_problem(value, type_)

@@ -524,6 +524,7 @@ class _Language:
     valued_option: str  # pattern of options whose value is the next word
     variable: str  # how the code reads NAME
     use: str  # pattern of a name in use
+    takes_more: bool = False  # after the code, more options with code may follow
 
     def names(self, code: str) -> set[str]:
         return set(re.findall(self.use, code))
@@ -542,8 +543,8 @@ _SHELL = _Language(
 _LANGUAGES = (
     _SHELL,
     _Language(r"python[0-9.]*", "-[bBdEiIOPqRsSuvx]*c", "-[WX]", 'os.environ["NAME"]', _ANY_WORD),
-    _Language("perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", _ANY_WORD),
-    _Language("R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', _ANY_WORD),
+    _Language("perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", _ANY_WORD, True),
+    _Language("R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', _ANY_WORD, True),
 )
 
 
@@ -595,7 +596,7 @@ def _codes_after(language: _Language, words: Iterable[Word]) -> Iterator[Word]:
         elif code_is_next:
             yield word
             code_is_next = False
-            if language is _SHELL:
+            if not language.takes_more:
                 return
         else:
             return
