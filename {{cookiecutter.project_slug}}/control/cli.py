@@ -102,10 +102,11 @@ def main(root: Path, words: Sequence[str] | None = None) -> NoReturn:
     for name in (signal.SIGTERM, signal.SIGHUP):
         # A closed terminal is an interruption like Ctrl-C: all is ended in order.
         signal.signal(name, signal.default_int_handler)
-    sys.exit(_run(root, words))
+    sys.exit(run(root, words))
 
 
-def _run(root: Path, words: Sequence[str] | None) -> int:
+def run(root: Path, words: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Errors are told, never raised."""
     try:
         code: int = commands.main(
             args=None if words is None else list(words),
@@ -126,10 +127,6 @@ def _run(root: Path, words: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted; nothing is left running.")
         return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

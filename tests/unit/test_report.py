@@ -1,0 +1,163 @@
+"""What a run came to: states from records and dead letters, the table, the suggestion."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from control.report import MOST_ROWS, Result, State, Summary, print_table, results, suggestion
+from worker.message import Job
+
+
+def record(outcome: str, attempt: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "job_id": "one",
+        "attempt": attempt,
+        "start": f"2026-01-01T00:00:0{attempt}",
+        "seconds": 1.5 * attempt,
+        "exit_code": 0 if outcome == "done" else None,
+        "peak_memory_mb": 100 - attempt,
+        "outcome": outcome,
+        "reason": "" if outcome == "done" else f"reason {attempt}",
+        **more,
+    }
+
+
+DEAD = {"one": {"reason": "exit code 3", "attempts": "3", "job_id": "one"}}
+
+# records, dead letters, finished -> state, attempts, seconds, reason
+STATES = [
+    ([record("done")], {}, True, ("done", 1, 1.5, "")),
+    ([record("skipped")], {}, True, ("skipped", 1, 1.5, "")),
+    ([record("failed"), record("done", 2)], {}, True, ("done", 2, 3.0, "")),
+    # A killed attempt leaves no record, but the next one knows its number.
+    ([record("done", 3)], {}, True, ("done", 3, 4.5, "")),
+    # Delivered twice: a lost attempt that ends later changes nothing.
+    ([record("done"), record("lost", 2)], {}, True, ("done", 2, 1.5, "")),
+    (
+        [record("failed"), record("failed", 2), record("dead", 3)],
+        DEAD,
+        True,
+        ("dead", 3, 4.5, "exit code 3"),
+    ),
+    # Moved by SQS itself, without attributes.
+    ([], {"one": {}}, True, ("dead", 1, None, "its worker died in every attempt")),
+    # Gone from the queue, and its worker was killed before it could say so.
+    ([], {}, True, ("done", 1, None, "")),
+    ([record("interrupted")], {}, True, ("done", 1, None, "")),
+    # The run was interrupted.
+    ([], {}, False, ("unfinished", 0, None, "")),
+    ([record("interrupted")], {}, False, ("unfinished", 1, 1.5, "reason 1")),
+    ([record("done")], {}, False, ("done", 1, 1.5, "")),
+]
+
+
+@pytest.mark.parametrize(("records", "dead", "finished", "expected"), STATES)
+def test_a_jobs_state_follows_from_what_is_left_of_it(
+    records: list[dict[str, Any]],
+    dead: dict[str, dict[str, str]],
+    finished: bool,
+    expected: tuple[str, int, float | None, str],
+) -> None:
+    (result,) = results([(7, "one")], records, dead, {"one": ["a"]}, finished)
+    assert (result.state, result.attempts, result.seconds, result.reason) == expected
+    assert (result.group, result.job_id, result.outputs) == (7, "one", ["a"])
+
+
+def test_records_are_taken_by_time_whatever_their_order() -> None:
+    records = [record("dead", 3, exit_code=9), record("failed", 1), record("failed", 2)]
+    (result,) = results([(1, "one")], records, DEAD, {}, True)
+    assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
+
+
+def test_records_of_other_jobs_do_not_count() -> None:
+    (result,) = results([(1, "two")], [record("dead")], DEAD, {}, True)
+    assert (result.state, result.peak_memory_mb) == ("done", None)
+
+
+def result(
+    group: int = 1, state: State = "done", seconds: float | None = 2, mb: int | None = 100
+) -> Result:
+    return Result(group, f"id{group}", state, 1, seconds, 0, mb, "", [])
+
+
+SUGGESTIONS = [
+    ([(2, 100)], 1, 300, 1),
+    ([(2, 100), (40, 1000)], 1, 1500, 2),
+    ([(2, 1000)], 4, 5400, 1),
+    ([(600, 0)], 1, 200, 30),
+    ([(36_000, 10)], 1, 200, 660),
+]
+
+
+@pytest.mark.parametrize(("seen", "slots", "memory", "minutes"), SUGGESTIONS)
+def test_memory_and_time_out_are_suggested_from_the_worst_job_with_headroom(
+    seen: list[tuple[float, int]], slots: int, memory: int, minutes: int
+) -> None:
+    line = suggestion([result(seconds=seconds, mb=mb) for seconds, mb in seen], slots)
+    assert line is not None
+    assert f"MEMORY = {memory} and JOB_TIMEOUT_MINUTES = {minutes} in config.py" in line
+
+
+def test_nothing_is_suggested_from_jobs_that_are_not_done() -> None:
+    assert (
+        suggestion([result(state="dead"), result(state="skipped"), result(seconds=None)], 1) is None
+    )
+
+
+def test_json_has_exactly_the_promised_keys() -> None:
+    summary = Summary([result(1), result(2, "skipped"), result(3, "dead")], 12.3456)
+    document = json.loads(summary.json())
+    assert list(document) == ["jobs", "done", "skipped", "dead", "attempts", "seconds", "results"]
+    assert [document[key] for key in list(document)[:6]] == [3, 1, 1, 1, 3, 12.346]
+    keys = [
+        "group",
+        "job_id",
+        "state",
+        "attempts",
+        "seconds",
+        "exit_code",
+        "peak_memory_mb",
+        "reason",
+        "outputs",
+    ]
+    assert list(document["results"][0]) == keys
+
+
+EXIT_CODES = [(["done"], True, 0), (["skipped"], True, 0), (["done", "dead"], True, 1)]
+EXIT_CODES += [(["done", "unfinished"], False, 130), (["dead"], False, 130)]
+
+
+@pytest.mark.parametrize(("states", "finished", "code"), EXIT_CODES)
+def test_the_exit_code_says_how_it_went(states: list[State], finished: bool, code: int) -> None:
+    assert Summary([result(state=state) for state in states], 1, finished).exit_code == code
+
+
+def table(found: list[Result], jobs: dict[int, Job], width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(console, Summary(found, 1), jobs)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_shows_values_as_they_are() -> None:
+    text = table([result()], {1: Job({}, {"a": "[bold]x[/bold]", "b": [1]})})
+    assert "a=[bold]x[/bold], b=[1]" in text
+
+
+def test_a_long_reason_is_never_cut() -> None:
+    words = [f"word{n}" for n in range(60)]
+    long = Result(1, "id", "dead", 3, 1.0, 1, 5, " ".join(words), [])
+    text = table([long], {1: Job({}, {"a": "1"})}, width=80)
+    assert all(word in text.replace("\n", "") or word[:4] in text for word in words)
+    assert "…" not in text
+
+
+def test_of_many_jobs_only_those_that_are_not_done_are_shown() -> None:
+    found = [result(n, "dead" if n == 33 else "done") for n in range(1, MOST_ROWS + 51)]
+    text = table(found, {n: Job({}, {"well": f"W{n}"}) for n in range(1, MOST_ROWS + 51)})
+    assert "well=W33" in text
+    assert "well=W32" not in text
+    assert "and 99 more jobs" in text

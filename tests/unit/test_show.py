@@ -1,0 +1,159 @@
+"""`run.py show`, and how the command line tells errors."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control import cli
+from tests.implementation import make_implementation, run, write_jobs
+
+VARIABLES = {
+    "id": "text",
+    "image": "file",
+    "mask": "file",
+    "folder": "folder",
+    "text": "text",
+    "on": "flag",
+}
+GROUPS = [
+    {"id": 1, "image": "a/1.tif", "folder": "p1/*_w1.tif", "text": "it's $(x)", "on": True},
+    {"id": 2, "image": "s3://other/2.tif", "folder": "p2", "text": "", "on": False},
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_implementation(
+        tmp_path_factory.mktemp("show"),
+        command="prog -i {image} -m {mask} -d {folder} [--text {text}] [--on {id} {on}] "
+        "-o {output_dir}",
+        variables=VARIABLES,
+        output_prefix="out/{id}",
+        settings={"MEMORY": 500, "SQS_MESSAGE_VISIBILITY": 60},
+        groups=GROUPS,
+        shared={"mask": "m.png"},
+    )
+
+
+def test_show_prints_the_first_job_quoted_for_a_shell(root: Path) -> None:
+    shown = run(root, "show", "files/exampleJob.json")
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert lines[0].startswith("group 1 of 2, job ")
+    words = shlex.split(lines[lines.index("command:") + 1])
+    assert words[0] == "prog"
+    assert words[words.index("--text") + 1] == "it's $(x)"
+    assert words[-2:] == ["-o", words[-1]]
+    assert "  s3://test-bucket/m.png -> " in shown.stdout
+    assert "  s3://test-bucket/p1/*_w1.tif -> " in shown.stdout
+    assert lines[-1] == "  s3://test-bucket/out/1/"
+
+
+def test_show_prints_the_named_job(root: Path) -> None:
+    shown = run(root, "show", "files/exampleJob.json", "2")
+    assert shown.stdout.startswith("group 2 of 2, job ")
+    assert "s3://other/2.tif -> " in shown.stdout
+    assert "--text" not in shown.stdout
+
+
+def test_show_json_is_a_list_of_all_or_the_one_named(root: Path) -> None:
+    everything = json.loads(run(root, "show", "files/exampleJob.json", "--json").stdout)
+    second = json.loads(run(root, "show", "files/exampleJob.json", "2", "--json").stdout)
+    assert [one["group"] for one in everything] == [1, 2]
+    assert everything[1] == second
+    assert list(second) == ["group", "job_id", "arguments", "inputs", "output_prefix"]
+    assert second["arguments"][0] == "prog"
+    assert {one["from"]: one["shared"] for one in second["inputs"]} == {
+        "s3://other/2.tif": False,
+        "s3://test-bucket/p2/": False,
+        "s3://test-bucket/m.png": True,
+    }
+
+
+def test_warnings_go_to_stderr(root: Path) -> None:
+    shown = run(root, "show", "files/exampleJob.json")
+    assert "warning: config.py line 7, SQS_MESSAGE_VISIBILITY: is not needed" in shown.stderr
+    assert "warning" not in shown.stdout
+
+
+BAD = [
+    (["show", "none.json"], "none.json: is not there; name a job file"),
+    (["show", "files/exampleJob.json", "3"], "has no group 3: it has 2"),
+    (["show", "files/exampleJob.json", "0"], "Invalid value for '[N]'"),
+    (["show"], "Missing argument 'JOBFILE'"),
+    (["shwo", "x"], "No such command 'shwo'"),
+    (["local", "files/exampleJob.json", "--workers", "0"], "Invalid value for '--workers'"),
+    (["local", "none.json"], "none.json: is not there; name a job file"),
+    (["local", "files/exampleJob.json", "--only", "3"], "has no group 3: it has 2"),
+    (["local", "files/exampleJob.json"], "not on PATH: prog. Install it on this machine"),
+    (["local", "files/exampleJob.json", "--output", "run.py"], "not on PATH: prog"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_bad_input_ends_with_one_message_and_exit_code_2(
+    root: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(root)
+    assert cli.run(root, words) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+BROKEN = [
+    ("config.py", "APP_NAME = \n", "config.py line 1, column"),
+    ("config.py", "1 / 0\n", "config.py line 1: fails: ZeroDivisionError"),
+    ("config.py", "APP_NAME = 'x'\nMEMORY = 'much'\n", "config.py line 2, MEMORY: is 'much'"),
+    ("job.py", "COMMAND = (\n", "job.py line 1"),
+    ("job.py", "import nonsense_here\n", "job.py line 1: fails: ModuleNotFoundError"),
+    ("job.py", "COMMAND = 'a | b'\nOUTPUT_PREFIX = 'x'\n", "job.py, COMMAND"),
+    ("job.py", None, "job.py: is not there"),
+    ("config.py", None, "config.py: is not there"),
+]
+
+
+@pytest.mark.parametrize("command", ["show", "local"])
+@pytest.mark.parametrize(("name", "text", "message"), BROKEN)
+def test_a_broken_file_of_the_owner_is_told_with_its_line(
+    tmp_path: Path,
+    name: str,
+    text: str | None,
+    message: str,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = make_implementation(tmp_path)
+    if text is None:
+        (root / name).unlink()
+    else:
+        (root / name).write_text(text)
+    assert cli.run(root, [command, str(root / "files" / "exampleJob.json")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error(root: Path, tmp_path: Path) -> None:
+    groups = [{**GROUPS[0], "id": n} for n in range(3000)]
+    path = write_jobs(root, groups, {"mask": "m.png"}, name="many.json")
+    command = f"{shlex.quote(sys.executable)} run.py show {shlex.quote(str(path))} --json | head -1"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        check=False,
+    )
+    assert ended.stdout == "[{\n"
+    assert "Traceback" not in ended.stderr
+    assert "Exception" not in ended.stderr
