@@ -60,6 +60,9 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     problems += found
     template, found = _output_prefix(module, types, functions)
     problems += found
+    if command is not None and template is not None:
+        unused = language.check_unused(command, types, prefix.prefix_names(template))
+        problems += at(unused, "VARIABLES")
     problems = at(problems, path.name)
     errors = [problem for problem in problems if not problem.warning]
     if errors:
@@ -106,9 +109,7 @@ def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:
             known = ", ".join(TYPES)
             problems.append(Problem(where, f"has no type {type_!r}", f"use one of {known}"))
     good = {
-        name: type_
-        for name, type_ in variables.items()
-        if isinstance(name, str) and type_ in TYPES
+        name: type_ for name, type_ in variables.items() if isinstance(name, str) and type_ in TYPES
     }
     return good, problems
 
@@ -125,7 +126,7 @@ def _command(
         command = language.parse(text)
     except BadInput as error:
         return None, at(error.problems, "COMMAND")
-    return command, at(language.check(command, types), "COMMAND")
+    return command, at(language.check_command(command, types), "COMMAND")
 
 
 def _output_prefix(
@@ -137,4 +138,4 @@ def _output_prefix(
     if not isinstance(template, str):
         todo = "write where in the bucket a job's outputs go"
         return None, [Problem("OUTPUT_PREFIX", "is missing", todo)]
-    return template, at(prefix.check(template, types), "OUTPUT_PREFIX")
+    return template, at(prefix.check_prefix(template, types), "OUTPUT_PREFIX")

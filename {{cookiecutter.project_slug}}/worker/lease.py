@@ -11,14 +11,15 @@ import logging
 import threading
 from collections.abc import Callable
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from worker.sqs import GONE, JobQueue, Received
 
 log = logging.getLogger("ds.worker")
 
 RENEWALS = 3
-"""Renewals in one visibility: 20 s for 60 s, so two may fail."""
+"""Renewals in one visibility: every 20 s for 60 s."""
+
+RETRIES = 4
+"""Tries in the time of one renewal where SQS could not be asked: every 5 s for 60 s."""
 
 
 class Lease:
@@ -39,8 +40,13 @@ class Lease:
         return not self._revoked and self._clock() - self._confirmed < self._seconds
 
     def confirm(self, since: float) -> None:
-        """SQS hid the message again, at `since` or later."""
-        self._confirmed = since
+        """SQS hid the message again, at `since` or later.
+
+        An answer that comes when the lease is over does not count: another worker may have
+        received the message before SQS did what was asked, and SQS may take the old receipt.
+        """
+        if self.held:
+            self._confirmed = since
 
     def revoke(self) -> None:
         """SQS says that the message is not ours."""
@@ -86,29 +92,36 @@ class Leases:
         with self._lock:
             self._leases.pop(lease.message.receipt, None)
 
-    def renew(self) -> None:
-        """Renew every lease that is still held; one that is not stays lost."""
+    def renew(self) -> float:
+        """Renew every lease that is still held; one that is not stays lost.
+
+        Returns:
+            Seconds until the next call: fewer where SQS could not be asked.
+        """
+        pause = self._seconds / RENEWALS
         with self._lock:
             held = {receipt: lease for receipt, lease in self._leases.items() if lease.held}
         if not held:
-            return
+            return pause
         since = self._clock()
         try:
             refused = self._queue.extend(list(held), self._seconds)
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:  # of any kind: all slots' jobs depend on this thread
             log.warning("could not renew %d messages: %s", len(held), error)
-            return
+            return pause / RETRIES
         for receipt, lease in held.items():
             code = refused.get(receipt)
             if code is None:
                 lease.confirm(since)
             elif code.rpartition(".")[2] in GONE:
                 lease.revoke()
+        return pause
 
     def keep_renewing(self) -> None:
         """Renew until `end` is called; run in a thread of its own."""
-        while not self._ended.wait(self._seconds / RENEWALS):
-            self.renew()
+        pause = self._seconds / RENEWALS
+        while not self._ended.wait(pause):
+            pause = self.renew()
 
     def end(self) -> None:
         """Stop `keep_renewing`."""
