@@ -71,12 +71,12 @@ def body(source: str, imports: dict[str, set[str]]) -> str:
 
 
 def refuse_doubles(text: str) -> None:
-    """One name for two things would silently be the later one (but for the alias `check`)."""
+    """One name for two things would silently be the later one."""
     seen: set[str] = set()
     for node in ast.parse(text).body:
         for target in node.targets if isinstance(node, ast.Assign) else [node]:
             name = getattr(target, "name", getattr(target, "id", None))
-            if name in seen and name != "check":
+            if name in seen:
                 raise SystemExit(f"{name} is there twice: rename it in one of the modules")
             if name:
                 seen.add(name)

@@ -680,10 +680,6 @@ def check_command(command: Command, variables: Mapping[str, str]) -> list[Proble
     return [*_told(command.text, findings), *_no_output(command)]
 
 
-# The name that other modules use: command.check(...).
-check = check_command
-
-
 def check_unused(
     command: Command, variables: Iterable[str], also_used: Collection[str] = ()
 ) -> list[Problem]:
@@ -802,6 +798,7 @@ class _Language:
     valued_option: str  # pattern of options whose value is the next word
     variable: str  # how the code reads NAME
     use: str  # pattern of a name in use
+    takes_more: bool = False  # after the code, more options with code may follow
 
     def names(self, code: str) -> set[str]:
         return set(re.findall(self.use, code))
@@ -820,8 +817,8 @@ _SHELL = _Language(
 _LANGUAGES = (
     _SHELL,
     _Language(r"python[0-9.]*", "-[bBdEiIOPqRsSuvx]*c", "-[WX]", 'os.environ["NAME"]', _ANY_WORD),
-    _Language("perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", _ANY_WORD),
-    _Language("R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', _ANY_WORD),
+    _Language("perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", _ANY_WORD, True),
+    _Language("R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', _ANY_WORD, True),
 )
 
 
@@ -873,7 +870,7 @@ def _codes_after(language: _Language, words: Iterable[Word]) -> Iterator[Word]:
         elif code_is_next:
             yield word
             code_is_next = False
-            if language is _SHELL:
+            if not language.takes_more:
                 return
         else:
             return
@@ -1003,10 +1000,6 @@ def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
         *_path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/")),
         *_constant(template),
     ]
-
-
-# The name that other modules use: prefix.check(...).
-check = check_prefix
 
 
 def render(template: str, values: Mapping[str, Value], job_id: str) -> str:
@@ -1513,9 +1506,6 @@ def check_answers(
         for problem in rule(texts):
             problems.append(replace(problem, warning=problem.warning or updating))
     return sorted(problems, key=_question_number)
-
-
-check = check_answers
 
 
 def _question_number(problem: Problem) -> int:

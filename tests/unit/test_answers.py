@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from control import answers as rules
 from control import settings
-from control.answers import NUMBERS, QUESTIONS, answers_file, check, parse_list
+from control.answers import NUMBERS, QUESTIONS, answers_file, check_answers, parse_list
 from hooks import build
 from tests.template import ROOT, default_answers
 from worker.problems import BadInput
@@ -28,7 +28,7 @@ OWN = {
 
 def problems_of(changes: Mapping[str, str], *, updating: bool = False) -> list[str]:
     """What is refused, as a person reads it."""
-    found = check(default_answers(**changes), settings.SETTING_NAMES, updating=updating)
+    found = check_answers(default_answers(**changes), settings.SETTING_NAMES, updating=updating)
     return [str(problem) for problem in found if not problem.warning]
 
 
@@ -39,7 +39,7 @@ def test_the_questions_are_those_of_cookiecutter_json() -> None:
 
 
 def test_the_default_answers_are_good() -> None:
-    assert check(default_answers(), settings.SETTING_NAMES) == []
+    assert check_answers(default_answers(), settings.SETTING_NAMES) == []
 
 
 def test_the_written_hook_is_what_make_hooks_writes() -> None:
@@ -187,14 +187,14 @@ def test_a_shared_prefix_is_answered_by_the_variable_that_differs() -> None:
     ],
 )
 def test_what_may_be_meant_only_warns(changes: dict[str, str], expected: str) -> None:
-    (problem,) = check(default_answers(**changes), settings.SETTING_NAMES)
+    (problem,) = check_answers(default_answers(**changes), settings.SETTING_NAMES)
     assert problem.warning
     assert str(problem).startswith(expected)
 
 
 @pytest.mark.parametrize("answer", [None, True, 4000, ["m5.large"], {"a": "b"}])
 def test_an_answer_that_is_no_text_is_refused(answer: object) -> None:
-    (problem,) = check({**default_answers(), "memory_mb": answer}, settings.SETTING_NAMES)
+    (problem,) = check_answers({**default_answers(), "memory_mb": answer}, settings.SETTING_NAMES)
     assert str(problem).startswith(f"question memory_mb: is {answer!r}, which is no text")
 
 
@@ -230,7 +230,7 @@ def test_an_update_refuses_what_would_damage_files(changes: dict[str, str]) -> N
 def test_an_update_only_warns_of_all_else(changes: dict[str, str]) -> None:
     assert problems_of(changes)
     assert problems_of(changes, updating=True) == []
-    assert check(default_answers(**changes), settings.SETTING_NAMES, updating=True)
+    assert check_answers(default_answers(**changes), settings.SETTING_NAMES, updating=True)
 
 
 @pytest.mark.parametrize(

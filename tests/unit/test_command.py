@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from worker.command import Command, arguments, check, check_unused, mentioned, names, parse
+from worker.command import Command, arguments, check_command, check_unused, mentioned, names, parse
 from worker.problems import BadInput, Problem
 from worker.variables import Value, split_args
 
@@ -52,7 +52,7 @@ def told(text: str, *, warnings: bool = False) -> list[Problem]:
     """Problems of a text that parses; without the remark that nothing is written."""
     return [
         problem
-        for problem in check(parse(text), TYPES)
+        for problem in check_command(parse(text), TYPES)
         if problem.warning == warnings and problem.what != "{output_dir} is never used"
     ]
 
@@ -317,7 +317,9 @@ def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -
 @given(st.lists(st.sampled_from(["a", '"', *WORDS]), max_size=12).map(" ".join))
 def test_a_command_without_problems_runs(text: str) -> None:
     command, _ = answer("a " + text)
-    if command and not [problem for problem in check(command, TYPES) if not problem.warning]:
+    if command and not [
+        problem for problem in check_command(command, TYPES) if not problem.warning
+    ]:
         assert all(isinstance(text, str) for text in arguments(command, TYPES, VALUES))
 
 
@@ -448,7 +450,7 @@ def test_a_scripts_own_names_are_no_slips(text: str) -> None:
     ],
 )
 def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
-    found = [p for p in check(parse(text), TYPES) if p.what == "{output_dir} is never used"]
+    found = [p for p in check_command(parse(text), TYPES) if p.what == "{output_dir} is never used"]
     assert (found == []) == silent
     assert all(problem.warning for problem in found)
 

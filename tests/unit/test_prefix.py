@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.prefix import check, collisions, prefix_names, render
+from worker.prefix import check_prefix, collisions, prefix_names, render
 from worker.problems import BadInput
 from worker.variables import Value
 
@@ -93,7 +93,7 @@ def test_whatever_the_values_a_prefix_stays_inside_the_bucket(values: dict[str, 
     "template", ["{plate}", "a/{plate}/{well}/", "{job_id}", "{image}", "{extra}", "a..b/{plate}"]
 )
 def test_these_templates_are_accepted(template: str) -> None:
-    assert check(template, TYPES) == []
+    assert check_prefix(template, TYPES) == []
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_these_templates_are_accepted(template: str) -> None:
     ],
 )
 def test_a_template_that_no_job_could_use_is_refused(template: str, told: str | None) -> None:
-    problems = [str(problem) for problem in check(template, TYPES) if not problem.warning]
+    problems = [str(problem) for problem in check_prefix(template, TYPES) if not problem.warning]
     assert any(told in problem for problem in problems) if told else problems == []
 
 
 def test_a_template_that_is_the_same_for_every_job_is_warned_of() -> None:
-    (problem,) = check("results", TYPES)
+    (problem,) = check_prefix("results", TYPES)
     assert problem.warning
     assert "every job writes to the same place" in problem.what
 

@@ -426,9 +426,6 @@ def check_answers(
     return sorted(problems, key=_question_number)
 
 
-check = check_answers
-
-
 def _question_number(problem: Problem) -> int:
     return QUESTIONS.index(re.split("[ ,]", problem.where)[1])
 

@@ -402,10 +402,6 @@ def check_command(command: Command, variables: Mapping[str, str]) -> list[Proble
     return [*_told(command.text, findings), *_no_output(command)]
 
 
-# The name that other modules use: command.check(...).
-check = check_command
-
-
 def check_unused(
     command: Command, variables: Iterable[str], also_used: Collection[str] = ()
 ) -> list[Problem]:

@@ -17,7 +17,7 @@ from worker import prefix
 from worker.definition import Definition
 from worker.message import Job, problems
 from worker.problems import BadInput, Problem
-from worker.variables import Value, as_text, environment_name, is_empty, split_key
+from worker.variables import Value, as_text, environment_name, is_empty, split_args, split_key
 
 Resolved = str | list[str] | bool | None
 """A value as the command sees it: local paths for keys, a list for `files` and `args`."""
@@ -224,7 +224,7 @@ def _resolve(value: Value, type_: str, bucket: str, base: str) -> Resolved:
         return value
     text = as_text(value)
     if type_ == "args":
-        return shlex.split(text)
+        return split_args(text)
     if type_ == "text" or not text:
         return text
     return _local(text, bucket, base) if type_ == "file" else _folder(text, bucket, base).path

@@ -31,10 +31,6 @@ def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-# The name that other modules use: prefix.check(...).
-check = check_prefix
-
-
 def render(template: str, values: Mapping[str, Value], job_id: str) -> str:
     """The prefix of one job, without a / at either end.
 
