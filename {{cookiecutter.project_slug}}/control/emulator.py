@@ -54,6 +54,7 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
         process = subprocess.Popen(
             [sys.executable, "-m", "control.emulator", *([str(folder)] if folder else [])],
             cwd=Path(__file__).resolve().parents[1],
+            env={name: text for name, text in os.environ.items() if not name.startswith("AWS_")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
