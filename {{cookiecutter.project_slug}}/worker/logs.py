@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -55,7 +56,6 @@ class AttemptLog:
 
     Attributes:
         path: the file.
-        last_line: the last line that the program printed and that is not blank.
     """
 
     def __init__(self, path: Path, job_id: str, logs: WorkerLogs) -> None:
@@ -64,7 +64,13 @@ class AttemptLog:
         self._logs = logs
         self._file: BinaryIO = path.open("wb")
         self._rest = b""
-        self.last_line = ""
+        self._last = ""
+
+    @property
+    def last_line(self) -> str:
+        """What a terminal would show of the last line that the program printed, if not blank."""
+        *_, shown = "", *filter(str.strip, _ESCAPE.sub("", self._last).split("\r"))
+        return "".join(c if c.isprintable() else " " for c in shown).strip()
 
     def say(self, text: str) -> None:
         """A line of the worker's own."""
@@ -79,8 +85,9 @@ class AttemptLog:
         for line in lines:
             self._send(line)
         while len(self._rest) > LONGEST_LINE:
-            self._send(self._rest[:LONGEST_LINE])
-            self._rest = self._rest[LONGEST_LINE:]
+            end = _end_of_piece(self._rest)
+            self._send(self._rest[:end])
+            self._rest = self._rest[end:]
 
     def flush(self) -> None:
         """Everything said and printed so far is in the file."""
@@ -100,9 +107,19 @@ class AttemptLog:
 
     def _send(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
-        self.last_line = text.strip() or self.last_line
+        if text.strip():
+            self._last = text
         for start in range(0, max(len(text), 1), LONGEST_LINE):
             self._logs.line(self._job_id, text[start : start + LONGEST_LINE])
+
+
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and the like (ECMA-48)
+
+
+def _end_of_piece(data: bytes) -> int:
+    """Where to cut what is longer than LONGEST_LINE: not inside a character of UTF-8."""
+    ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
+    return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
 
 
 def _logger(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
