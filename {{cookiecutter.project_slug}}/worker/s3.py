@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Storage:
         """Download objects to files; their folders are made."""
         begin = []
         for item, path in objects:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with _told(item.url):
+                path.parent.mkdir(parents=True, exist_ok=True)
             begin.append((item.url, partial(self._begin_download, item, path)))
         self._all(begin, gate)
 
@@ -157,11 +159,14 @@ class Storage:
 
 
 class SharedInputs:
-    """Inputs that all jobs of a container name: fetched once, read-only, checked by ETag."""
+    """Inputs that all jobs of a container name: fetched once, read-only, checked by ETag.
+
+    Checked too is that no job changed the local file: no rights stop one that runs as root.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._etags: dict[Path, str] = {}
+        self._fetched: dict[Path, tuple[str, _Stamp]] = {}
         self._lock = threading.Lock()
 
     def fetch(self, objects: Sequence[tuple[S3Object, Path]], gate: Gate) -> int:
@@ -172,14 +177,30 @@ class SharedInputs:
         while not self._lock.acquire(timeout=GATE_SECONDS):
             gate()
         try:
-            new = [(item, path) for item, path in objects if self._etags.get(path) != item.etag]
+            new = [
+                (item, path)
+                for item, path in objects
+                if self._fetched.get(path) != (item.etag, _stamp(path))
+            ]
             self._storage.fetch(new, gate)
             for item, path in new:
                 path.chmod(0o444)
-                self._etags[path] = item.etag
+                self._fetched[path] = (item.etag, _stamp(path))
         finally:
             self._lock.release()
         return sum(item.size for item, _ in new)
+
+
+_Stamp = tuple[int, int, int] | None
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What changes when a file does; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class _Known(BaseSubscriber):
@@ -220,6 +241,10 @@ def _told(name: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise TransferFailed(f"{name}: {_REASONS.get(code, code)}") from error
+    except S3DownloadFailedError as error:
+        raise TransferFailed(f"{name}: {_REASONS['412']}") from error
+    except RetriesExceededError as error:
+        raise TransferFailed(f"{name}: {error.last_exception}") from error
     except (BotoCoreError, S3UploadFailedError, OSError) as error:
         raise TransferFailed(f"{name}: {error}") from error
 
