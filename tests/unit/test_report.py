@@ -61,19 +61,19 @@ def test_a_jobs_state_follows_from_what_is_left_of_it(
     finished: bool,
     expected: tuple[str, int, float | None, str],
 ) -> None:
-    (result,) = results([(7, "one")], records, dead, {"one": ["a"]}, finished)
+    (result,) = results([(7, "one")], records, dead, finished)
     assert (result.state, result.attempts, result.seconds, result.reason) == expected
-    assert (result.group, result.job_id, result.outputs) == (7, "one", ["a"])
+    assert (result.group, result.job_id) == (7, "one")
 
 
 def test_records_are_taken_by_time_whatever_their_order() -> None:
     records = [record("dead", 3, exit_code=9), record("failed", 1), record("failed", 2)]
-    (result,) = results([(1, "one")], records, DEAD, {}, True)
+    (result,) = results([(1, "one")], records, DEAD, True)
     assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
 
 
 def test_records_of_other_jobs_do_not_count() -> None:
-    (result,) = results([(1, "two")], [record("dead")], DEAD, {}, True)
+    (result,) = results([(1, "two")], [record("dead")], DEAD, True)
     assert (result.state, result.peak_memory_mb) == ("done", None)
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,8 @@ from control.project import Project
 from control.report import Result, Summary, print_table, results, suggestion
 from control.submit import send
 from worker.message import InvalidMessage, Job, decode
-from worker.plan import SHOWN, Input, Plan, plan
-from worker.s3 import Storage, Upload
+from worker.plan import SHOWN, Input, Plan
+from worker.s3 import S3Object, Storage, TransferFailed, Upload
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         Stopped: nothing could be started.
     """
     jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
-    plans = {number: _plan(project, job) for number, job in jobs.items()}
+    plans = {number: project.plan(job) for number, job in jobs.items()}
     _programs_are_here(plans.values())
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,10 @@ class _Run:
             wanted.setdefault(bucket, {}).update(_files_below(options.output, prefixes))
         for holder, files in wanted.items():
             uploads = [Upload(path, key) for key, path in files.items()]
-            self._aws.storage.upload(holder, uploads, _open_gate)
+            try:
+                self._aws.storage.upload(holder, uploads, _open_gate)
+            except TransferFailed as error:
+                raise Stopped(f"An input cannot be read: {error}") from None
 
     def _say_what_begins(self) -> None:
         count, workers, slots = len(self._jobs), self._options.workers, self._aws.settings.slots
@@ -189,27 +192,31 @@ class _Run:
             empty = empty + 1 if feeder.ended and waiting + running == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
-        """What the queue, the records and the bucket say; outputs and logs come here."""
-        dead = self._aws.dead()
-        records = self._aws.records()
-        ids = {planned.job_id: number for number, planned in self._plans.items()}
-        for job_id in dead:
-            if job_id in ids:
-                for area in ("", "failed/"):
-                    prefix = f"{self._aws.settings.log_prefix}/{area}{job_id}"
-                    self._aws.download(f"{prefix}/", self._options.output)
-        jobs = [(number, job_id) for job_id, number in ids.items()]
-        listed = results(jobs, records, dead, {}, finished)
-        return [
-            replace(result, outputs=self._outputs(result))
+        """What queue, records and bucket say; outputs, and logs of dead jobs, come here."""
+        aws, output = self._aws, self._options.output
+        jobs = [(number, planned.job_id) for number, planned in self._plans.items()]
+        dead = aws.dead()
+        ended = results(jobs, aws.records(), dead, finished)
+        for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
+            for area in ("", "failed/"):
+                prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
+                aws.download(aws.listing(prefix), output)
+        good = {
+            self._plans[result.group].output_prefix: result.group
+            for result in ended
             if result.state in ("done", "skipped")
-            else result
-            for result in listed
+        }
+        # One listing for all jobs: one for each would take longer than the jobs.
+        owned = [
+            (good[prefix], item)
+            for item in (aws.listing(os.path.commonpath(good)) if good else [])
+            if (prefix := _owner(item.key, good))
         ]
-
-    def _outputs(self, result: Result) -> list[str]:
-        prefix = self._plans[result.group].output_prefix
-        return self._aws.download(f"{prefix}/", self._options.output)
+        aws.download([item for _, item in owned], output)
+        files: dict[int, list[str]] = {}
+        for number, item in owned:
+            files.setdefault(number, []).append(item.key)
+        return [replace(result, outputs=files.get(result.group, [])) for result in ended]
 
     def _tell(self, summary: Summary) -> None:
         console, output = self._console, self._options.output
@@ -319,14 +326,16 @@ class _Aws:
         )
         return [json.loads(event["message"]) for page in pages for event in page["events"]]
 
-    def download(self, prefix: str, folder: Path) -> list[str]:
-        """Bring all objects below a prefix into a folder; their keys."""
-        objects = self.storage.listing(self.settings.bucket, prefix)
+    def listing(self, prefix: str) -> list[S3Object]:
+        """All objects of the bucket below a prefix."""
+        return self.storage.listing(self.settings.bucket, prefix)
+
+    def download(self, objects: Sequence[S3Object], folder: Path) -> None:
+        """Bring objects into a folder, under their keys."""
         try:
             self.storage.fetch([(item, folder / item.key) for item in objects], _open_gate)
-        except OSError as error:
-            raise Stopped(f"{error.filename} cannot be written: {error.strerror}") from None
-        return [item.key for item in objects]
+        except (OSError, TransferFailed) as error:
+            raise Stopped(f"The results cannot be written to {folder}: {error}") from None
 
     def _queue(self, name: str, attributes: dict[str, str]) -> str:
         answer = self.sqs.create_queue(QueueName=name, Attributes=attributes)  # type: ignore[arg-type]
@@ -495,17 +504,6 @@ def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
     return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
 
 
-def _plan(project: Project, job: Job) -> Plan:
-    settings = project.settings
-    return plan(
-        project.definition,
-        settings.program,
-        job,
-        settings.AWS_BUCKET,
-        cores=settings.CPUS_PER_JOB,
-    )
-
-
 def _programs_are_here(plans: Iterable[Plan]) -> None:
     """Refuse a run whose program is not on this machine, before the first job."""
     programs = dict.fromkeys(planned.arguments[0] for planned in plans if planned.arguments)
@@ -570,6 +568,14 @@ def _files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, P
             for name in names:
                 path = Path(folder, name)
                 yield path.relative_to(output).as_posix(), path
+
+
+def _owner(key: str, prefixes: Container[str]) -> str:
+    """The output prefix in which a key lies; "" if in none."""
+    folder = key.rpartition("/")[0]
+    while folder and folder not in prefixes:
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
 def _windowed(

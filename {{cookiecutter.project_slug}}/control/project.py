@@ -9,6 +9,8 @@ from control import settings as settings_of_config
 from control.settings import SETTING_NAMES, Settings
 from worker import definition as definition_of_job
 from worker.definition import Definition
+from worker.message import Job
+from worker.plan import Plan, plan
 from worker.problems import BadInput, Problem
 
 
@@ -30,6 +32,17 @@ class Project:
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
         return (*self.settings.warnings, *self.definition.warnings)
+
+    def plan(self, job: Job) -> Plan:
+        """What a job would do, with folders that are only for looking at."""
+        settings = self.settings
+        return plan(
+            self.definition,
+            settings.program,
+            job,
+            settings.AWS_BUCKET,
+            cores=settings.CPUS_PER_JOB,
+        )
 
 
 def load(root: Path) -> Project:

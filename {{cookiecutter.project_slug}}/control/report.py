@@ -99,16 +99,14 @@ def results(
     jobs: Iterable[tuple[int, str]],
     records: Iterable[Mapping[str, Any]],
     dead: Mapping[str, Mapping[str, str]],
-    outputs: Mapping[str, list[str]],
     finished: bool,
 ) -> list[Result]:
-    """A result for each job.
+    """A result for each job, its outputs left empty.
 
     Args:
         jobs: each job's group number and job_id.
         records: one for each attempt that its worker lived to record.
         dead: the dead-letter messages' attributes by job_id.
-        outputs: each job's files.
         finished: the queue was seen empty: a job that left neither record nor dead letter is
             done, and its worker was killed before it could say so.
     """
@@ -121,7 +119,6 @@ def results(
             job_id,
             sorted(by_job.get(job_id, []), key=lambda record: str(record["start"])),
             dead.get(job_id),
-            outputs.get(job_id, []),
             finished,
         )
         for number, job_id in jobs
@@ -133,7 +130,6 @@ def _result(
     job_id: str,
     records: Sequence[Mapping[str, Any]],
     dead: Mapping[str, str] | None,
-    outputs: list[str],
     finished: bool,
 ) -> Result:
     outcomes = [record["outcome"] for record in records]
@@ -165,7 +161,7 @@ def _result(
         exit_code=last["exit_code"] if last and (known or state == "unfinished") else None,
         peak_memory_mb=max((record["peak_memory_mb"] for record in records), default=None),
         reason=reason,
-        outputs=outputs,
+        outputs=[],
     )
 
 

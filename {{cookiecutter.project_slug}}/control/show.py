@@ -13,7 +13,7 @@ from control.errors import Stopped
 from control.jobfile import JobFile
 from control.project import Project
 from worker.message import Job
-from worker.plan import Input, Plan, plan
+from worker.plan import Input
 
 
 def show(project: Project, path: Path, number: int | None, as_json: bool) -> Iterator[str]:
@@ -49,19 +49,8 @@ def pick(jobs: JobFile, number: int) -> Job:
     )
 
 
-def _plan(project: Project, job: Job) -> Plan:
-    settings = project.settings
-    return plan(
-        project.definition,
-        settings.program,
-        job,
-        settings.AWS_BUCKET,
-        cores=settings.CPUS_PER_JOB,
-    )
-
-
 def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
-    planned = _plan(project, job)
+    planned = project.plan(job)
     return {
         "group": number,
         "job_id": planned.job_id,
@@ -75,7 +64,7 @@ def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
 
 
 def _human(project: Project, jobs: JobFile, number: int) -> str:
-    planned = _plan(project, pick(jobs, number))
+    planned = project.plan(pick(jobs, number))
     inputs = [f"  {_source(item)} -> {item.path}" for item in planned.inputs]
     return "\n".join(
         [
