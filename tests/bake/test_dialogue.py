@@ -1,0 +1,64 @@
+"""The questions, answered by hand in a terminal."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+
+from tests.template import YOURS, clean_environment
+
+QUESTIONS = 21
+
+
+def answer(tmp_path: Path, template: Path, answers: Mapping[int, str]) -> tuple[Path, str]:
+    """Answer questions by their number, Enter to all others; the repository, and what was seen."""
+    here = tmp_path / "here"
+    here.mkdir()
+    dialogue = pexpect.spawn(
+        sys.executable,
+        ["-m", "cookiecutter", str(template)],
+        cwd=str(here),
+        env={**clean_environment(tmp_path / "home"), "TERM": "dumb", "COLUMNS": "200"},
+        encoding="utf-8",
+        dimensions=(50, 200),
+        timeout=60,
+    )
+    seen = ""
+    for number in range(1, QUESTIONS + 1):
+        dialogue.expect_exact(f"[{number}/{QUESTIONS}]")
+        dialogue.expect(r": $")
+        seen += dialogue.before
+        dialogue.sendline(answers.get(number, ""))
+    dialogue.expect(pexpect.EOF)
+    dialogue.close()
+    assert dialogue.exitstatus == 0, dialogue.before
+    (made,) = here.iterdir()
+    return made, seen
+
+
+def test_enter_at_every_question_gives_helloworld(tmp_path: Path, template: Path) -> None:
+    made, seen = answer(tmp_path, template, {})
+    assert made.name == "Distributed-HelloWorld"
+    assert "'ice_cream': 'text'" in (made / "job.py").read_text(encoding="utf-8")
+    assert seen.count("e.g.") >= QUESTIONS - 4
+    assert seen.count("one blank = none") == 2
+    assert "[--mask {mask}]" in seen
+    assert "\\[" not in seen
+
+
+def test_a_command_of_ones_own_leaves_nothing_of_helloworld(tmp_path: Path, template: Path) -> None:
+    answers = {
+        1: "Distributed-Measure",
+        8: "measure {image} {output_dir} [--mask {mask}]",
+        9: "image=a|b",
+        10: "mask=m",
+        11: " ",
+        12: "out/{image}",
+    }
+    made, _ = answer(tmp_path, template, answers)
+    assert made.name == "Distributed-Measure"
+    for name in YOURS:
+        text = (made / name).read_text(encoding="utf-8")
+        assert not re.search("hello|pizza|ice_cream|favorite|MY_NAME", text, re.IGNORECASE), name
