@@ -79,8 +79,8 @@ def origin_and_commit(folder: Path) -> tuple[str, str]:
     if not folder.samefile(top):
         raise NotLinked("the template is only a part of a git clone")
     url = git(folder, "config", "remote.origin.url", otherwise="its clone has no origin")
-    # No password goes into a file that is committed.
-    url = re.sub(r"^(https?://)[^/@]*@", r"\1", url)
+    # No password goes into a file that is committed; local addresses are paths, as with cruft.
+    url = re.sub(r"^(https?://)[^/@]*@", r"\1", url).removeprefix("file://")
     if not ("://" in url or re.match(r"[\w.-]+@[\w.-]+:", url) or Path(url).is_absolute()):
         raise NotLinked(f"the origin of its clone, {url}, is not reached from elsewhere")
     if git(folder, "status", "--porcelain", "--", *RENDERED):
