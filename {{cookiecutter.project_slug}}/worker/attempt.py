@@ -20,8 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import Event
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from worker.definition import Definition
 from worker.lease import Lease
 from worker.logs import AttemptLog, WorkerLogs
@@ -35,6 +33,7 @@ from worker.s3 import S3Object, SharedInputs, Storage, TransferFailed, Upload
 from worker.settings import WorkerSettings
 from worker.sqs import JobQueue
 from worker.variables import control_character
+from worker.watch import Cgroup, Pressure
 
 log = logging.getLogger("ds.worker")
 
@@ -76,6 +75,7 @@ class Tools:
         worker: its name in logs and records.
         stopping: set when the worker must end.
         scratch: each slot has a folder in it.
+        cgroup: the container's.
         clock: monotonic seconds.
     """
 
@@ -88,6 +88,7 @@ class Tools:
     worker: str
     stopping: Event
     scratch: Path
+    cgroup: Cgroup
     clock: Callable[[], float] = time.monotonic
 
 
@@ -124,6 +125,7 @@ class _Attempt:
         self._bytes_in = 0
         self._bytes_out = 0
         self._log: AttemptLog | None = None
+        self._pressure = Pressure(tools.scratch, tools.cgroup, tools.settings.slots)
 
     def perform(self) -> Record:
         outcome: Outcome
@@ -138,8 +140,8 @@ class _Attempt:
             outcome, reason = "interrupted", stop.reason
             self._stopped(stop)
         except Stop as stop:
-            outcome, reason = self._failed(stop.reason)
             self._stopped(stop)
+            outcome, reason = self._failed(stop.reason)
         except (Failed, TransferFailed) as error:
             outcome, reason = self._failed(str(error))
         except Exception as error:
@@ -147,11 +149,12 @@ class _Attempt:
             outcome, reason = self._failed(f"the worker failed: {type(error).__name__}: {error}")
         try:
             self._settle(outcome, reason)
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:
             # Not lost: SQS shows the message again when its visibility ends.
             log.error("could not settle a message as %s: %s", outcome, error)
         if self._log is not None:
-            self._log.close()
+            with contextlib.suppress(OSError):  # a full disk
+                self._log.close()
         remove(self._folder)
         record = self._record(outcome, reason)
         self._tools.logs.record(record)
@@ -226,7 +229,8 @@ class _Attempt:
             return [(self._tools.storage.head(item.bucket, item.key), Path(item.path))]
         Path(item.path).mkdir(parents=True, exist_ok=True)
         found = [
-            (entry, Path(item.path, entry.key[len(item.key) :]))
+            # Not Path(folder, name): the rest of "a//b" below "a/" is "/b", another root.
+            (entry, Path(f"{item.path}/{entry.key[len(item.key) :]}"))
             for entry in self._tools.storage.listing(item.bucket, item.key)
             if item.takes(entry.key)
         ]
@@ -294,19 +298,20 @@ class _Attempt:
         for path in self._written():
             relative = path.relative_to(self._folder / "output").as_posix()
             if not path.is_file():
-                raise Failed(f"output {relative!r} is no file (a broken link, a pipe?)")
+                raise Failed(f"output {relative!r} is no file (a link to elsewhere, a pipe?)")
             if control_character(relative) is not None:
                 raise Failed(f"output {relative!r} has a name that S3 cannot hold")
             found.append((path, OutputFile(relative, path.stat().st_size)))
         return found
 
     def _written(self) -> list[Path]:
+        """Files, and what is none: a link to a folder elsewhere is not walked into."""
         top = self._folder / "output"
-        return [
-            Path(folder, name)
-            for folder, _, names in os.walk(top, onerror=_raise)
-            for name in sorted(names)
-        ]
+        found = []
+        for folder, folders, names in os.walk(top, onerror=_raise):
+            links = [name for name in folders if _leads_out(Path(folder, name), top)]
+            found += [Path(folder, name) for name in sorted(names + links)]
+        return found
 
     def _upload(self, planned: Plan, outputs: list[tuple[Path, OutputFile]]) -> None:
         """Upload outputs and the attempt's log.
@@ -329,17 +334,18 @@ class _Attempt:
     # The other ways to end.
 
     def _stopped(self, stop: Stop) -> None:
-        self._finished = Finished(None, stop.peak_memory_mb, 0)
+        if self._finished is None:  # else the command had ended before
+            self._finished = Finished(None, stop.peak_memory_mb, 0)
 
     def _failed(self, reason: str) -> tuple[Outcome, str]:
         dead = self._message.attempt >= self._settings.job_retries
-        return ("dead" if dead else "failed"), reason
+        exit_code = self._finished.exit_code if self._finished else None
+        return ("dead" if dead else "failed"), self._pressure.explain(reason, exit_code)
 
     def _settle(self, outcome: Outcome, reason: str) -> None:
         """Make the message and what was written follow the outcome."""
         if outcome in ("failed", "dead", "interrupted") and self._log is not None:
-            self._say(f"{outcome}: {reason}")
-            self._keep(with_outputs=outcome != "interrupted")
+            self._keep(f"{outcome}: {reason}", with_outputs=outcome != "interrupted")
         queue, message = self._tools.queue, self._message
         if outcome in ("done", "skipped"):
             queue.delete(message.receipt)
@@ -351,12 +357,13 @@ class _Attempt:
         elif outcome == "interrupted":
             queue.give_back(message.receipt, 0)
 
-    def _keep(self, with_outputs: bool) -> None:
+    def _keep(self, said: str, with_outputs: bool) -> None:
         """Upload the log, and what a failed program had written if it is small, never under
         the output prefix. It is help for a person; failing here changes nothing."""
         assert self._plan is not None
-        uploads = [self._log_upload(self._plan)]
         try:
+            self._say(said)
+            uploads = [self._log_upload(self._plan)]
             if with_outputs:
                 uploads += self._small_outputs(self._plan)
             self._tools.storage.upload(self._settings.bucket, uploads, _open_gate)
@@ -382,7 +389,7 @@ class _Attempt:
             "reason": reason,
             "exit_code": str(exit_code),
             "attempts": str(self._message.attempt),
-            "log_key": self._log_upload(planned).key if planned and self._log else "",
+            "log_key": self._log_key(planned) if planned and self._log else "",
             "job_id": self._job.job_id if self._job else "",
         }
 
@@ -390,6 +397,7 @@ class _Attempt:
 
     def _gate(self) -> None:
         """Raise where this attempt must end: asked all the time, in every phase."""
+        self._pressure.look()
         if not self._lease.held:
             raise Lost
         if self._phase in ("fetch", "run") and self._tools.stopping.is_set():
@@ -417,8 +425,10 @@ class _Attempt:
     def _log_upload(self, planned: Plan) -> Upload:
         if self._log is not None:
             self._log.flush()
-        key = f"{self._settings.log_prefix}/{planned.job_id}/{self._message.attempt}.log"
-        return Upload(self._folder / "attempt.log", key)
+        return Upload(self._folder / "attempt.log", self._log_key(planned))
+
+    def _log_key(self, planned: Plan) -> str:
+        return f"{self._settings.log_prefix}/{planned.job_id}/{self._message.attempt}.log"
 
     def _uploading_key(self, planned: Plan) -> str:
         return f"logs/{self._settings.app_name}/uploading/{planned.job_id}"
@@ -467,18 +477,22 @@ def _open_gate() -> None:
     """For what is done after an attempt's end: nothing stops it."""
 
 
+def _leads_out(path: Path, top: Path) -> bool:
+    """Whether a folder is a link to one that is not below `top`."""
+    return path.is_symlink() and not path.resolve().is_relative_to(top.resolve())
+
+
 def _raise(error: OSError) -> None:
     raise error
 
 
 def remove(folder: Path) -> None:
     """Remove a folder, if it is there, also where a program took away the right to."""
-
-    def permit(function: Callable[[str], object], path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
-            function(path)
-
+    shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder, onerror=permit)
+        for parent, names, _ in os.walk(folder):
+            for path in [Path(parent), *(Path(parent, name) for name in names)]:
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):
+                        path.chmod(0o700)  # before it is walked into
+        shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,15 @@ from worker import prefix
 from worker.definition import Definition
 from worker.message import Job, problems
 from worker.problems import BadInput, Problem
-from worker.variables import Value, as_text, environment_name, is_empty, split_args, split_key
+from worker.variables import (
+    Value,
+    as_text,
+    environment_name,
+    is_empty,
+    split_args,
+    split_key,
+    value_problem,
+)
 
 Resolved = str | list[str] | bool | None
 """A value as the command sees it: local paths for keys, a list for `files` and `args`."""
@@ -149,7 +157,9 @@ def plan(
         raise BadInput(found)
     raw = {**config, **job.variables}
     types = {name: definition.types[name] for name in raw}
-    bases = {name: folders.inputs if name in job.group else folders.shared for name in raw}
+    # What job.py's own function names is fetched for this job alone, shared variable or not.
+    own = raw if "inputs" in definition.functions else job.group
+    bases = {name: folders.inputs if name in own else folders.shared for name in raw}
     values = {name: _resolve(raw[name], types[name], bucket, bases[name]) for name in raw}
     built_in: dict[str, Resolved] = {
         "output_dir": folders.output,
@@ -198,8 +208,8 @@ def output_prefix(
     text = _call(function, view)
     if not isinstance(text, str):
         raise _wrong_answer("output_prefix", text, "a text")
-    # Rendered as a template without names, so that one rule says what a prefix may be.
-    return prefix.render(text, {}, job.job_id)
+    # Rendered as a value, so that one rule says what a prefix may be and its braces stay.
+    return prefix.render("{text}", {"text": text}, job.job_id)
 
 
 def check_outputs(definition: Definition, view: JobView) -> str | None:
@@ -254,10 +264,14 @@ def _inputs(
 ) -> list[Input]:
     function = definition.functions.get("inputs")
     if function is not None:
-        return [
-            _input(text, "folder" if _is_folder(text) else "file", bucket, folders.inputs, False)
+        kinds = {
+            text: "folder" if _is_folder(text) else "file"
             for text in _texts(function, view, "inputs")
-        ]
+        }
+        for text, kind in kinds.items():
+            if not text or value_problem(text, kind):
+                raise _wrong_answer("inputs", text, "keys of the bucket, or s3://bucket/key")
+        return [_input(text, kind, bucket, folders.inputs, False) for text, kind in kinds.items()]
     found = []
     for name, value in view.variables.items():
         if types[name] in ("file", "files", "folder") and not is_empty(value):
@@ -282,7 +296,10 @@ def _is_folder(text: str) -> bool:
 def _arguments(definition: Definition, view: JobView, values: Mapping[str, Resolved]) -> list[str]:
     function = definition.functions.get("arguments")
     if function is not None:
-        return list(_texts(function, view, "arguments"))
+        words = list(_texts(function, view, "arguments"))
+        if not words:
+            raise _wrong_answer("arguments", words, "the program and its arguments")
+        return words
     assert definition.command is not None
     return language.arguments(definition.command, definition.types, values)
 
