@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -108,6 +109,7 @@ def run(
         except (OSError, ValueError) as error:
             raise NotStarted(str(error)) from error
         _roots.add(process.pid)
+    _die_first(process.pid)
     watch = _Watch(process, mark, output, own_memory)
     try:
         try:
@@ -269,6 +271,13 @@ class _Watch:
 _starting = threading.Lock()
 _roots: set[int] = set()
 """The commands of all slots, which their own watch reaps."""
+
+
+def _die_first(pid: int) -> None:
+    """Where memory is short, let the kernel kill the command and what it starts, not the worker
+    (Linux, proc(5): everybody may raise it for processes of one's own)."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def _own_peak_kb() -> int:

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -25,6 +26,7 @@ from worker.record import Record
 from worker.s3 import THREADS, SharedInputs, Storage
 from worker.settings import WorkerSettings
 from worker.sqs import BATCH, JobQueue
+from worker.watch import Cgroup, Watch, place
 
 log = logging.getLogger("ds.worker")
 
@@ -46,25 +48,28 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         definition: of job.py.
 
     Raises:
-        CannotStart: AWS refused the queue, or job.py's `on_start` failed, or the queue vanished.
+        CannotStart: AWS refused the queue, or job.py's `on_start` failed, or there is no place
+            for files, or the queue vanished.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     adopt_orphans()
-    scratch = Path(tempfile.mkdtemp(prefix="ds-", dir=settings.scratch or None))
-    name = f"{socket.gethostname()}-{os.getpid()}"
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix="ds-", dir=settings.scratch or None))
+    except OSError as error:
+        todo = "let DS_SCRATCH name a folder that this user may write to"
+        raise CannotStart(f"no place for its files: {error}; {todo}") from error
+    where = place(os.environ)
+    name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
     region = os.environ.get("AWS_REGION")
     config = Config(
         retries={"mode": "standard", "max_attempts": 10},
         max_pool_connections=THREADS + settings.slots + 4,
     )
-    jobs = JobQueue(
-        boto3.client("sqs", region_name=region, config=config),
-        settings.queue_url,
-        settings.dead_letter_url,
-    )
     try:
+        jobs = JobQueue(
+            boto3.client("sqs", region_name=region, config=config),
+            settings.queue_url,
+            settings.dead_letter_url,
+        )
         jobs.probe()
         if "on_start" in definition.functions:
             definition.functions["on_start"]()
@@ -72,6 +77,10 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         raise CannotStart(f"its queues cannot be used: {error}") from error
     except Exception as error:
         raise CannotStart(f"job.py, on_start() fails: {type(error).__name__}: {error}") from error
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    cgroup = Cgroup()
     storage = Storage(boto3.client("s3", region_name=region, config=config))
     logs = WorkerLogs(
         boto3.client("logs", region_name=region, config=config),
@@ -89,10 +98,13 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         worker=name,
         stopping=stopping,
         scratch=scratch,
+        cgroup=cgroup,
     )
-    log.info("worker %s, %d slots, begins", name, settings.slots)
+    kind = f" on {where.machine_type}" if where.machine_type else ""
+    log.info("worker %s%s, %d slots, begins", name, kind, settings.slots)
     try:
-        _Slots(tools, Leases(jobs, settings.visibility_seconds, tools.clock)).serve()
+        with Watch(scratch, partial(logs.line, "machine"), cgroup):
+            _Slots(tools, Leases(jobs, settings.visibility_seconds, tools.clock)).serve()
     finally:
         logs.close()
         storage.close()
