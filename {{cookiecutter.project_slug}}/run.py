@@ -17,6 +17,8 @@ except ModuleNotFoundError as missing:
         "can do), or first pip install -r requirements.txt\n"
     )
     sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     main(Path(__file__).resolve().parent)

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ def started(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "run.py", "local", *words],
         cwd=root,
+        env={**os.environ, "TMPDIR": str(temporary(root))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,8 +74,11 @@ def naming(mark: str) -> list[psutil.Process]:
     return found
 
 
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("ds-local-*"))
+def temporary(root: Path) -> Path:
+    """The folder for temporary files of an implementation's runs; empty when nothing is left."""
+    folder = root / "temporary"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def answer(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -207,13 +210,12 @@ def test_a_worker_that_cannot_start_ends_the_run_with_its_message(tmp_path: Path
     root = make_implementation(
         tmp_path, job_py="def on_start():\n    raise RuntimeError('no licence')\n"
     )
-    before = folders()
-    ended = run(root, "local", JOBS)
+    ended = run(root, "local", JOBS, env={"TMPDIR": str(temporary(root))})
     assert ended.returncode == 2
     assert "The worker cannot start" in ended.stderr
     assert "no licence" in ended.stderr
     assert "Traceback (most recent call last):\n  File" not in ended.stderr
-    assert folders() == before
+    assert list(temporary(root).iterdir()) == []
 
 
 def slow_implementation(tmp_path: Path, mark: str, **options: Any) -> Path:
@@ -228,7 +230,6 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_running(
 ) -> None:
     mark = f"slow-{os.getpid()}-{number.name}"
     root = slow_implementation(tmp_path, mark)
-    before = folders()
     with started(root, JOBS, "--json") as process:
         wait_for(lambda: naming(mark))
         ours = [*of_run(process, "worker"), *of_run(process, "control.emulator")]
@@ -242,19 +243,31 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_running(
     assert (root / "local-output" / "out" / "a" / "o").read_text() == "x\n"
     assert naming(mark) == []
     assert not any(one.is_running() for one in ours)
-    assert folders() == before
+    assert list(temporary(root).iterdir()) == []
+
+
+def test_an_interruption_before_the_first_job_leaves_nothing_running(tmp_path: Path) -> None:
+    root = make_implementation(tmp_path)
+    with started(root, JOBS) as process:
+        (emulated,) = wait_for(lambda: of_run(process, "control.emulator"))
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip() == "Interrupted; nothing is left running."
+    assert not emulated.is_running()
+    assert list(temporary(root).iterdir()) == []
 
 
 def test_nothing_is_left_running_when_the_control_process_is_killed(tmp_path: Path) -> None:
     mark = f"slow-{os.getpid()}-killed"
     root = slow_implementation(tmp_path, mark)
-    before = folders()
     with started(root, JOBS) as process:
         wait_for(lambda: naming(mark))
         ours = [*of_run(process, "worker"), *of_run(process, "control.emulator")]
         process.kill()
         wait_for(lambda: not naming(mark) and not any(one.is_running() for one in ours), 20)
-    assert folders() == before
+        wait_for(lambda: not list(temporary(root).iterdir()), 20)
+    assert list(temporary(root).iterdir()) == []
 
 
 def test_a_killed_worker_is_started_again_and_its_program_ended(tmp_path: Path) -> None:

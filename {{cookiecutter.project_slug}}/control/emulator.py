@@ -44,7 +44,8 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
     """Start an emulator; this process talks to it and to no other AWS until it ends.
 
     Args:
-        folder: processes that belong to it end with this process, and it is removed.
+        folder: if this process is killed, those that belong to the folder are ended too, and
+            it is removed. What ends in order cleans up itself (`sweep`).
         region: of all clients.
 
     Raises:
@@ -62,7 +63,7 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
             # Ctrl-C is for the control process, which ends this one in its time.
             start_new_session=True,
         )
-        with process:  # which closes its standard input, and waits
+        try:
             assert process.stdout is not None
             port = process.stdout.readline().strip()
             if not port.isdigit():
@@ -74,6 +75,9 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
             environment = _environment(url, region)
             with _environ(environment):
                 yield Emulator(url, environment)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def belonging(folder: Path) -> list[psutil.Process]:

@@ -149,7 +149,11 @@ class _Run:
                 self._wait(feeder, workers, progress)
                 finished = True
         except KeyboardInterrupt:
-            self._console.print("Interrupted. The workers have ended; what is done is kept.")
+            self._console.print(
+                "Interrupted: the workers have ended, and what is done is kept. With "
+                "CHECK_IF_DONE_BOOL = True in config.py it is skipped next time.",
+                soft_wrap=True,
+            )
         summary = Summary(self._results(finished), time.monotonic() - began, finished)
         self._tell(summary)
         return summary

@@ -181,7 +181,8 @@ def suggestion(results: Iterable[Result], slots: int) -> str | None:
     minutes = min(
         max(_up(longest / 60 * TIME_HEADROOM, 5 if longest > 300 else 1), 1), LONGEST_JOB_MINUTES
     )
-    seen = f"jobs took at most {_figure(longest)} s and {peak} MB"
+    memory_seen = f"{peak} MB" if peak else "too little memory to be seen"
+    seen = f"jobs took at most {_figure(longest)} s and {memory_seen}"
     times = f" ({slots} at a time)" if slots > 1 else ""
     return (
         f"{seen}{times}: MEMORY = {memory} and JOB_TIMEOUT_MINUTES = {minutes} in config.py "
@@ -215,7 +216,7 @@ def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> 
             Text(result.state, style=_STYLES[result.state]),
             str(result.attempts),
             _figure(result.seconds),
-            _figure(result.peak_memory_mb),
+            _figure(result.peak_memory_mb or None),
             Text(result.reason),
         )
     if table.row_count:
