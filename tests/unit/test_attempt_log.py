@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.logs import LONGEST_LINE, AttemptLog
+from worker.logs import LONGEST_LINE, MOST_LINES, AttemptLog
 
 LINE_BYTES = 256 * 1024
 """What CloudWatch takes as one event ("CloudWatch Logs quotas"), with its own 26."""
@@ -102,3 +102,15 @@ def test_what_is_flushed_is_in_the_file(tmp_path: Path) -> None:
     log.flush()
     assert log.path.read_bytes() == b"half a line\n"
     log.close()
+
+
+def test_a_program_that_prints_for_ever_does_not_fill_cloudwatch(tmp_path: Path) -> None:
+    data = b"".join(b"line %d\n" % i for i in range(3 * MOST_LINES))
+    file, lines, last = logged(tmp_path, ["begins", data, "exit code 3"])
+    assert file == b"[ds] begins\n" + data + b"[ds] exit code 3\n"
+    assert last == f"line {3 * MOST_LINES - 1}"
+    assert lines[1 : MOST_LINES + 1] == [f"line {i}" for i in range(MOST_LINES)]
+    assert lines[MOST_LINES + 1 :] == [
+        f"[ds] printed {MOST_LINES} lines: the rest is in S3 only",
+        "[ds] exit code 3",
+    ]

@@ -19,6 +19,10 @@ SEND_SECONDS = 5
 LONGEST_LINE = 16_384
 """Bytes; a longer line goes to CloudWatch in pieces. The attempt's own log has it whole."""
 
+MOST_LINES = 10_000
+"""Of one attempt to CloudWatch: its queue is in memory and a line costs, so a program that prints
+for ever must not fill them. The attempt's own log has all of them."""
+
 
 class WorkerLogs:
     """The worker's two log groups. CloudWatch being away never stops a job.
@@ -64,12 +68,16 @@ class AttemptLog:
         self._logs = logs
         self._file: BinaryIO = path.open("wb")
         self._rest = b""
-        self._last = ""
+        self._last = b""
+        self._lines_left = MOST_LINES
 
     @property
     def last_line(self) -> str:
         """What a terminal would show of the last line that the program printed, if not blank."""
-        *_, shown = "", *filter(str.strip, _ESCAPE.sub("", self._last).split("\r"))
+        *_, shown = (
+            "",
+            *filter(str.strip, _ESCAPE.sub("", self._last.decode(errors="replace")).split("\r")),
+        )
         return "".join(c if c.isprintable() else " " for c in shown).strip()
 
     def say(self, text: str) -> None:
@@ -106,11 +114,18 @@ class AttemptLog:
             self._rest = b""
 
     def _send(self, line: bytes) -> None:
+        if line.strip():
+            self._last = line
+        if self._lines_left == 0:
+            return
+        self._lines_left -= 1
         text = line.decode(errors="replace").rstrip("\r")
-        if text.strip():
-            self._last = text
         for start in range(0, max(len(text), 1), LONGEST_LINE):
             self._logs.line(self._job_id, text[start : start + LONGEST_LINE])
+        if self._lines_left == 0:
+            self._logs.line(
+                self._job_id, f"[ds] printed {MOST_LINES} lines: the rest is in S3 only"
+            )
 
 
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and the like (ECMA-48)
