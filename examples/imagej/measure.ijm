@@ -8,6 +8,7 @@ sigma = arguments[2];
 
 setBatchMode(true);
 open(image);
+run("Set Scale...", "distance=0 known=0 unit=pixel");
 run("Gaussian Blur...", "sigma=" + sigma);
 setAutoThreshold("Otsu dark");
 run("Set Measurements...", "area mean centroid redirect=None decimal=3");
