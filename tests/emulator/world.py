@@ -30,7 +30,9 @@ class World:
     def __init__(self, url: str, folder: Path, name: str) -> None:
         self.url = url
         self.folder = folder
-        self._name = f"{re.sub('[^A-Za-z0-9]+', '-', name)[:40].strip('-')}-{next(_number)}".lower()
+        short = re.sub("[^A-Za-z0-9]+", "-", name)[:40].strip("-").lower()
+        # Of this process alone: what is left running is found, and killed, by this name.
+        self._name = f"{short}-{os.getpid()}-{next(_number)}"
         self._workers: list[subprocess.Popen[str]] = []
         self.sqs = boto3.client("sqs", endpoint_url=url)
         self.s3 = boto3.client("s3", endpoint_url=url)

@@ -64,12 +64,19 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         retries={"mode": "standard", "max_attempts": 10},
         max_pool_connections=THREADS + settings.slots + 4,
     )
-    try:
-        jobs = JobQueue(
-            boto3.client("sqs", region_name=region, config=config),
-            settings.queue_url,
-            settings.dead_letter_url,
+    # For receiving and renewing: one request that hangs must not take as long as a message is
+    # hidden, and both are asked again soon by themselves.
+    quick = config.merge(
+        Config(
+            connect_timeout=5,
+            read_timeout=settings.poll_seconds + 5,
+            retries={"mode": "standard", "max_attempts": 2},
         )
+    )
+    queues = (settings.queue_url, settings.dead_letter_url)
+    try:
+        jobs = JobQueue(boto3.client("sqs", region_name=region, config=config), *queues)
+        held = JobQueue(boto3.client("sqs", region_name=region, config=quick), *queues)
         jobs.probe()
         if "on_start" in definition.functions:
             definition.functions["on_start"]()
@@ -104,7 +111,7 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
     log.info("worker %s%s, %d slots, begins", name, kind, settings.slots)
     try:
         with Watch(scratch, partial(logs.line, "machine"), cgroup):
-            _Slots(tools, Leases(jobs, settings.visibility_seconds, tools.clock)).serve()
+            _Slots(tools, Leases(held, settings.visibility_seconds, tools.clock)).serve()
     finally:
         logs.close()
         storage.close()
