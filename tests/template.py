@@ -27,8 +27,8 @@ YOURS = (
 
 
 def copy_template(folder: Path) -> Path:
-    """Copy what a clone of this tree would have, so without what tests and tools leave in it."""
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS)
+    """Copy what git knows, as it lies here: without what tests and tools leave in the tree."""
+    listed = git(ROOT, "ls-files", "-z", "--", *PARTS)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
