@@ -134,7 +134,10 @@ def inside_another(clone: Path) -> None:
         (add, "its clone has changes that are not committed"),
         (commit_here, "its clone has commits that its origin does not have"),
         (no_origin, "its clone has no origin"),
-        (relative_origin, "the origin of its clone, ../origin/ds.git, is not reached from elsewhere"),
+        (
+            relative_origin,
+            "the origin of its clone, ../origin/ds.git, is not reached from elsewhere",
+        ),
         (no_git, "it is no git clone"),
         (inside_another, "the template is only a part of a git clone"),
     ],
