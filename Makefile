@@ -22,7 +22,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.venv/cache/mypy
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
-.PHONY: help demo test lint types format docs hooks lock bench install clean
+.PHONY: help demo test lint types format docs reference hooks lock bench install clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 10
@@ -44,7 +44,7 @@ lint: install  ## ruff, its format, shellcheck
 	@$(BIN)/shellcheck .ci/run
 
 types: install  ## mypy --strict
-	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' benchmarks
+	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' benchmarks scripts
 
 format: install  ## let ruff format and repair
 	@$(BIN)/ruff check --fix .
@@ -53,6 +53,9 @@ format: install  ## let ruff format and repair
 docs: install  ## the site, into site/; a broken link is an error
 	@# Not --quiet: it silences --strict too.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+reference: install  ## write docs/settings.md again from the settings' definitions
+	@$(BIN)/python scripts/reference.py
 
 hooks: install  ## write hooks/ again from the engine's modules
 	@$(BIN)/python hooks/build.py

@@ -20,6 +20,7 @@ YOURS = (
     "config.py",
     "job.py",
     "Dockerfile",
+    "files/exampleFleet.json",
     "files/exampleJob.json",
     "LICENSE",
 )

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from control.answers import NUMBERS
-from control.settings import FIELDS, Settings
+from control.findings import CODES
+from control.settings import FIELDS
+from scripts import reference
 from worker.definition import FUNCTIONS, load
 from worker.message import Job
 from worker.plan import plan
@@ -43,17 +45,18 @@ def test_the_dialogue_of_the_readme_asks_what_is_asked() -> None:
         assert prompts[int(number) - 1][:14] == text
 
 
-def test_every_setting_has_its_row_as_the_engine_has_it() -> None:
-    rows = [line for line in _text("docs/settings.md").splitlines() if line.startswith("| `")]
-    assert rows == [_setting_row(name) for name in FIELDS]
+def test_the_page_of_settings_is_what_the_engine_has() -> None:
+    assert _text("docs/settings.md") == reference.page(), "do make reference"
 
 
-def _setting_row(name: str) -> str:
-    field = Settings.model_fields[name]
-    default = "" if field.is_required() else f"`{field.default!r}`"
-    extra = field.json_schema_extra
-    unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    return f"| `{name}` | {default} | {unit} | {field.description} |"
+def test_every_row_of_the_settings_has_a_type_a_default_and_a_meaning() -> None:
+    for name in FIELDS:
+        (row,) = re.findall(rf"^\| `{name}` \|.*", reference.page(), re.MULTILINE)
+        assert re.match(r"\| `\w+` \| [a-zN ]+ \| [^|]* \| [^|]+ \| [^|]* \| [^|]+ \|$", row), row
+
+
+def test_every_finding_has_its_section_and_no_section_is_left_over() -> None:
+    assert re.findall(r"^## (DS-[A-Z-]+)$", _text("docs/findings.md"), re.MULTILINE) == list(CODES)
 
 
 EXAMPLES = dict(

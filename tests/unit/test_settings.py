@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from control import project
-from control.settings import FIELDS, NEEDLESS, SETTING_NAMES, Settings, load, looks_secret, meant
+from control.settings import (
+    FIELDS,
+    NEEDLESS,
+    OTHERWISE,
+    SETTING_NAMES,
+    Settings,
+    load,
+    looks_secret,
+    meant,
+)
 from worker.problems import BadInput
 
 
@@ -68,6 +77,8 @@ def test_known_spellings_are_understood(
     assert value is None or getattr(settings, name) == value
 
 
+ARN = "arn:aws:secretsmanager:us-east-1:1:secret:x"
+
 REFUSED = [
     ("MEMORY = 'lots'", "config.py line 2, MEMORY: is 'lots'; write a whole number"),
     ("MEMORY = 1.5", "MEMORY: is 1.5; write a whole number"),
@@ -90,6 +101,12 @@ REFUSED = [
     ("AWS_THING = 1", "config.py line 2, AWS_THING: this name is reserved"),
     ("PATH = '/x'", "PATH: this name is reserved"),
     ("API_KEY = 'hunter2'", "API_KEY: looks like a secret, which no file may hold"),
+    ("DB_PASSWORD = 'hunter2'", 'write SECRETS = {"DB_PASSWORD": "arn:aws:...'),
+    ("MINE = 'AKIAIOSFODNN7EXAMPLE'", "MINE: looks like a secret, which no file may hold"),
+    ("AWS_SECRET_ACCESS_KEY = 'x'", "a secret, which no file may hold; remove it: jobs have"),
+    (f"SECRETS = {{'PATH': '{ARN}'}}", "SECRETS, PATH: this name is reserved"),
+    (f"SECRETS = {{'MEMORY': '{ARN}'}}", "SECRETS, MEMORY: is a setting's name; give it another"),
+    (f"SECRETS = {{'a b': '{ARN}'}}", "SECRETS, a b: is no name with its ARN; write"),
     ("THING = {1: 2}", "THING: is a dict; write a text, a number, True, False, None"),
     ("THING = [1, 2]", "THING: is a list; write a text"),
 ]
@@ -129,6 +146,9 @@ def test_the_line_is_that_of_the_last_assignment(tmp_path: Path) -> None:
         "SECRETS = 'hunter2'",
         "SECRETS = {'a b': 'hunter2'}",
         "GITHUB_TOKEN = ['hunter2']",
+        "MINE = ['AKIAIOSFODNN7EXAMPLE', 'hunter2']",
+        "MINE = '-----BEGIN RSA PRIVATE KEY-----hunter2'",
+        "AWS_THING = 'AKIAIOSFODNN7EXAMPLE hunter2'",
     ],
 )
 def test_a_secret_is_never_printed(tmp_path: Path, line: str) -> None:
@@ -193,6 +213,81 @@ def test_needless_settings_are_accepted_with_a_warning(tmp_path: Path, name: str
     (warning,) = settings.warnings
     assert str(warning).startswith(f"config.py line 2, {name}: is not needed: ")
     assert name not in settings.program
+
+
+def test_a_secret_with_the_name_of_a_setting_of_the_program_is_refused(tmp_path: Path) -> None:
+    said = refusal(tmp_path, f"APP_NAME = 'Me'\nMINE = 'x'\nSECRETS = {{'MINE': '{ARN}'}}\n")
+    assert said.startswith("config.py line 3, SECRETS, MINE: is the name of a setting of the")
+
+
+FAMILY = """
+APP_NAME = 'DistributedCP'
+DOCKERHUB_TAG = 'someone/distributed-cp:2'
+AWS_REGION = 'us-east-1'
+AWS_PROFILE = 'default'
+SSH_KEY_NAME = 'mine.pem'
+AWS_BUCKET = 'a-bucket'
+ECS_CLUSTER = 'default'
+CLUSTER_MACHINES = 3
+TASKS_PER_MACHINE = 1
+MACHINE_TYPE = ['m5.xlarge']
+MACHINE_PRICE = 0.20
+EBS_VOL_SIZE = 30
+DOCKER_CORES = 4
+CPU_SHARES = DOCKER_CORES * 1024
+MEMORY = 15000
+SECONDS_TO_START = 3*60
+SQS_QUEUE_NAME = APP_NAME + 'Queue'
+SQS_MESSAGE_VISIBILITY = 1*60
+SQS_DEAD_LETTER_QUEUE = 'user_DeadMessages'
+LOG_GROUP_NAME = APP_NAME
+AUTO_MONITOR = 'True'
+CREATE_DASHBOARD = 'True'
+CLEAN_DASHBOARD = 'True'
+ASSIGN_IP = 'False'
+CHECK_IF_DONE_BOOL = 'False'
+EXPECTED_NUMBER_FILES = 7
+MIN_FILE_SIZE_BYTES = 1
+NECESSARY_STRING = ''
+SOURCE_BUCKET = 'a-bucket'
+WORKSPACE_BUCKET = 'a-bucket'
+DESTINATION_BUCKET = 'a-bucket'
+UPLOAD_FLAGS = ''
+DOWNLOAD_FILES = 'False'
+SCRIPT_DOWNLOAD_URL = 'https://example.org/s.py'
+USE_PLUGINS = 'False'
+UPDATE_PLUGINS = 'False'
+PLUGINS_COMMIT = 'False'
+INSTALL_REQUIREMENTS = 'False'
+REQUIREMENTS = ''
+"""
+"""Every setting that Distributed-Something and its descendants know, in their spelling."""
+
+
+def test_a_config_of_the_family_is_read_and_what_means_nothing_is_told(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, FAMILY))
+    assert settings.MEMORY == 15000
+    assert settings.DOCKER_CORES == 4
+    assert settings.CHECK_IF_DONE_BOOL is False
+    assert settings.program["USE_PLUGINS"] == "False"
+    told = {warning.where.split(", ")[1] for warning in settings.warnings}
+    assert told == set(NEEDLESS) | set(OTHERWISE)
+    assert set(OTHERWISE) <= set(settings.program)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("APP_NAME = '2018_project'", "write a letter, then up to 39 letters, digits and -"),
+        ("MACHINE_PRICE = '0.10/h'", "write dollars per hour such as 0.10, or None"),
+        ("EBS_VOL_SIZE = 4", "it can be at least 8 GB"),
+        ("AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7EXAMPLE'", "remove it: jobs have the rights of"),
+    ],
+)
+def test_what_the_family_could_write_and_is_no_longer_read_is_told(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    assert message in refusal(tmp_path, f"{FAMILY}{line}\n")
 
 
 BROKEN = [

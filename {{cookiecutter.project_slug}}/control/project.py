@@ -54,19 +54,28 @@ def load(root: Path) -> Project:
     Raises:
         BadInput: with the problems of both.
     """
+    settings, definition, problems = read(root)
+    if settings is None or definition is None:
+        raise BadInput(problem for problem in problems if not problem.warning)
+    return Project(root, settings, definition)
+
+
+def read(root: Path) -> tuple[Settings | None, Definition | None, list[Problem]]:
+    """Read what can be read of config.py and job.py; None where there are problems."""
     problems: list[Problem] = []
     config = root / "config.py"
-    found, lines = settings_of_config.execute(config)
     settings = definition = None
+    found: dict[str, object] = {}
     try:
+        found, lines = settings_of_config.execute(config)
         settings = settings_of_config.check(found, lines, config.name)
     except BadInput as error:
         problems += error.problems
+        if not found:
+            return None, None, problems  # job.py may name what config.py would have told
     program = [name for name in found if name not in SETTING_NAMES]
     try:
         definition = definition_of_job.load(root / "job.py", program)
     except BadInput as error:
         problems += error.problems
-    if settings is None or definition is None:
-        raise BadInput(problem for problem in problems if not problem.warning)
-    return Project(root, settings, definition)
+    return settings, definition, problems

@@ -31,8 +31,23 @@ NEEDLESS = {
     "SQS_DEAD_LETTER_QUEUE": "queues are named after APP_NAME",
     "ECS_CLUSTER": "every run has a cluster of its own",
     "CPU_SHARES": "it follows from DOCKER_CORES and CPUS_PER_JOB",
+    "SSH_KEY_NAME": "a key is key_name in files/exampleFleet.json, without .pem",
+    "ASSIGN_IP": "it is public_address in files/exampleFleet.json",
+    "AUTO_MONITOR": "every run is watched until nothing is left of it",
+    "CREATE_DASHBOARD": "no dashboard is made",
+    "CLEAN_DASHBOARD": "no dashboard is made",
 }
 """Settings of Distributed-Something that mean nothing here, and why."""
+
+OTHERWISE = {
+    "SOURCE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "WORKSPACE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "DESTINATION_BUCKET": "outputs go to AWS_BUCKET",
+    "UPLOAD_FLAGS": "outputs are uploaded without flags",
+    "DOWNLOAD_FILES": "inputs are always downloaded",
+    "SCRIPT_DOWNLOAD_URL": "make the script a shared file variable, or part of the image",
+}
+"""Settings of single implementations of the family: the program's own here, perhaps by mistake."""
 
 
 def _no_boolean(value: object) -> object:
@@ -183,10 +198,21 @@ def check(
         for name in found
         if name in NEEDLESS
     )
+    warnings += tuple(
+        Problem(where(name), f"is only the program's own: {OTHERWISE[name]}", todo, warning=True)
+        for name in program
+        if name in OTHERWISE
+        for todo in ("remove it unless your command uses it",)
+    )
     problems = [
         Problem(where(name), what, todo)
         for name, value in program.items()
         for what, todo in _program_problems(name, value)
+    ]
+    problems += [
+        Problem(f"{where('SECRETS')}, {name}", reason, "give it another name")
+        for name in _secret_names(known.get("SECRETS"))
+        if (reason := _secret_name_problem(name, program))
     ]
     settings = None
     try:
@@ -225,6 +251,26 @@ def looks_secret(name: str) -> bool:
     return bool((plain | {"CREDENTIAL", "CREDENTIALS"}) & set(words)) or bool(
         {"APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"} & (pairs | set(words))
     )
+
+
+def looks_secret_value(value: object) -> bool:
+    """Whether a text has the form of an AWS access key, a private key, or GitHub's tokens."""
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    form = r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_\w{36}"
+    return any(isinstance(text, str) and re.search(form, text) for text in texts)
+
+
+def _secret_names(secrets: object) -> list[str]:
+    return [name for name in secrets if isinstance(name, str)] if isinstance(secrets, dict) else []
+
+
+def _secret_name_problem(name: str, program: Mapping[str, object]) -> str | None:
+    """Why the program's environment cannot have a secret of this name."""
+    if name in SETTING_NAMES:
+        return "is a setting's name"
+    if name in program:
+        return "is the name of a setting of the program, too"
+    return name_problem(name) if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else None
 
 
 def _read(path: Path) -> str:
@@ -280,9 +326,12 @@ def _program_problems(name: str, value: object) -> list[tuple[str, str]]:
     """What is wrong with a setting of the program, and what to do."""
     if suggestion := meant(name):
         return [("is no setting", f"did you mean {suggestion}? Else give it another name")]
-    if looks_secret(name):
+    secret = "looks like a secret, which no file may hold"
+    if name.startswith("AWS_") and (looks_secret(name) or looks_secret_value(value)):
+        return [(secret, "remove it: jobs have the rights of their role, you those of AWS_PROFILE")]
+    if looks_secret(name) or looks_secret_value(value):
         todo = f'keep it in Secrets Manager and write SECRETS = {{"{name}": "arn:aws:..."}}'
-        return [("looks like a secret, which no file may hold", todo)]
+        return [(secret, todo)]
     if reason := name_problem(name):
         return [(reason, "give it another name")]
     texts = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
@@ -299,9 +348,9 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
         return Problem(where(name), "is missing", f"write {name} = ... in it")
     field = Settings.model_fields[name]
     value = "one of its values" if name == "SECRETS" else _short(detail["input"])
-    wanted = _wanted(name)
+    todo = wanted(name)
     if inside and name == "SECRETS":
-        return Problem(f"{where(name)}, {inside[0]}", "is no name with its ARN", wanted)
+        return Problem(f"{where(name)}, {inside[0]}", "is no name with its ARN", todo)
     context = detail.get("ctx", {})
     limit = context.get("ge", context.get("gt", context.get("le")))
     comparison = {
@@ -314,11 +363,11 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
         unit = extra["unit"] if isinstance(extra, dict) else ""
         todo = f"it can be {comparison} {limit:.9g} {unit}".rstrip()
         return Problem(where(name), f"is {value}", todo)
-    return Problem(where(name), f"is {value}", wanted)
+    return Problem(where(name), f"is {value}", todo)
 
 
-def _wanted(name: str) -> str:
-    """What to write for a setting."""
+def wanted(name: str) -> str:
+    """What to write for a setting: "write a whole number"."""
     special = {
         "APP_NAME": "write a letter, then up to 39 letters, digits and -",
         "AWS_BUCKET": "write a bucket's name: 3 to 63 of a-z, 0-9, . and -",
