@@ -1,0 +1,137 @@
+"""What goes wrong on purpose: latency, refusals, lost answers, killed clients, partial batches.
+
+The process that asks is not changed and need not help: the emulator finds it by the port of its
+connection. So what a test kills is what would have died.
+"""
+
+import contextlib
+import fnmatch
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import psutil
+
+from tests.emulator.aws.call import Call, Refused
+
+KINDS = ("refused", "lost", "killed", "partial")
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        operation: "sqs:SendMessageBatch"; `*` and `?` stand for letters.
+        kind: "refused" before it is done, with `code`; "lost": done, but the connection is
+            closed instead of an answer; "killed": done, and the asking process gets SIGKILL;
+            "partial": the `entries` of a batch fail, the others are done.
+        skip: calls that go well first.
+        times: calls that it happens to; None for every one.
+        containing: only calls whose parameters, as JSON, have this text.
+        status: of a refusal; 500 and more are what botocore tries again.
+    """
+
+    operation: str
+    kind: str
+    skip: int = 0
+    times: int | None = 1
+    containing: str = ""
+    code: str = ""
+    message: str = "refused by the test"
+    status: int = 0
+    entries: tuple[int, ...] = (0,)
+    seen: int = 0
+    happened: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+
+    def meets(self, call: Call) -> bool:
+        """Whether it happens to this call, counting it."""
+        if not fnmatch.fnmatchcase(call.name, self.operation):
+            return False
+        if self.containing and self.containing not in json.dumps(call.parameters, default=str):
+            return False
+        self.seen += 1
+        if self.seen <= self.skip or (self.times is not None and self.happened >= self.times):
+            return False
+        self.happened += 1
+        return True
+
+    def refusal(self, call: Call) -> Refused:
+        """By default as IAM refuses."""
+        code = self.code or denial_code(call)
+        return Refused(code, self.message, self.status or (400 if self.code else 403))
+
+
+@dataclass
+class Faults:
+    """All of them, and the latency of each operation in ms."""
+
+    faults: list[Fault] = field(default_factory=list)
+    latency: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, given: Mapping[str, Any]) -> None:
+        with self._lock:
+            self.faults.append(Fault(**given))
+
+    def reset(self) -> None:
+        with self._lock:
+            self.faults.clear()
+            self.latency.clear()
+
+    def of(self, call: Call) -> Fault | None:
+        with self._lock:
+            return next((fault for fault in self.faults if fault.meets(call)), None)
+
+    def seconds(self, call: Call) -> float:
+        """The latency of a call: of the first pattern that fits."""
+        for pattern, milliseconds in self.latency.items():
+            if fnmatch.fnmatchcase(call.name, pattern):
+                return milliseconds / 1000
+        return 0.0
+
+    def shown(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(fault) for fault in self.faults]
+
+
+def denial_code(call: Call) -> str:
+    """The error code with which a service says that IAM does not allow it."""
+    if call.service == "ec2":
+        return "UnauthorizedOperation"
+    xml = call.protocol in ("query", "rest-xml") or call.service == "sqs"
+    return "AccessDenied" if xml else "AccessDeniedException"
+
+
+def hang_up(environ: Mapping[str, Any]) -> None:
+    """Close the connection without an answer."""
+    with contextlib.suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+
+
+def kill_client(environ: Mapping[str, Any]) -> int | None:
+    """SIGKILL to the process at the other end of the connection.
+
+    Returns:
+        Its id; None if it is not to be found, or is the one that started the emulator.
+    """
+    port = int(environ["REMOTE_PORT"])
+    for connection in psutil.net_connections("tcp"):
+        local = connection.laddr
+        if local and local.port == port and connection.pid not in (None, os.getpid()):
+            if connection.pid == os.getppid():
+                return None
+            os.kill(connection.pid, signal.SIGKILL)
+            return int(connection.pid)
+    return None
