@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from worker import logs
 from worker.logs import LONGEST_LINE, MOST_LINES, AttemptLog
 
 LINE_BYTES = 256 * 1024
@@ -114,3 +115,14 @@ def test_a_program_that_prints_for_ever_does_not_fill_cloudwatch(tmp_path: Path)
         f"[ds] printed {MOST_LINES} lines: the rest is in S3 only",
         "[ds] exit code 3",
     ]
+
+
+def test_a_program_that_prints_for_ever_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MOST_BYTES", 1000)
+    content, _, last = logged(tmp_path, [*[b"0123456789\n"] * 500, "the end"])
+    assert len(content) < 1200
+    assert content.count(b"more than 1000 bytes are not kept") == 1
+    assert content.endswith(b"[ds] the end\n")
+    assert last == "0123456789"

@@ -309,3 +309,14 @@ def test_without_a_check_there_is_no_reason(tmp_path: Path) -> None:
     definition = defined(tmp_path, variables={"x": "text"})
     view = plan(definition, {}, Job({}, {"x": "1"}), "bucket").view
     assert check_outputs(definition, view) is None
+
+
+def test_what_a_program_cannot_be_started_with_is_refused(tmp_path: Path) -> None:
+    types = {"long": "text", "name": "text"}
+    group = {"long": "x" * 200_000, "name": "a"}
+    with pytest.raises(BadInput, match=r"longer than 128000 bytes.*\{job_json\}"):
+        planned(tmp_path, "run {long}", types, group)
+    known = planned(tmp_path, "run {job_json}", types, group)
+    assert "long" not in known.environment
+    assert known.environment["name"] == "a"
+    assert known.document["long"] == group["long"]

@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import signal
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 
 from worker.definition import Definition
-from worker.lease import Lease
+from worker.lease import Lease, clock
 from worker.logs import AttemptLog, WorkerLogs
 from worker.message import InvalidMessage, Job, decode
 from worker.outputs import OutputFile, OutputRule
@@ -89,7 +88,7 @@ class Tools:
     stopping: Event
     scratch: Path
     cgroup: Cgroup
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = clock
 
 
 def attempt(lease: Lease, slot: int, tools: Tools) -> Record:
@@ -250,6 +249,7 @@ class _Attempt:
                 folder=self._working_folder(),
                 environment=self._environment(planned),
                 mark=f"{self._tools.worker}-{self._slot}-{planned.job_id}",
+                results=str(self._folder / "output"),
                 output=self._log.program,
                 gate=self._gate,
             )
@@ -324,11 +324,12 @@ class _Attempt:
         self._bytes_out = sum(file.size for _, file in outputs)
         self._say(f"uploads {len(uploads)} files, {self._bytes_out} bytes")
         self._gate()
-        marker = self._uploading_key(planned) if len(uploads) > 1 else None
-        if marker:
+        marker = self._uploading_key(planned)
+        if len(uploads) > 1:
             storage.put(bucket, marker, b"")
         storage.upload(bucket, [*uploads, self._log_upload(planned)], self._gate)
-        if marker:
+        left_by_others = self._message.attempt > 1 or self._settings.check_if_done
+        if len(uploads) > 1 or left_by_others:
             storage.delete(bucket, marker)
 
     # The other ways to end.
@@ -344,9 +345,11 @@ class _Attempt:
 
     def _settle(self, outcome: Outcome, reason: str) -> None:
         """Make the message and what was written follow the outcome."""
+        queue, message = self._tools.queue, self._message
+        if outcome == "interrupted":
+            queue.give_back(message.receipt, 0)  # first: another worker may have it at once
         if outcome in ("failed", "dead", "interrupted") and self._log is not None:
             self._keep(f"{outcome}: {reason}", with_outputs=outcome != "interrupted")
-        queue, message = self._tools.queue, self._message
         if outcome in ("done", "skipped"):
             queue.delete(message.receipt)
         elif outcome in ("dead", "invalid"):
@@ -354,8 +357,6 @@ class _Attempt:
         elif outcome == "failed":
             delays = self._settings.retry_delays
             queue.give_back(message.receipt, delays[min(message.attempt, len(delays)) - 1])
-        elif outcome == "interrupted":
-            queue.give_back(message.receipt, 0)
 
     def _keep(self, said: str, with_outputs: bool) -> None:
         """Upload the log, and what a failed program had written if it is small, never under

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from worker.sqs import GONE, JobQueue, Received
@@ -20,6 +21,12 @@ RENEWALS = 3
 
 RETRIES = 4
 """Tries in the time of one renewal where SQS could not be asked: every 5 s for 60 s."""
+
+
+def clock() -> float:
+    """Seconds that go on while a process is stopped (SIGSTOP) and, where the system has such a
+    clock, while the machine sleeps: a lease ends then, too."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:

@@ -19,6 +19,9 @@ SEND_SECONDS = 5
 LONGEST_LINE = 16_384
 """Bytes; a longer line goes to CloudWatch in pieces. The attempt's own log has it whole."""
 
+MOST_BYTES = 500_000_000
+"""Of an attempt's own log: one that prints for ever may not fill the disk for all slots."""
+
 MOST_LINES = 10_000
 """Of one attempt to CloudWatch: its queue is in memory and a line costs, so a program that prints
 for ever must not fill them. The attempt's own log has all of them."""
@@ -70,6 +73,7 @@ class AttemptLog:
         self._rest = b""
         self._last = b""
         self._lines_left = MOST_LINES
+        self._bytes_left = MOST_BYTES
 
     @property
     def last_line(self) -> str:
@@ -88,7 +92,11 @@ class AttemptLog:
 
     def program(self, data: bytes) -> None:
         """A piece of what the program printed, as it came."""
-        self._file.write(data)
+        if self._bytes_left > 0:
+            self._file.write(data)
+            self._bytes_left -= len(data)
+            if self._bytes_left <= 0:
+                self._file.write(f"\n[ds] more than {MOST_BYTES} bytes are not kept\n".encode())
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._send(line)

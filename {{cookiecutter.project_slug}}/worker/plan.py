@@ -31,6 +31,11 @@ Resolved = str | list[str] | bool | None
 """A value as the command sees it: local paths for keys, a list for `files` and `args`."""
 
 
+MAX_ARGUMENT_BYTES = 128_000
+"""Linux takes at most 131,072 bytes in one argument or variable (execve(2), MAX_ARG_STRLEN). What
+is longer is left out of the environment, and stands in the file `{job_json}`."""
+
+
 @dataclass(frozen=True)
 class Folders:
     """Local places of one job.
@@ -180,12 +185,13 @@ def plan(
     all_values = values | built_in
     return Plan(
         job_id=job.job_id,
-        arguments=_arguments(definition, view, all_values),
+        arguments=_short(_arguments(definition, view, all_values)),
         inputs=_inputs(definition, view, types, job, bucket, folders),
         output_prefix=output_prefix(definition, config, job, view),
         environment={
-            environment_name(name): _environment_text(raw.get(name), value)
+            environment_name(name): text
             for name, value in all_values.items()
+            if _fits(text := _environment_text(raw.get(name), value))
         },
         document={name: _document_value(raw.get(name), value) for name, value in all_values.items()}
         | {"cores": cores},
@@ -302,6 +308,20 @@ def _arguments(definition: Definition, view: JobView, values: Mapping[str, Resol
         return words
     assert definition.command is not None
     return language.arguments(definition.command, definition.types, values)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode(errors="replace")) <= MAX_ARGUMENT_BYTES
+
+
+def _short(arguments: list[str]) -> list[str]:
+    """The arguments, if a program can be started with them."""
+    for argument in arguments:
+        if not _fits(argument):
+            what = f"an argument is longer than {MAX_ARGUMENT_BYTES} bytes: {argument[:40]}..."
+            todo = "give the program a file: {job_json} holds all variables"
+            raise BadInput([Problem("", what, todo)])
+    return arguments
 
 
 def _texts(function: Any, view: JobView, name: str) -> Sequence[str]:

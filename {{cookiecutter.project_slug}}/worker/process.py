@@ -77,16 +77,21 @@ def run(
     folder: str,
     environment: Mapping[str, str],
     mark: str,
+    results: str,
     output: Callable[[bytes], None],
     gate: Callable[[], None],
 ) -> Finished:
     """Run a command to its end and leave no process behind.
+
+    What it started and did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS to
+    end, and longer as long as it writes to the results: a file cut short would pass for whole.
 
     Args:
         arguments: program and arguments; no shell.
         folder: where it runs.
         environment: all of its environment; the mark is added.
         mark: names this attempt among all that run on this machine.
+        results: the folder of the command's outputs.
         output: takes what it prints (stdout and stderr), as it comes.
         gate: called every now and then; raises Stop to end the command.
 
@@ -115,9 +120,11 @@ def run(
         try:
             watch.until_exit(gate)
             watch.until_gone(GRACE_SECONDS)
+            watch.until_written(results, gate)
         except Stop as stop:
-            watch.terminate()
-            watch.until_gone(stop.grace_seconds)
+            if stop.grace_seconds:
+                watch.terminate()
+                watch.until_gone(stop.grace_seconds)
             raise
         finally:
             left_over = watch.kill()
@@ -174,6 +181,12 @@ class _Watch:
         deadline = time.monotonic() + seconds
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
+
+    def until_written(self, folder: str, gate: Callable[[], None]) -> None:
+        """Wait for what still writes below a folder."""
+        while any(_writes(process, folder) for process in self._living()):
+            gate()
+            self._read(0.2)
 
     def terminate(self) -> None:
         """Ask all of it to end."""
@@ -282,6 +295,15 @@ def _die_first(pid: int) -> None:
 
 def _own_peak_kb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _writes(process: psutil.Process, folder: str) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        return any(
+            file.path.startswith(f"{folder}/") and getattr(file, "mode", "w") != "r"
+            for file in process.open_files()
+        )
+    return False
 
 
 def _group_exists(root: int) -> bool:
