@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -119,8 +118,8 @@ def seconds_per_job(
     return (max(ran) - min(ran)) / (jobs - 1)
 
 
-def main(jobs: int = 200, rounds: int = 3) -> None:
-    """Both ways in turn, so that a busy machine slows both."""
+def main(jobs: int = 50, rounds: int = 8) -> None:
+    """Both ways in turn; the fastest round of each, since a busy machine only ever adds."""
     ways = {"bare calls": bare, "worker": worker}
     seconds: dict[str, list[float]] = {label: [] for label in ways}
     with running():
@@ -133,10 +132,10 @@ def main(jobs: int = 200, rounds: int = 3) -> None:
             for label, way in ways.items():
                 name = f"{label.replace(' ', '-')}-{number}"
                 seconds[label].append(seconds_per_job(way, aws, name, jobs))
-    medians = {label: statistics.median(values) for label, values in seconds.items()}
-    for label, median in medians.items():
-        print(f"{label:10} {median * 1000:.1f} ms a job (median of {rounds} x {jobs} jobs)")
-    print(f"ratio      {medians['worker'] / medians['bare calls']:.2f}")
+    fastest = {label: min(values) for label, values in seconds.items()}
+    for label, value in fastest.items():
+        print(f"{label:10} {value * 1000:.1f} ms a job (fastest of {rounds} x {jobs} jobs)")
+    print(f"ratio      {fastest['worker'] / fastest['bare calls']:.2f}")
 
 
 if __name__ == "__main__":
