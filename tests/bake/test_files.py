@@ -34,6 +34,7 @@ TOP = {
     "requirements-dev.txt",
     "requirements.txt",
     "run.py",
+    "setup_AWS.py",
     "tests",
     "worker",
 }
@@ -63,7 +64,7 @@ def test_every_file_is_either_yours_or_copied_without_rendering(template: Path) 
     for name in files_of(template / FOLDER):
         copied = any(fnmatch(name, pattern) for pattern in patterns)
         assert copied != (name in YOURS), name
-        for folder in Path(name).parents:
+        for folder in [*Path(name).parents, Path(name).parent / "folder"]:
             assert not any(fnmatch(str(folder), pattern) for pattern in patterns), folder
 
 
