@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -178,6 +179,7 @@ def sample(count: int, chance: random.Random) -> set[int]:
     return {1, count, *chance.sample(between, min(SAMPLE, len(between)))}
 
 
+@functools.cache
 def known_regions() -> frozenset[str]:
     """All regions that boto3 knows, of every partition."""
     session = botocore.session.Session()

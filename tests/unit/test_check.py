@@ -1,0 +1,807 @@
+"""`check`: what each rule finds, that it is silent once mended, and how all of it is told."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control import fleet as fleets
+from control import settings as settings_of_config
+from control.check import PAGE, Report, answers, bases, check, known_regions, page, sample
+from control.findings import (
+    CODES,
+    QUOTAS,
+    Account,
+    Bucket,
+    Finding,
+    Given,
+    Image,
+    Machine,
+    MissingInput,
+    Place,
+    Unknown,
+    findings,
+    fitting_memory,
+    is_placeholder,
+    quota_kind,
+)
+from control.fleet import Fleet
+from tests.implementation import make_implementation, write_jobs
+from worker.problems import BadInput
+
+ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/it:1"
+FLEET = Fleet(("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine")
+LARGE = Machine(8192, 2)
+XLARGE = Machine(16384, 4)
+ARM = Machine(8192, 2, architectures=("arm64",))
+GPU = Machine(16384, 4, gpus=1)
+
+
+def given(
+    fleet: Fleet | None = FLEET, files: dict[str, Any] | None = None, **settings: Any
+) -> Given:
+    """Files in which nothing is wrong, with these changes."""
+    values = {
+        "APP_NAME": "Test",
+        "AWS_BUCKET": "lab-images",
+        "DOCKERHUB_TAG": "lab/it:1",
+        "MACHINE_TYPE": ["m5.large"],
+    }
+    read = settings_of_config.check({**values, **settings})
+    return Given(read, fleet, regions=frozenset({"us-east-1", "eu-west-1"}), **(files or {}))
+
+
+def account(**changes: Any) -> Account:
+    """An account in which nothing is wrong, with these changes."""
+    fine = Account(
+        enabled=True,
+        machines={"m5.large": LARGE},
+        bucket=Bucket("there", "us-east-1", True),
+        image=Image(True, ("x86_64",)),
+        subnets={"subnet-1": Place("vpc-1", "us-east-1a")},
+        groups={"sg-1": Place("vpc-1")},
+        key=True,
+        profile=True,
+        quotas={"standard": 64},
+        prices={"m5.large": 0.04},
+        snapshot_gb=30,
+    )
+    return replace(fine, **changes)
+
+
+ANSWERS = {"docker_base_image": "debian:12", "docker_image": "lab/it:1"}
+
+FOUND: list[tuple[str, str, Given, Account, Given, Account]] = [
+    # Code, a part of what is said, wrong files and account, mended files and account.
+    (
+        "DS-PLACEHOLDER",
+        "config.py, AWS_BUCKET: is still 'your-bucket-name'",
+        given(AWS_BUCKET="your-bucket-name"),
+        account(bucket=None),
+        given(),
+        account(),
+    ),
+    (
+        "DS-PLACEHOLDER",
+        "config.py, DOCKERHUB_TAG: is still 'user/distributed-it:latest'",
+        given(DOCKERHUB_TAG="user/distributed-it:latest"),
+        account(image=None),
+        given(DOCKERHUB_TAG="superuser/distributed-it:latest"),
+        account(),
+    ),
+    (
+        "DS-PLACEHOLDER",
+        "config.py, LIBRARY: is still 'https://x.org/your-library'",
+        given(LIBRARY=["a", "https://x.org/your-library"]),
+        account(),
+        given(LIBRARY=["a", "https://x.org/colour-library"]),
+        account(),
+    ),
+    (
+        "DS-PLACEHOLDER",
+        "fleet file, subnets: is still 'subnet-your-id'",
+        given(replace(FLEET, subnets=("subnet-your-id",))),
+        account(subnets={}),
+        given(),
+        account(),
+    ),
+    (
+        "DS-PLACEHOLDER",
+        "fleet file, security_groups: is still 'sg-ZZZZZZZZZ'",
+        given(replace(FLEET, security_groups=("sg-ZZZZZZZZZ",))),
+        account(groups={}),
+        given(),
+        account(),
+    ),
+    (
+        "DS-PLACEHOLDER",
+        "fleet file, key_name: is still 'your_key_file_name'",
+        given(replace(FLEET, key_name="your_key_file_name")),
+        account(key=None),
+        given(),
+        account(),
+    ),
+    (
+        "DS-ANSWERS",
+        "Dockerfile: is FROM debian:13 and tool:1, but .cruft.json has docker_base_image debian:12",
+        given(files={"answers": ANSWERS, "bases": ("debian:13", "tool:1")}),
+        account(),
+        given(files={"answers": ANSWERS, "bases": ("tool:1", "debian:12")}),
+        account(),
+    ),
+    (
+        "DS-ANSWERS",
+        "config.py, DOCKERHUB_TAG: is 'lab/other:1', but .cruft.json has docker_image lab/it:1",
+        given(DOCKERHUB_TAG="lab/other:1", files={"answers": ANSWERS}),
+        account(),
+        given(DOCKERHUB_TAG="lab/it:2", files={"answers": ANSWERS}),
+        account(),
+    ),
+    (
+        "DS-ANSWERS",
+        "host:5000/it",
+        given(files={"answers": {"docker_image": "host:5000/it"}}),
+        account(),
+        given(files={"answers": {"docker_image": "user/it:latest"}}),
+        account(),
+    ),
+    (
+        "DS-REGION",
+        "boto3 knows no us-esat-1",
+        given(AWS_REGION="us-esat-1"),
+        Account(),
+        given(AWS_REGION="eu-west-1"),
+        account(bucket=Bucket("there", "eu-west-1", True)),
+    ),
+    (
+        "DS-REGION",
+        "us-east-1 is not enabled in this account",
+        given(),
+        Account(enabled=False),
+        given(),
+        account(),
+    ),
+    (
+        "DS-MACHINE",
+        "us-east-1 has no m5.lrage",
+        given(MACHINE_TYPE=["m5.lrage"]),
+        account(machines={"m5.lrage": None}),
+        given(),
+        account(),
+    ),
+    (
+        "DS-MEMORY",
+        "7281 MB for each of 1 containers do not fit m5.large, which has 8192 MB",
+        given(MEMORY=7281),
+        account(),
+        given(MEMORY=7280),
+        account(),
+    ),
+    (
+        "DS-MEMORY",
+        "4000 MB for each of 2 containers do not fit m5.large",
+        given(TASKS_PER_MACHINE=2),
+        account(),
+        given(TASKS_PER_MACHINE=2),
+        account(machines={"m5.large": XLARGE}),
+    ),
+    (
+        "DS-CPU",
+        "m5.large has 2 CPUs, but DOCKER_CORES x CPUS_PER_JOB x TASKS_PER_MACHINE is 4",
+        given(CPUS_PER_JOB=2, DOCKER_CORES=2),
+        account(),
+        given(CPUS_PER_JOB=2),
+        account(),
+    ),
+    (
+        "DS-CPU",
+        "TASKS_PER_MACHINE is 3",
+        given(TASKS_PER_MACHINE=3, MEMORY=100),
+        account(),
+        given(TASKS_PER_MACHINE=2, MEMORY=100),
+        account(),
+    ),
+    (
+        "DS-GPU",
+        "m5.large has 0 GPUs, but GPUS x TASKS_PER_MACHINE is 1",
+        given(GPUS=1),
+        account(),
+        given(GPUS=1),
+        account(machines={"m5.large": GPU}),
+    ),
+    (
+        "DS-GPU",
+        "m5.large has 1 GPUs, but GPUS x TASKS_PER_MACHINE is 2",
+        given(GPUS=1, TASKS_PER_MACHINE=2),
+        account(machines={"m5.large": GPU}),
+        given(GPUS=1, TASKS_PER_MACHINE=2),
+        account(machines={"m5.large": replace(GPU, gpus=2)}),
+    ),
+    (
+        "DS-ARCHITECTURE",
+        "m5.large is x86_64, but the image lab/it:1 is arm64",
+        given(),
+        account(image=Image(True, ("arm64",))),
+        given(),
+        account(image=Image(True, ("arm64", "x86_64"))),
+    ),
+    (
+        "DS-ARCHITECTURE",
+        "no image runs on all of these: m5.large x86_64, m6g.large arm64",
+        given(),
+        account(image=None, machines={"m5.large": LARGE, "m6g.large": ARM}),
+        given(),
+        account(image=None, machines={"m6g.xlarge": ARM, "m6g.large": ARM}),
+    ),
+    (
+        "DS-IMAGE",
+        "DOCKERHUB_TAG: is empty",
+        given(DOCKERHUB_TAG=""),
+        account(image=None),
+        given(),
+        account(),
+    ),
+    (
+        "DS-IMAGE",
+        f"{ECR} is not in its registry",
+        given(DOCKERHUB_TAG=ECR),
+        account(image=Image(False)),
+        given(DOCKERHUB_TAG=ECR),
+        account(),
+    ),
+    (
+        "DS-BUCKET",
+        "there is no bucket lab-images",
+        given(),
+        account(bucket=Bucket("missing")),
+        given(),
+        account(),
+    ),
+    (
+        "DS-BUCKET",
+        "you may not look into lab-images",
+        given(),
+        account(bucket=Bucket("denied", "us-east-1")),
+        given(),
+        account(bucket=None),
+    ),
+    (
+        "DS-BUCKET",
+        "you may not write to lab-images",
+        given(),
+        account(bucket=Bucket("there", "us-east-1", False)),
+        given(),
+        account(bucket=Bucket("there", "us-east-1", None)),
+    ),
+    (
+        "DS-BUCKET-REGION",
+        "lab-images is in eu-west-1, the machines are in us-east-1",
+        given(),
+        account(bucket=Bucket("there", "eu-west-1", True)),
+        given(),
+        account(bucket=Bucket("there", None, True)),
+    ),
+    (
+        "DS-INPUT",
+        "job file, group 7: its input s3://lab-images/a.tif is not there",
+        given(),
+        account(missing=(MissingInput(7, "s3://lab-images/a.tif"),)),
+        given(),
+        account(),
+    ),
+    (
+        "DS-SUBNET",
+        "there is no subnet-1 in this region",
+        given(),
+        account(subnets={"subnet-1": None}),
+        given(),
+        account(),
+    ),
+    (
+        "DS-ZONE",
+        "subnet-1, subnet-2 are all in us-east-1a",
+        given(),
+        account(subnets=dict.fromkeys(["subnet-1", "subnet-2"], Place("vpc-1", "us-east-1a"))),
+        given(),
+        account(
+            subnets={
+                "subnet-1": Place("vpc-1", "us-east-1a"),
+                "subnet-2": Place("vpc-1", "us-east-1b"),
+            }
+        ),
+    ),
+    (
+        "DS-GROUP",
+        "there is no sg-1 in this region",
+        given(),
+        account(groups={"sg-1": None}),
+        given(),
+        account(),
+    ),
+    (
+        "DS-VPC",
+        "of different networks: subnet-1 in vpc-1, sg-1 in vpc-2",
+        given(),
+        account(groups={"sg-1": Place("vpc-2")}),
+        given(),
+        account(groups=None),
+    ),
+    (
+        "DS-KEY",
+        "there is no key pair mine",
+        given(),
+        account(key=False),
+        given(replace(FLEET, key_name="")),
+        account(key=None),
+    ),
+    (
+        "DS-PROFILE",
+        "there is no instance profile ecsInstanceRole",
+        given(),
+        account(profile=False),
+        given(),
+        account(profile=None),
+    ),
+    (
+        "DS-QUOTA",
+        "is 3, but the account's spot quota (5 vCPUs of standard machines) is enough for 2",
+        given(CLUSTER_MACHINES=3),
+        account(quotas={"standard": 5}),
+        given(CLUSTER_MACHINES=2),
+        account(quotas={"standard": 5}),
+    ),
+    (
+        "DS-QUOTA",
+        "is enough for 3",
+        given(CLUSTER_MACHINES=4),
+        account(
+            machines={"m5.large": LARGE, "m5.xlarge": XLARGE, "g4dn.xlarge": GPU},
+            quotas={"standard": 4, "G and VT": 4},
+        ),
+        given(CLUSTER_MACHINES=3),
+        account(
+            machines={"m5.large": LARGE, "m5.xlarge": XLARGE, "g4dn.xlarge": GPU},
+            quotas={"standard": 4, "G and VT": 4},
+        ),
+    ),
+    (
+        "DS-QUOTA",
+        "is enough for 0",
+        given(),
+        account(quotas={"standard": 0}),
+        given(),
+        account(quotas={}),
+    ),
+    (
+        "DS-PRICE",
+        "MACHINE_PRICE: 0.04 is less than m5.large costs now: 0.05",
+        given(MACHINE_PRICE=0.04),
+        account(prices={"m5.large": 0.05}),
+        given(MACHINE_PRICE=0.05),
+        account(prices={"m5.large": 0.05}),
+    ),
+    (
+        "DS-DISK",
+        "EBS_VOL_SIZE: 29 GB are less than the machine's system, 30 GB",
+        given(EBS_VOL_SIZE=29),
+        account(),
+        given(EBS_VOL_SIZE=30),
+        account(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "files", "aws", "mended", "mended_aws"), FOUND)
+def test_each_mistake_is_found_alone_and_no_longer_once_mended(
+    code: str, said: str, files: Given, aws: Account, mended: Given, mended_aws: Account
+) -> None:
+    (found,) = findings(files, aws)
+    assert found.code == code
+    assert said in found.what
+    assert found.todo
+    assert findings(mended, mended_aws) == []
+
+
+def test_every_code_is_provoked_here() -> None:
+    told_otherwise = {"DS-CONFIG", "DS-JOBS", "DS-FLEET", "DS-CREDENTIALS", "DS-UNREACHABLE"}
+    assert {row[0] for row in FOUND} | told_otherwise == set(CODES)
+    assert len(set(CODES)) == len(CODES)
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    assert findings(given(None), Account()) == []
+    assert findings(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), Account()) == []
+
+
+def test_all_is_said_at_once() -> None:
+    files = given(MEMORY=9000, EBS_VOL_SIZE=8, GPUS=1, AWS_BUCKET="your-bucket-name")
+    aws = account(key=False, profile=False, subnets={"subnet-1": None})
+    codes = [found.code for found in findings(files, aws)]
+    assert codes == [
+        *("DS-PLACEHOLDER", "DS-MEMORY", "DS-GPU", "DS-SUBNET", "DS-KEY", "DS-PROFILE", "DS-DISK")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mib", "tasks", "largest"),
+    [
+        (8192, 1, 7280),
+        (8192, 2, 3640),
+        (16384, 1, 14817),
+        (16384, 4, 3704),
+        (512, 4, 53),
+    ],
+)
+def test_the_largest_memory_that_fits(mib: int, tasks: int, largest: int) -> None:
+    assert fitting_memory(Machine(mib, 2), tasks) == largest
+    assert largest * tasks <= 0.92 * mib - 256
+    assert (largest + 1) * tasks > 0.92 * mib - 256
+
+
+def test_the_memory_that_is_named_fits() -> None:
+    (found,) = findings(given(MEMORY=8000), account())
+    largest = int(found.todo.split("MEMORY = ")[1].split(",")[0])
+    assert findings(given(MEMORY=largest), account()) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind"),
+    [
+        ("m5.large", "standard"),
+        ("c7g.large", "standard"),
+        ("im4gn.large", "standard"),
+        ("d3.xlarge", "standard"),
+        ("t3.micro", "standard"),
+        ("z1d.large", "standard"),
+        ("g4dn.xlarge", "G and VT"),
+        ("gr6.4xlarge", "G and VT"),
+        ("vt1.3xlarge", "G and VT"),
+        ("p3.2xlarge", "P"),
+        ("p5.48xlarge", "P5"),
+        ("p6-b200.48xlarge", None),
+        ("x1e.xlarge", "X"),
+        ("f1.2xlarge", "F"),
+        ("inf1.xlarge", "Inf"),
+        ("trn1.2xlarge", "Trn"),
+        ("dl1.24xlarge", "DL"),
+        ("hpc6a.48xlarge", None),
+        ("u-6tb1.112xlarge", None),
+        ("mac1.metal", None),
+    ],
+)
+def test_the_quota_that_a_type_counts_towards(machine: str, kind: str | None) -> None:
+    assert quota_kind(machine) == kind
+    assert kind is None or kind in QUOTAS
+
+
+@pytest.mark.parametrize(
+    ("value", "placeholder"),
+    [
+        ("your-bucket-name", True),
+        ("your-key-file.pem", True),
+        ("your_key_file_name", True),
+        ("bucket-name", True),
+        ("user/distributed-something:sometag", True),
+        ("subnet-your-id", True),
+        ("sg-your-id", True),
+        ("subnet-WWWWWWWW", True),
+        ("sg-ZZZZZZZZZ", True),
+        ("arn:aws:iam::XXXXXXXXXXXXX:instance-profile/ecsInstanceRole", True),
+        ("arn:aws:sqs:some-region:111111100000:DeadMessages", True),
+        ("colour-bucket", False),
+        ("labour-data", False),
+        ("my-bucket-name", False),
+        ("lab/user/it:1", False),
+        ("subnet-0123456789abcdef0", False),
+        ("", False),
+        ("Ada Lovelace", False),
+    ],
+)
+def test_what_is_still_a_placeholder(value: str, placeholder: bool) -> None:
+    assert is_placeholder(value) is placeholder
+
+
+# --- The files ------------------------------------------------------------------------------------
+
+
+DOCUMENT: dict[str, Any] = {
+    "_comment": "x",
+    "subnets": ["subnet-1", "subnet-2"],
+    "security_groups": ["sg-1"],
+    "instance_profile": "ecsInstanceRole",
+}
+
+
+def write_fleet(tmp_path: Path, document: object) -> Path:
+    path = tmp_path / "fleet.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def test_a_fleet_file_is_read(tmp_path: Path) -> None:
+    read = fleets.read(write_fleet(tmp_path, DOCUMENT))
+    assert read == Fleet(("subnet-1", "subnet-2"), ("sg-1",), "ecsInstanceRole", "", False)
+
+
+BAD_FLEETS = [
+    ("{", ["fleet.json line 1, column 2: is not JSON: "]),
+    ([], ["fleet.json: is no JSON object; copy files/exampleFleet.json"]),
+    (
+        {},
+        [
+            "fleet.json, subnets: is missing; write a list such as",
+            "fleet.json, security_groups: is missing",
+            "fleet.json, instance_profile: is missing",
+        ],
+    ),
+    (
+        {**DOCUMENT, "Subnet": 1, "thing": 1},
+        ["Subnet: means nothing; did you mean subnets?", "thing: means nothing; remove it"],
+    ),
+    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; write a list such as"]),
+    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; write a list such as"]),
+    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; write a list such as"]),
+    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; write a list such as"]),
+    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; write the name of an"]),
+    ({**DOCUMENT, "key_name": None}, ["key_name: is None; write the name of a key pair"]),
+    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; write true or false"]),
+]
+
+
+@pytest.mark.parametrize(("document", "said"), BAD_FLEETS)
+def test_a_fleet_file_that_cannot_be_used_is_told(
+    tmp_path: Path, document: object, said: list[str]
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        fleets.read(write_fleet(tmp_path, document))
+    lines = str(refused.value).splitlines()
+    assert len(lines) == len(said)
+    for line, part in zip(lines, said, strict=True):
+        assert part in line
+
+
+def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path) -> None:
+    request = {
+        "IamFleetRole": "arn:aws:iam::1:role/aws-ec2-spot-fleet-tagging-role",
+        "LaunchSpecifications": [
+            {
+                "KeyName": "mine",
+                "IamInstanceProfile": {"Arn": "arn:aws:iam::1:instance-profile/ecsInstanceRole"},
+                "NetworkInterfaces": [
+                    {
+                        "SubnetId": "subnet-1",
+                        "AssociatePublicIpAddress": True,
+                        "Groups": ["sg-1"],
+                    }
+                ],
+            }
+        ],
+    }
+    with pytest.raises(BadInput, match="is a spot fleet request") as refused:
+        fleets.read(write_fleet(tmp_path, request))
+    instead = refused.value.problems[0].todo.removeprefix("write instead ")
+    assert fleets.read(write_fleet(tmp_path, instead)) == Fleet(
+        ("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine", True
+    )
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "named"),
+    [
+        ("FROM debian:12\n", ("debian:12",)),
+        ("# x\nARG A\nfrom --platform=linux/amd64 debian:12 as base\n", ("debian:12",)),
+        ("FROM a AS one\nFROM one\nFROM b\nRUN echo FROM c\n", ("a", "b")),
+        ("", ()),
+    ],
+)
+def test_what_a_dockerfile_stands_on(
+    tmp_path: Path, dockerfile: str, named: tuple[str, ...]
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    assert bases(tmp_path) == named
+
+
+def test_without_a_dockerfile_it_stands_on_nothing(tmp_path: Path) -> None:
+    assert bases(tmp_path) == ()
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("state", "address"),
+    [
+        (
+            {"template": "https://github.com/lab/ds.git", "commit": COMMIT},
+            f"https://github.com/lab/ds/blob/{COMMIT}/{PAGE}",
+        ),
+        ({"template": "https://github.com/lab/ds", "commit": "main"}, PAGE),
+        ({"template": "/home/me/ds", "commit": COMMIT}, PAGE),
+        ({}, PAGE),
+    ],
+)
+def test_findings_link_to_the_page_of_the_templates_own_commit(
+    state: dict[str, Any], address: str
+) -> None:
+    assert page(state) == address
+
+
+def test_answers_are_those_of_cruft() -> None:
+    assert answers({"context": {"cookiecutter": {"gpus": 1}}}) == {"gpus": "1"}
+    assert answers({"context": []}) == answers({}) == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 1_000_000])
+def test_the_groups_looked_at_are_the_first_the_last_and_some_between(count: int) -> None:
+    numbers = sample(count, random.Random(1))
+    assert {1, count} <= numbers
+    assert numbers <= set(range(1, count + 1))
+    assert len(numbers) == min(count, 7)
+    assert count < 1000 or numbers != sample(count, random.Random(2))
+
+
+def test_regions_are_those_of_all_partitions() -> None:
+    assert {"us-east-1", "cn-north-1", "us-gov-west-1"} <= known_regions()
+    assert "us-esat-1" not in known_regions()
+
+
+# --- The command, without AWS ---------------------------------------------------------------------
+
+
+FINDING = Finding("DS-DISK", "it is small", "enlarge it")
+
+
+@pytest.mark.parametrize(
+    ("codes", "exit_code"),
+    [
+        ([], 0),
+        (["DS-DISK"], 1),
+        (["DS-DISK", "DS-CREDENTIALS"], 3),
+        (["DS-UNREACHABLE"], 3),
+        (["DS-UNREACHABLE", "DS-CONFIG", "DS-DISK"], 2),
+        (["DS-JOBS"], 2),
+        (["DS-FLEET"], 2),
+    ],
+)
+def test_exit_codes(codes: list[str], exit_code: int) -> None:
+    assert Report(tuple(Finding(code, "x", "y") for code in codes)).exit_code == exit_code
+
+
+def test_a_report_for_a_person_has_the_sentence_what_to_do_and_where_to_read_on() -> None:
+    report = Report((FINDING,), ("config.py: odd",), (Unknown("the key", "denied"),))
+    assert report.lines() == [
+        "warning: config.py: odd",
+        "unknown: the key: denied",
+        "DS-DISK it is small",
+        "  enlarge it (docs/findings.md#ds-disk)",
+        "1 finding.",
+    ]
+    assert Report(()).lines() == ["Nothing is wrong."]
+
+
+def test_a_report_as_json_is_one_object_with_all_of_it() -> None:
+    report = Report((FINDING,), ("config.py: odd",), (Unknown("the key", "denied"),))
+    assert json.loads(report.json()) == {
+        "exit_code": 1,
+        "findings": [
+            {
+                "code": "DS-DISK",
+                "what": "it is small",
+                "todo": "enlarge it",
+                "link": "docs/findings.md#ds-disk",
+            }
+        ],
+        "warnings": ["config.py: odd"],
+        "unknown": [{"what": "the key", "why": "denied"}],
+    }
+
+
+GOOD = {"DOCKERHUB_TAG": "lab/it:1"}
+
+
+def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
+    return check(root, root / "files/exampleJob.json" if jobs else None, fleet, offline=True)
+
+
+def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
+    report = offline(make_implementation(tmp_path, settings=GOOD))
+    assert report.findings == ()
+    assert report.unknown == (Unknown("all that AWS would have to say", "--offline"),)
+    assert report.exit_code == 0
+
+
+TUTORIAL = {
+    "AWS_BUCKET": "your-bucket-name",
+    "DOCKERHUB_TAG": "user/distributed-something:sometag",
+    "SOURCE_BUCKET": "bucket-name",
+    "SSH_KEY_NAME": "your-key-file.pem",
+    "SQS_DEAD_LETTER_QUEUE": "arn:aws:sqs:some-region:111111100000:DeadMessages",
+}
+
+
+def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) -> None:
+    root = make_implementation(tmp_path, settings=TUTORIAL)
+    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / fleets.EXAMPLE
+    (root / fleets.EXAMPLE).write_text(source.read_text())
+    report = offline(root)
+    assert {found.code for found in report.findings} == {"DS-PLACEHOLDER"}
+    told = "\n".join(found.what for found in report.findings)
+    places = ("AWS_BUCKET", "DOCKERHUB_TAG", "SOURCE_BUCKET", "subnets", "security_groups")
+    for name in places:
+        assert f", {name}: is still " in told
+    # These two mean nothing any more, so they are not to be filled in.
+    for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
+        assert any(f"{name}: is not needed" in warning for warning in report.warnings)
+    assert len(report.findings) == len(places)
+
+
+def break_config(root: Path) -> None:
+    with (root / "config.py").open("a") as config:
+        config.write("\nJOB_TIMEOUT_MINUTES = 661\n\nMEMROY = 1\n")
+
+
+def break_definition(root: Path) -> None:
+    (root / "job.py").write_text("COMMAND = 'echo {nobody}'\nOUTPUT_PREFIX = 'x'\n")
+
+
+def break_jobs(root: Path) -> None:
+    write_jobs(root, [{"nmae": "a"}])
+
+
+def break_fleet(root: Path) -> None:
+    (root / fleets.EXAMPLE).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "said"),
+    [
+        (break_config, "DS-CONFIG", "JOB_TIMEOUT_MINUTES: is 661"),
+        (break_config, "DS-CONFIG", "MEMROY: is no setting"),
+        (break_definition, "DS-CONFIG", "nobody"),
+        (break_jobs, "DS-JOBS", "exampleJob.json, group 1, nmae: "),
+        (break_fleet, "DS-FLEET", "subnets: is missing"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
+    tmp_path: Path, breaks: Callable[[Path], None], code: str, said: str
+) -> None:
+    root = make_implementation(tmp_path, settings=GOOD)
+    assert offline(root).exit_code == 0
+    breaks(root)
+    report = offline(root)
+    assert report.exit_code == 2
+    assert code in {found.code for found in report.findings}
+    assert any(said in found.what for found in report.findings)
+
+
+def test_problems_of_several_files_come_together(tmp_path: Path) -> None:
+    root = make_implementation(tmp_path, settings={"AWS_BUCKET": "your-bucket-name", **GOOD})
+    break_fleet(root)
+    break_jobs(root)
+    codes = {found.code for found in offline(root).findings}
+    assert codes == {"DS-FLEET", "DS-JOBS", "DS-PLACEHOLDER"}
+
+
+def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    root = make_implementation(tmp_path, settings=GOOD)
+    (found,) = offline(root, fleet=tmp_path / "none.json").findings
+    assert found.code == "DS-FLEET"
+    assert "is not there" in found.what
+
+
+def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:
+    root = make_implementation(tmp_path, settings=GOOD)
+    state = {"context": {"cookiecutter": {"docker_base_image": "debian:12"}}}
+    (root / ".cruft.json").write_text(json.dumps(state))
+    (root / "Dockerfile").write_text("FROM debian:13\n")
+    assert [found.code for found in offline(root).findings] == ["DS-ANSWERS"]
+    (root / "Dockerfile").write_text("FROM debian:12\n")
+    assert offline(root).findings == ()
+    (root / ".cruft.json").write_text("[")
+    assert offline(root).findings == ()
