@@ -41,7 +41,8 @@ def make_implementation(
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("worker", "control"):
         shutil.copytree(ENGINE / name, root / name, ignore=ignore)
-    shutil.copy(ENGINE / "run.py", root / "run.py")
+    for name in ("run.py", "setup_AWS.py"):
+        shutil.copy(ENGINE / name, root / name)
     values = {"APP_NAME": "Test", "AWS_BUCKET": "test-bucket", **(settings or {})}
     lines = "\n\n".join(f"{name} = {value!r}" for name, value in values.items())
     (root / "config.py").write_text(f"{lines}\n", encoding="utf-8")

@@ -1,4 +1,8 @@
-"""One emulated AWS for all tests of a process; a world of its own for every test."""
+"""One emulated AWS for all tests of a process; a world of its own for every test.
+
+`emulator` and `world` are the plain one of `run.py local`; `strict` and `aws` the one that
+refuses what AWS refuses (docs/emulator.md), `account` an implementation that talks to it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from control.emulator import Emulator, running
+from tests.emulator.account import Account, make_account, make_roles
+from tests.emulator.aws import client
 from tests.emulator.world import World
 
 
@@ -19,3 +25,31 @@ def emulator() -> Iterator[Emulator]:
 def world(emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     with World(emulator.url, tmp_path, request.node.name) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def strict() -> Iterator[client.Control]:
+    """The strict emulator, as the tests before left it."""
+    with client.running() as control:
+        yield control
+
+
+@pytest.fixture
+def aws(strict: client.Control) -> Iterator[client.Control]:
+    """The strict emulator with an empty account, no faults, no tasks."""
+    strict.reset()
+    yield strict
+    strict.reset(aws=False)
+
+
+@pytest.fixture
+def bare_account(aws: client.Control, tmp_path: Path) -> Account:
+    """An empty account with a bucket but no roles, and an implementation."""
+    return make_account(aws, tmp_path)
+
+
+@pytest.fixture
+def account(bare_account: Account) -> Account:
+    """An account in which setup_AWS.py has been run, and an implementation."""
+    make_roles(bare_account)
+    return bare_account

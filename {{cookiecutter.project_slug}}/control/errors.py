@@ -1,7 +1,7 @@
 """What ends a command early: one message for a person, and the exit code.
 
 Exit codes: 0 all is well, 1 some jobs are dead, 2 bad input or nothing could be started,
-130 interrupted.
+3 AWS refused or could not be asked, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ class Stopped(Exception):
     """
 
     exit_code = 2
+
+
+class Refused(Stopped):
+    """AWS refused, or could not be asked."""
+
+    exit_code = 3
+
+
+class Interrupted(Stopped):
+    """Ctrl-C; its text says what exists and how to go on."""
+
+    exit_code = 130
 
 
 class Findings:

@@ -28,6 +28,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from control import emulator, jobfile
 from control.errors import Stopped
+from control.names import REDRIVES, worker_settings
+from control.names import names as names_of
 from control.project import Project
 from control.report import Result, Summary, print_table, results, suggestion
 from control.submit import send
@@ -57,9 +59,6 @@ QUICK_SECONDS = 15
 
 MOST_STARTS = 3
 """...and after so many times in a row nobody tries again."""
-
-REDRIVES = 20
-"""Attempts beyond JOB_RETRIES that died with their workers before SQS gives up."""
 
 MOST_WARNINGS = 5
 
@@ -248,29 +247,20 @@ class _Aws:
         self._s3: S3Client = boto3.client("s3", config=config)
         self._logs: CloudWatchLogsClient = boto3.client("logs", config=config)
         self.storage = Storage(self._s3)
-        dead_letter_url = self._queue(f"{settings.APP_NAME}-dead", {})
+        named = names_of(settings)
+        dead_letter_url = self._queue(named.dead_letter_queue, {})
         arn = self.sqs.get_queue_attributes(QueueUrl=dead_letter_url, AttributeNames=["QueueArn"])
         redrive = {
             "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
             "maxReceiveCount": settings.JOB_RETRIES + REDRIVES,
         }
-        self.settings = WorkerSettings(
-            app_name=settings.APP_NAME,
-            run_id=run_id,
-            bucket=settings.AWS_BUCKET,
-            queue_url=self._queue(settings.APP_NAME, {"RedrivePolicy": json.dumps(redrive)}),
-            dead_letter_url=dead_letter_url,
-            log_group=settings.LOG_GROUP_NAME,
-            slots=settings.DOCKER_CORES,
-            cpus_per_job=settings.CPUS_PER_JOB,
-            job_retries=settings.JOB_RETRIES,
-            job_timeout_minutes=settings.JOB_TIMEOUT_MINUTES,
-            check_if_done=settings.CHECK_IF_DONE_BOOL,
-            expected_number_files=settings.EXPECTED_NUMBER_FILES,
-            min_file_size_bytes=settings.MIN_FILE_SIZE_BYTES,
-            necessary_string=settings.NECESSARY_STRING,
-            working_folder=settings.WORKING_FOLDER,
-            config=settings.program,
+        self.settings = replace(
+            worker_settings(
+                settings,
+                run_id,
+                self._queue(named.queue, {"RedrivePolicy": json.dumps(redrive)}),
+                dead_letter_url,
+            ),
             # A person waits: failed jobs come back at once, and workers end at once.
             retry_delays=(1, 1, 1),
             poll_seconds=1,

@@ -45,6 +45,7 @@ def send(
     threads: int = 8,
     on_sent: Callable[[int], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> int:
     """Send every job, and return how many.
 
@@ -55,11 +56,13 @@ def send(
         threads: requests at a time.
         on_sent: told how many jobs of the front of `jobs` have been sent, after each batch.
         sleep: waits; seconds.
+        on_batch: told the place in `jobs` of a batch's first job, and its jobs, as soon as SQS has
+            all of the batch; by several threads, in any order, also while an error ends this.
 
     Raises:
         Stopped: SQS refused messages for good.
     """
-    sent = 0
+    sent = begun = 0
     window: deque[tuple[int, Future[None]]] = deque()
 
     def settle() -> None:
@@ -70,10 +73,16 @@ def send(
         if on_sent:
             on_sent(sent)
 
+    def one(batch: list[str], first: int) -> None:
+        _send(batch, queue_url, sqs, sleep)
+        if on_batch:
+            on_batch(first, len(batch))
+
     with ThreadPoolExecutor(threads) as pool:
         try:
             for batch in batches(jobs):
-                window.append((len(batch), pool.submit(_send, batch, queue_url, sqs, sleep)))
+                window.append((len(batch), pool.submit(one, batch, begun)))
+                begun += len(batch)
                 if len(window) >= 2 * threads:
                     settle()
             while window:

@@ -1,0 +1,280 @@
+"""Each operation of `setup`, `submitJob` and `setup_AWS.py` refused, its answer lost, and the
+process killed after it: the same command again completes, and doubles only what it says."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from control import submit_job
+from tests.emulator.account import NO_RETRIES, Account, make_roles
+from tests.implementation import write_jobs
+
+SETUP = ["setup"]
+SUBMIT = ["submitJob", "files/exampleJob.json"]
+MAKE_ROLES = ["--bucket", "test-bucket"]
+REMOVE_ROLES = ["--remove"]
+JOBS = 35
+
+
+def again(account: Account) -> None:
+    """Something for `setup` to change."""
+    account.ok("setup")
+    account.configure(JOB_RETRIES=9)
+
+
+def next_run(account: Account) -> None:
+    """What an earlier run leaves: all but cluster and service."""
+    account.ok("setup")
+    ecs = account.client("ecs")
+    ecs.delete_service(cluster="Test", service="Test", force=True)
+    ecs.delete_cluster(cluster="Test")
+
+
+def jobs(account: Account) -> None:
+    account.ok("setup")
+    write_jobs(account.root, [{"name": f"n{number}"} for number in range(JOBS)])
+
+
+def no_roles(account: Account) -> None:
+    account.ok("--remove", setup_aws=True)
+    # ECS's own, which is not removed; the emulator names it in its way.
+    path = "/aws-service-role/ecs.amazonaws.com/"
+    iam = account.client("iam")
+    for role in iam.list_roles(PathPrefix=path)["Roles"]:
+        iam.delete_role(RoleName=role["RoleName"])
+
+
+def other_trust(account: Account) -> None:
+    document = {"Version": "2012-10-17", "Statement": []}
+    account.client("iam").update_assume_role_policy(
+        RoleName="ds-task", PolicyDocument=json.dumps(document)
+    )
+
+
+def as_it_is(account: Account) -> None:
+    """All is there already."""
+
+
+Prepare = Callable[[Account], None]
+
+# What was there before, the command, and the operations that it must live through.
+PLAN: list[tuple[Prepare, list[str], list[str]]] = [
+    (
+        as_it_is,
+        SETUP,
+        [
+            "sts:GetCallerIdentity",
+            "iam:GetRole",
+            "sqs:GetQueueUrl",
+            "logs:DescribeLogGroups",
+            "ecs:DescribeClusters",
+            "ecs:ListTaskDefinitions",
+            "ecs:CreateCluster",
+            "sqs:CreateQueue",
+            "logs:CreateLogGroup",
+            "logs:PutRetentionPolicy",
+            "ecs:RegisterTaskDefinition",
+            "ecs:CreateService",
+        ],
+    ),
+    (
+        again,
+        SETUP,
+        [
+            "sqs:GetQueueAttributes",
+            "sqs:ListQueueTags",
+            "logs:ListTagsForResource",
+            "ecs:DescribeTaskDefinition",
+            "ecs:DescribeServices",
+            "sqs:SetQueueAttributes",
+            "ecs:UpdateService",
+        ],
+    ),
+    (next_run, SETUP, ["sqs:TagQueue", "logs:TagResource"]),
+    (
+        jobs,
+        SUBMIT,
+        ["sqs:TagQueue", "sqs:SendMessageBatch", "sqs:UntagQueue"],
+    ),
+    (jobs, [*SUBMIT, "--skip-done"], ["s3:ListObjectsV2"]),
+    (
+        no_roles,
+        MAKE_ROLES,
+        [
+            "iam:ListRoles",
+            "iam:CreateServiceLinkedRole",
+            "iam:CreateRole",
+            "iam:PutRolePolicy",
+        ],
+    ),
+    (other_trust, MAKE_ROLES, ["iam:UpdateAssumeRolePolicy"]),
+    (
+        as_it_is,
+        REMOVE_ROLES,
+        [
+            "iam:ListRolePolicies",
+            "iam:GetRolePolicy",
+            "iam:DeleteRolePolicy",
+            "iam:DeleteRole",
+        ],
+    ),
+]
+CASES = [
+    pytest.param(prepare, words, operation, id=f"{prepare.__name__}-{words[0]}-{operation}")
+    for prepare, words, operations in PLAN
+    for operation in operations
+]
+
+
+def is_roles(words: list[str]) -> bool:
+    return words in (MAKE_ROLES, REMOVE_ROLES)
+
+
+def state(account: Account) -> dict[str, Any]:
+    """All that is there, but for times and the run's name."""
+    sqs, logs, ecs, iam = (account.client(name) for name in ("sqs", "logs", "ecs", "iam"))
+    names = ("RedrivePolicy", "MessageRetentionPeriod", "MaximumMessageSize")
+    queues = {}
+    for url in sqs.list_queues().get("QueueUrls", []):
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        tags = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+        queues[url] = {name: found.get(name) for name in names}, sorted(tags)
+    groups = [
+        (group["logGroupName"], group.get("retentionInDays"))
+        for group in logs.describe_log_groups()["logGroups"]
+    ]
+    services = []
+    if ecs.list_clusters()["clusterArns"]:
+        services = ecs.describe_services(cluster="Test", services=["Test"])["services"]
+    roles = {
+        role["RoleName"]: {
+            name: iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+        }
+        for role in iam.list_roles()["Roles"]
+    }
+    definitions = [
+        arn.rpartition("/")[2]
+        for arn in ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
+    ]
+    return {
+        "queues": queues,
+        "groups": groups,
+        "clusters": ecs.list_clusters()["clusterArns"],
+        "services": [
+            (service["serviceName"], service["status"], service["taskDefinition"])
+            for service in services
+            if service["status"] != "INACTIVE"
+        ],
+        "definitions": definitions,
+        "roles": roles,
+    }
+
+
+def messages(account: Account) -> Counter[str]:
+    """The names of the jobs in the queue, and how often each is there."""
+    sqs = account.client("sqs")
+    url = sqs.get_queue_url(QueueName="Test")["QueueUrl"]
+    found: Counter[str] = Counter()
+    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found.update(json.loads(message["Body"])["group"]["name"] for message in batch)
+    return found
+
+
+_undisturbed: dict[tuple[str, ...], dict[str, Any]] = {}
+
+
+def undisturbed(account: Account, prepare: Prepare, words: list[str]) -> dict[str, Any]:
+    """What a command comes to when nothing goes wrong; asked once for each."""
+    key = (prepare.__name__, *words)
+    if key not in _undisturbed:
+        prepare(account)
+        account.ok(*words, setup_aws=is_roles(words))
+        _undisturbed[key] = state(account)
+    return _undisturbed[key]
+
+
+def check(account: Account, words: list[str], expected: dict[str, Any], doubled: int) -> None:
+    assert state(account) == expected
+    if words[0] == "submitJob":
+        found = messages(account)
+        assert set(found) == {f"n{number}" for number in range(JOBS)}
+        assert sum(found.values()) - JOBS <= doubled
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the commands, too, which are forked from here."""
+    monkeypatch.setattr(submit_job, "THREADS", 1)
+
+
+Fresh = Callable[[], Account]
+
+
+@pytest.fixture
+def fresh(bare_account: Account) -> Fresh:
+    """Empties the account and gives it the roles, as often as asked."""
+
+    def make() -> Account:
+        bare_account.control.reset()
+        bare_account.configure()
+        for journal in bare_account.root.glob(f"{submit_job.FOLDER}/*"):
+            journal.unlink()
+        bare_account.client("s3").create_bucket(Bucket="test-bucket")
+        make_roles(bare_account)
+        return bare_account
+
+    return make
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("prepare", "words", "operation"), CASES)
+def test_a_command_completes_after_a_failure_at(
+    fresh: Fresh, prepare: Prepare, words: list[str], operation: str
+) -> None:
+    roles = is_roles(words)
+    expected = undisturbed(fresh(), prepare, words)
+
+    # Refused, then done with the answer lost, and then again.
+    account = fresh()
+    prepare(account)
+    for kind in ("refused", "lost"):
+        account.control.fault(operation, kind, **({"code": "Nope"} if kind == "refused" else {}))
+        ended = account.run(*words, env=NO_RETRIES, setup_aws=roles)
+        assert ended.code == 3, ended.output
+        last = ended.output.splitlines()[-1]
+        assert last.startswith(("AWS refused", "AWS cannot be reached")), ended.output
+        assert "Traceback" not in ended.output
+        account.control.clear_faults()
+    account.ok(*words, setup_aws=roles)
+    check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
+
+    # Killed after it.
+    account = fresh()
+    prepare(account)
+    account.control.fault(operation, "killed")
+    assert account.run(*words, env=NO_RETRIES, setup_aws=roles).code == -9
+    account.control.clear_faults()
+    said = account.ok(*words, setup_aws=roles)
+    if operation == "sqs:SendMessageBatch":
+        assert "At most 10 jobs, those in flight when it was interrupted, may run twice" in said
+    check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
+
+
+def test_all_operations_are_among_these(fresh: Fresh) -> None:
+    account = fresh()
+    seen = set()
+    for prepare, words, _ in PLAN:
+        account = fresh()
+        prepare(account)
+        account.control.forget_calls()
+        account.ok(*words, setup_aws=is_roles(words))
+        seen |= {f"{call['service']}:{call['operation']}" for call in account.control.calls()}
+    listed = set(itertools.chain.from_iterable(operations for *_, operations in PLAN))
+    assert seen == listed

@@ -1,0 +1,255 @@
+"""`setup` against an AWS that refuses what AWS refuses; asked from outside by another client."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.emulator.account import IMAGE, MADE_UP_KEYS, NUMBER, Account
+from tests.emulator.aws import client
+
+
+def test_setup_makes_what_was_specified(account: Account) -> None:
+    account.configure(
+        JOB_RETRIES=4, MEMORY=900, GPUS=1, SECRETS={"KEY": "arn:aws:ssm:us-east-1:1:parameter/k"}
+    )
+    account.ok("setup")
+    sqs, logs, ecs = (account.client(name) for name in ("sqs", "logs", "ecs"))
+
+    (cluster,) = ecs.describe_clusters(clusters=["Test"], include=["TAGS"])["clusters"]
+    tags = {tag["key"]: tag["value"] for tag in cluster["tags"]}
+    assert set(tags) == {"ds:app", "ds:run"}
+    assert tags["ds:app"] == "Test"
+
+    found = {}
+    for name in ("Test", "Test-dead"):
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        found[name] = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert found[name]["MessageRetentionPeriod"] == "1209600"
+        assert found[name]["MaximumMessageSize"] == "1048576"
+        assert sqs.list_queue_tags(QueueUrl=url)["Tags"] == tags
+    redrive = json.loads(found["Test"]["RedrivePolicy"])
+    assert redrive["deadLetterTargetArn"] == found["Test-dead"]["QueueArn"]
+    assert int(redrive["maxReceiveCount"]) == 24
+    assert "RedrivePolicy" not in found["Test-dead"]
+
+    groups = logs.describe_log_groups()["logGroups"]
+    assert [(g["logGroupName"], g["retentionInDays"]) for g in groups] == [
+        ("Test", 60),
+        ("Test_records", 60),
+    ]
+
+    answer = ecs.describe_task_definition(taskDefinition="Test", include=["TAGS"])
+    definition = answer["taskDefinition"]
+    (container,) = definition["containerDefinitions"]
+    assert {tag["key"]: tag["value"] for tag in answer["tags"]} == tags
+    assert definition["taskRoleArn"] == f"arn:aws:iam::{NUMBER}:role/ds-task"
+    assert definition["executionRoleArn"] == f"arn:aws:iam::{NUMBER}:role/ds-execution"
+    assert (container["image"], container["memory"], container["cpu"]) == (IMAGE, 900, 1024)
+    assert container["linuxParameters"]["initProcessEnabled"] is True
+    assert container["stopTimeout"] == 120
+    assert container["resourceRequirements"] == [{"type": "GPU", "value": "1"}]
+    assert container["secrets"] == [
+        {"name": "KEY", "valueFrom": "arn:aws:ssm:us-east-1:1:parameter/k"}
+    ]
+    assert not container.get("privileged")
+    environment = {item["name"]: item["value"] for item in container["environment"]}
+    assert environment["SQS_QUEUE_URL"] == sqs.get_queue_url(QueueName="Test")["QueueUrl"]
+    assert environment["DS_RUN"] == tags["ds:run"]
+
+    (service,) = ecs.describe_services(cluster="Test", services=["Test"])["services"]
+    assert (service["status"], service["desiredCount"]) == ("ACTIVE", 0)
+    assert service["taskDefinition"] == definition["taskDefinitionArn"]
+    deployment = service["deploymentConfiguration"]
+    assert (deployment["minimumHealthyPercent"], deployment["maximumPercent"]) == (0, 100)
+
+
+def test_a_dry_run_says_the_steps_and_changes_nothing(account: Account) -> None:
+    account.control.forget_calls()
+    said = account.ok("setup", "--dry-run")
+    assert "would create queue Test: messages kept 14 days, to Test-dead after 23 receives" in said
+    assert said.endswith("9 steps; nothing was done.\n")
+    asked = {call["operation"] for call in account.control.calls()}
+    assert all(name.startswith(("Get", "List", "Describe")) for name in asked), asked
+    assert account.ok("setup").replace("would ", "").count("\n") == said.count("\n")
+
+
+def test_setup_again_changes_just_what_changed(account: Account) -> None:
+    account.ok("setup")
+    assert "nothing to do" in account.ok("setup")
+    account.configure(JOB_RETRIES=7)
+    account.control.forget_calls()
+    assert account.ok("setup").splitlines()[:-1] == [
+        "change queue Test: RedrivePolicy, to Test-dead after 27 receives",
+        f"register task definition Test: {IMAGE}, CPUs 1, 4000 MB",
+        "let service Test use the newest task definition",
+    ]
+    changing = ("Create", "Set", "Put", "Register", "Update", "Tag", "Delete")
+    done = [c["operation"] for c in account.control.calls() if c["operation"].startswith(changing)]
+    assert done == ["SetQueueAttributes", "RegisterTaskDefinition", "UpdateService"]
+    assert "nothing to do" in account.ok("setup")
+    (service,) = account.client("ecs").describe_services(cluster="Test", services=["Test"])[
+        "services"
+    ]
+    assert service["taskDefinition"].endswith(":2")
+
+
+def test_a_run_that_goes_on_keeps_its_tasks(account: Account) -> None:
+    account.ok("setup")
+    account.client("ecs").update_service(cluster="Test", service="Test", desiredCount=3)
+    account.configure(MEMORY=500)
+    account.ok("setup")
+    (service,) = account.client("ecs").describe_services(cluster="Test", services=["Test"])[
+        "services"
+    ]
+    assert service["desiredCount"] == 3
+
+
+def test_names_that_contain_ours_are_other_ones(account: Account) -> None:
+    account.configure(APP_NAME="Test2")
+    account.ok("setup")
+    account.configure(APP_NAME="Tes")
+    account.ok("setup")
+    account.configure()
+    assert "create service Test," in account.ok("setup")
+    arns = account.client("ecs").list_clusters()["clusterArns"]
+    assert sorted(arn.rpartition("/")[2] for arn in arns) == ["Tes", "Test", "Test2"]
+
+
+@pytest.mark.parametrize("kind", ["queue", "cluster", "log group"])
+def test_what_somebody_else_made_is_refused_and_nothing_is_done(
+    account: Account, kind: str
+) -> None:
+    if kind == "queue":
+        account.client("sqs").create_queue(QueueName="Test")
+    elif kind == "cluster":
+        account.client("ecs").create_cluster(clusterName="Test")
+    else:
+        account.client("logs").create_log_group(logGroupName="Test_records")
+    ended = account.run("setup")
+    assert ended.code == 2
+    assert f"The {kind} Test" in ended.output
+    assert "is not Test's" in ended.output
+    assert ended.output.count("\n") == 1
+    assert not account.client("ecs").list_task_definitions()["taskDefinitionArns"]
+
+
+def test_a_blocked_name_and_a_draining_service_are_waited_for_and_said(account: Account) -> None:
+    account.ok("setup")
+    sqs, ecs = account.client("sqs"), account.client("ecs")
+    account.control.settings(queue_name_blocked=6, service_drains=7)
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
+    ecs.delete_service(cluster="Test", service="Test", force=True)
+    said = account.ok("setup")
+    assert "waiting, 0 s: AWS keeps the name of the deleted queue Test for 60 s" in said
+    assert "wait until the old service Test is gone" in said
+    (service,) = ecs.describe_services(cluster="Test", services=["Test"])["services"]
+    assert service["status"] == "ACTIVE"
+    # The queue has its old URL, so the containers need no change.
+    assert "register" not in said
+
+
+def test_without_roles_it_is_said_what_to_do(bare_account: Account) -> None:
+    ended = bare_account.run("setup")
+    assert ended.code == 2
+    assert "no role ds-task and ds-execution; do python setup_AWS.py" in ended.output
+    assert not bare_account.client("ecs").list_clusters()["clusterArns"]
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
+REFUSALS = [
+    ({}, {"AWS_PROFILE": "lab"}, "profile (lab) could not be found"),
+    (KEYS, {}, "There are no complete credentials for profile default"),
+    ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, {}, "AWS cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("env", "settings", "expected"), REFUSALS)
+def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
+    account: Account, env: dict[str, str], settings: dict[str, object], expected: str
+) -> None:
+    account.configure(**settings)
+    ended = account.run("setup", env={**env, "AWS_MAX_ATTEMPTS": "1"})
+    assert ended.code == 3
+    assert expected in ended.output
+    assert ended.output.count("\n") == 1
+
+
+CODES = [
+    ("AccessDeniedException", "this needs a right that docs/roles.md of DS lists"),
+    ("ExpiredTokenException", "the credentials have expired; log in again"),
+    ("UnrecognizedClientException", "the keys of profile default are not valid"),
+    ("ClusterNotFoundException", "run the same command again"),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), CODES)
+def test_each_refusal_is_one_line_and_exit_code_3(
+    account: Account, code: str, expected: str
+) -> None:
+    account.control.fault("ecs:CreateCluster", "refused", code=code, status=400)
+    ended = account.run("setup")
+    assert ended.code == 3
+    *_, last = ended.output.splitlines()
+    assert last.startswith("AWS refused CreateCluster: ")
+    assert expected in last
+    assert "Traceback" not in ended.output
+
+
+def test_the_profile_and_region_of_config_py_are_used_whatever_the_environment_says(
+    account: Account, tmp_path: Path
+) -> None:
+    config = tmp_path / "aws-config"
+    keys = "aws_access_key_id = {0}\naws_secret_access_key = {0}\n"
+    config.write_text(
+        f"[default]\nregion = us-west-2\n{keys.format('ofdefault')}"
+        f"[profile lab]\nregion = us-west-2\n{keys.format('oflab')}"
+        f"[profile other]\n{keys.format('ofother')}"
+        "[profile asked]\ncredential_process = "
+        'echo \'{"Version": 1, "AccessKeyId": "ofprocess", "SecretAccessKey": "s", '
+        '"SessionToken": "t"}\'\n'
+    )
+    # From the environment, no keys (None would keep the test's own), but another profile.
+    env = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "other", "AWS_REGION": "eu-west-3"}
+    for profile, key, keyless in [
+        ("lab", "oflab", False),
+        ("asked", "ofprocess", False),
+        ("default", "ofdefault", True),
+    ]:
+        account.configure(AWS_PROFILE=profile, AWS_REGION="eu-central-1")
+        account.control.forget_calls()
+        ended = account.run("setup", "--dry-run", env=env, without=KEYS if keyless else ())
+        assert ended.code == 0, ended.output
+        calls = account.control.calls()
+        assert {call["region"] for call in calls} <= {"eu-central-1", "us-east-1"}
+        assert {call["principal"] for call in calls} == {key}
+
+
+def test_no_key_secret_or_token_is_anywhere(account: Account, strict: client.Control) -> None:
+    user = strict.user()
+    strict.enforce()
+    session = {**user, **strict.role("ds-control")}
+    strict.enforce(on=False)
+    said = ""
+    for keys in (user, session, MADE_UP_KEYS):
+        for words in (["setup"], ["setup"], ["submitJob", "files/exampleJob.json", "--again"]):
+            said += account.run(*words, env=keys).output
+    ecs, sqs, logs = (account.client(name) for name in ("ecs", "sqs", "logs"))
+    shown = [
+        ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
+        for arn in ecs.list_task_definitions()["taskDefinitionArns"]
+    ]
+    shown.append(ecs.describe_services(cluster="Test", services=["Test"], include=["TAGS"]))
+    shown.append(ecs.describe_clusters(clusters=["Test"], include=["TAGS"]))
+    for url in sqs.list_queues()["QueueUrls"]:
+        shown.append(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))
+        shown.append(sqs.list_queue_tags(QueueUrl=url))
+        shown.append(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10))
+    shown.append(logs.describe_log_groups())
+    files = [path.read_bytes() for path in account.root.rglob("*") if path.is_file()]
+    text = said + json.dumps(shown, default=str) + "".join(map(repr, files))
+    assert len(text) > 10_000
+    for keys in (user, session, MADE_UP_KEYS):
+        for name, value in keys.items():
+            assert value not in text, name

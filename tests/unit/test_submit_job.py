@@ -1,0 +1,208 @@
+"""What `submitJob` sends and what it leaves out, and its journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.errors import Stopped
+from control.submit_job import (
+    Journal,
+    Numbered,
+    Outputs,
+    Target,
+    digest_of,
+    merged,
+    roots,
+)
+from worker.message import Job
+from worker.outputs import OutputRule
+
+TARGET = Target("https://sqs/1/Test", "100")
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job({"a": 1}, {"n": number}) for number in range(1, count + 1)]
+
+
+def opened(
+    path: Path, *, again: bool = False, target: Target = TARGET, digest: str = "d"
+) -> Journal:
+    journal = Journal(path / "j.jsonl", digest, 100, target)
+    journal.open(again)
+    return journal
+
+
+def test_a_journal_remembers_what_was_taken(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    assert (first.begun, first.taken, first.finished) == (False, [], "")
+    first.add(11, 20)
+    first.add(1, 10)
+    first.add(41, 50)
+    first.close()
+    second = opened(tmp_path)
+    assert (second.begun, second.taken, second.finished) == (True, [(1, 20), (41, 50)], "")
+    second.finish("today")
+    second.close()
+    assert opened(tmp_path).finished == "today"
+
+
+def test_a_line_that_a_killed_process_was_writing_does_not_count(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.add(1, 10)
+    first.close()
+    with (tmp_path / "j.jsonl").open("a") as file:
+        file.write("[11, 2")
+    second = opened(tmp_path)
+    assert second.taken == [(1, 10)]
+    second.add(11, 20)
+    second.close()
+    assert opened(tmp_path).taken == [(1, 20)]
+
+
+OTHERS = [
+    {"target": Target("https://sqs/1/Test", "200")},
+    {"target": Target("https://sqs/1/Other", "100")},
+    {"digest": "e"},
+    {"again": True},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_queue_or_job_file_or_again_begins_anew(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    first = opened(tmp_path)
+    first.add(1, 10)
+    first.finish("today")
+    first.close()
+    second = opened(tmp_path, **other)
+    assert (second.begun, second.taken, second.finished) == (False, [], "")
+    assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 1
+
+
+def test_two_processes_do_not_send_the_same_file_at_once(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    with pytest.raises(Stopped, match="Another process"):
+        opened(tmp_path)
+    first.close()
+    opened(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        ([], []),
+        ([(3, 4), (1, 2)], [(1, 4)]),
+        ([(1, 2), (4, 5)], [(1, 2), (4, 5)]),
+        # A batch of a second process may reach over what the first had sent.
+        ([(11, 20), (8, 27), (30, 30)], [(8, 27), (30, 30)]),
+    ],
+)
+def test_ranges_are_merged(ranges: list[tuple[int, int]], expected: list[tuple[int, int]]) -> None:
+    assert merged(ranges) == expected
+
+
+def test_what_is_left_is_what_was_neither_taken_nor_done() -> None:
+    left = Numbered(jobs(20), [(1, 3), (8, 8), (15, 99)], {5, 9}.__contains__)
+    assert [job.group["n"] for job in left] == [4, 6, 7, 10, 11, 12, 13, 14]
+    assert left.done == 2
+    assert left.groups(0, 3) == (4, 7)
+    assert left.groups(3, 5) == (10, 14)
+
+
+def test_a_job_file_is_known_by_its_messages() -> None:
+    assert digest_of(jobs(3)) == digest_of(iter(jobs(3)))
+    assert digest_of(jobs(3)) != digest_of(jobs(4))
+    assert digest_of(jobs(3)) != digest_of(reversed(jobs(3)))
+
+
+PLATES = [f"out/P{plate}/{well}" for plate in range(15) for well in range(100)]
+
+ROOTS = [
+    (["HelloWorld/a", "HelloWorld/b"], ["HelloWorld/a/", "HelloWorld/b/"]),
+    ([f"out/{number}" for number in range(100)], ["out/"]),
+    (PLATES, sorted(f"out/P{plate}/" for plate in range(15))),
+    ([f"{number}" for number in range(100)], [""]),
+    ([f"{number}/x" for number in range(100)], [""]),
+    (["out", *(f"out2/{number}" for number in range(50))], ["out/", "out2/"]),
+    (["a/b/c", "d"], ["a/b/c/", "d/"]),
+    (["d", "a/b/c", "e"], ["a/b/c/", "d/", "e/"]),
+]
+
+
+@pytest.mark.parametrize(("prefixes", "expected"), ROOTS)
+def test_the_bucket_is_listed_where_outputs_are_and_in_few_requests(
+    prefixes: list[str], expected: list[str]
+) -> None:
+    found = roots(prefixes, len(prefixes))
+    assert found == expected
+    for prefix in prefixes:
+        assert any(f"{prefix}/".startswith(root) for root in found), prefix
+
+
+class Bucket:
+    """Lists keys as S3 does, counting the requests; botocore's paginator has this shape."""
+
+    def __init__(self, keys: dict[str, int]) -> None:
+        self._keys = keys
+        self.asked: list[str] = []
+
+    def get_paginator(self, _: str) -> Bucket:
+        return self
+
+    def paginate(self, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
+        assert Bucket == "b"
+        self.asked.append(Prefix)
+        yield {
+            "Contents": [
+                {"Key": key, "Size": size}
+                for key, size in self._keys.items()
+                if key.startswith(Prefix)
+            ]
+        }
+        yield {}
+
+
+KEYS = {
+    "out/1/a.csv": 5,
+    "out/1/deep/b.csv": 5,
+    "out/2/a.csv": 5,
+    "out/3/a.csv": 5,
+    "out/3/b.csv": 0,
+    "out/4/": 0,
+    "out/4/folder/": 0,
+    "out/5/a.txt": 9,
+    "out/5/b.txt": 9,
+    "out/6.csv": 9,
+    "out/60/a.csv": 9,
+    "out/60/b.csv": 9,
+}
+
+
+def test_outputs_are_complete_by_the_same_rule_as_in_the_worker() -> None:
+    outputs = Outputs(OutputRule(2, 1, ".csv"))
+    bucket = Bucket(KEYS)
+    outputs.look([f"out/{number}" for number in range(1, 51)], 50, bucket, "b")
+    assert bucket.asked == ["out/"]
+    assert [number for number in range(1, 51) if outputs.is_done(number)] == [1]
+    outputs.close()
+
+
+def test_a_job_that_need_not_write_anything_is_never_known_to_be_done() -> None:
+    outputs = Outputs(OutputRule(0))
+    outputs.look(["out/1"], 1, Bucket(KEYS), "b")
+    assert not outputs.is_done(1)
+
+
+def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.add(1, 10)
+    journal.finish("2026-01-01T00:00:00Z")
+    head, *lines = map(json.loads, (tmp_path / "j.jsonl").read_text().splitlines())
+    assert head == {"jobs": "d", "count": 100, "queue": TARGET.url, "created": "100"}
+    assert lines == [[1, 10], {"finished": "2026-01-01T00:00:00Z"}]
