@@ -97,12 +97,13 @@ def belonging(folder: Path) -> list[psutil.Process]:
 
 
 def sweep(folder: Path, seconds: float = 5) -> None:
-    """End all processes that belong to a folder, then remove it.
+    """End all containers and processes that belong to a folder, then remove it.
 
     Args:
         folder: as in `belonging`.
         seconds: how long to go on while new ones turn up.
     """
+    _remove_containers(folder)
     end = time.monotonic() + seconds
     while processes := belonging(folder):
         for process in processes:
@@ -166,6 +167,14 @@ def _environ(environment: Mapping[str, str]) -> Iterator[None]:
 def _inside(place: str, folder: str) -> bool:
     """Whether a path of that folder is named: a whole one, not only its first letters."""
     return f"{folder}/" in f"{place}/" or f"{folder}:" in place
+
+
+def _remove_containers(folder: Path) -> None:
+    """End the containers whose ids lie in a folder (`docker run --cidfile`)."""
+    ids = [path.read_text().strip() for path in folder.glob("*.cid")]
+    if any(ids):
+        words = ["docker", "rm", "--force", *filter(None, ids)]
+        subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _make_writable(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from control import emulator, jobfile
+from control import emulator, image, jobfile
 from control.errors import Stopped
 from control.names import REDRIVES, worker_settings
 from control.names import names as names_of
@@ -72,12 +73,14 @@ class Options:
         output: folder for the results.
         workers: how many worker processes.
         only: group numbers; empty for all.
+        docker: whether workers are containers of the image.
     """
 
     data: Path
     output: Path
     workers: int = 1
     only: Sequence[int] = ()
+    docker: bool = False
 
 
 def local(project: Project, path: Path, options: Options, console: Console) -> Summary:
@@ -98,7 +101,11 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
     """
     jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
     plans = {number: project.plan(job) for number, job in jobs.items()}
-    _programs_are_here(plans.values())
+    if options.docker:
+        for problem in image.inspect(project):
+            console.print(f"warning: {problem}", markup=False, soft_wrap=True)
+    else:
+        _programs_are_here(plans.values())
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,9 +146,7 @@ class _Run:
         self._load()
         finished = False
         feeder = _Feeder(self._aws, self._jobs.values())
-        workers = _Workers(
-            self._options.workers, self._project.root, self._aws.settings, self._folder
-        )
+        workers = _Workers(self._options, self._project, self._aws.settings, self._folder)
         self._say_what_begins()
         try:
             with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
@@ -177,9 +182,11 @@ class _Run:
 
     def _say_what_begins(self) -> None:
         count, workers, slots = len(self._jobs), self._options.workers, self._aws.settings.slots
+        name = self._project.settings.DOCKERHUB_TAG
+        where = f", in containers of {name}" if self._options.docker else ""
         self._console.print(
             f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
-            f"{slots} at a time in each"
+            f"{slots} at a time in each{where}"
         )
 
     def _wait(self, feeder: _Feeder, workers: _Workers, progress: _Progress) -> None:
@@ -396,11 +403,14 @@ class _Worker:
 class _Workers:
     """Worker processes: kept running while the run lasts, as ECS does, and ended with it."""
 
-    def __init__(self, count: int, root: Path, settings: WorkerSettings, folder: Path) -> None:
-        self._root = root
+    def __init__(
+        self, options: Options, project: Project, settings: WorkerSettings, folder: Path
+    ) -> None:
+        self._docker = options.docker
+        self._project = project
         self._settings = settings
         self._folder = folder
-        self._workers = [_Worker(f"worker-{number}") for number in range(1, count + 1)]
+        self._workers = [_Worker(f"worker-{number}") for number in range(1, options.workers + 1)]
 
     def __enter__(self) -> _Workers:
         for worker in self._workers:
@@ -449,18 +459,37 @@ class _Workers:
         worker.scratch = self._folder / f"{worker.name}-{worker.starts}"
         worker.scratch.mkdir()
         worker.output = self._folder / f"{worker.name}.txt"
-        settings = replace(self._settings, scratch=str(worker.scratch))
+        environment = dict(os.environ)
+        if self._docker:
+            words = self._container(worker)
+        else:
+            words = [sys.executable, "-m", "worker"]
+            environment |= replace(self._settings, scratch=str(worker.scratch)).environment()
         with worker.output.open("wb") as output:
             worker.process = subprocess.Popen(
-                [sys.executable, "-m", "worker"],
-                cwd=self._root,
-                env={**os.environ, **settings.environment()},
+                words,
+                cwd=self._project.root,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for the control process, which ends the workers in its way.
                 start_new_session=True,
             )
+
+    def _container(self, worker: _Worker) -> list[str]:
+        """What runs this worker in a container; its files are in it, as on AWS."""
+        aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
+        return image.worker_command(
+            self._project.settings,
+            {**aws, **self._settings.environment()},
+            worker.name,
+            # Its id tells the sweep, whatever becomes of this process.
+            self._folder / f"{worker.name}-{worker.starts}.cid",
+            platform.machine(),
+            sys.platform,
+            os.cpu_count() or 1,
+        )
 
 
 class _Progress:
@@ -505,7 +534,7 @@ def _programs_are_here(plans: Iterable[Plan]) -> None:
     if missing:
         raise Stopped(
             f"not on PATH: {', '.join(missing)}. Install it on this machine to try its jobs "
-            "here; on AWS it comes from the image"
+            "here, or take it from the image: --docker"
         )
 
 
@@ -514,6 +543,28 @@ def _is_here(program: str) -> bool:
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None
+
+
+def prepared(project: Project, path: Path, number: int, data: Path) -> tuple[Plan, dict[str, Path]]:
+    """One job for a person to look into.
+
+    Args:
+        project: the implementation.
+        path: the job file.
+        number: of the group.
+        data: folder whose content is the bucket's.
+
+    Returns:
+        Its plan, and its files in `data` by the paths that the plan has for them.
+    """
+    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
+    planned = project.plan(jobs[number])
+    files = {}
+    for item in planned.inputs:
+        top = data if item.bucket == project.settings.AWS_BUCKET else data / item.bucket
+        for key, file in _found(item, top):
+            files[f"{item.path}/{key[len(item.key) :]}" if item.folder else item.path] = file
+    return planned, files
 
 
 def _inputs(

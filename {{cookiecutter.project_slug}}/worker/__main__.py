@@ -37,7 +37,8 @@ def main() -> int:
         sys.stderr.writelines(f"worker: {problem}\n" for problem in error.problems)
         return 2
     except CannotStart as error:
-        sys.stderr.write(f"worker: cannot work: {error}\n")
+        said = " ".join(str(error).split())  # AWS may say it in several lines
+        sys.stderr.write(f"worker: cannot work: {said}\n")
         return 2
     return 0
 

@@ -1,0 +1,90 @@
+"""One Docker daemon, its bases and images, for all tests of a run; without one they are skipped.
+
+The tests share what is built, so that all of them belong to one process of pytest-xdist.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from control.emulator import Emulator, running
+from tests.container import bases
+from tests.container.bases import Downloads, docker
+from tests.container.daemon import Unavailable, daemon
+from tests.container.machine import Containers
+from tests.implementation import ENGINE, make_implementation
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("docker"))
+
+
+@pytest.fixture(scope="session")
+def _daemon() -> Iterator[None]:
+    try:
+        with daemon():
+            yield
+    except Unavailable as reason:
+        pytest.skip(f"no container is run: {reason}")
+
+
+@pytest.fixture(scope="session")
+def base(_daemon: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The name of a base image, made on first use."""
+    return functools.cache(lambda name: bases.base(name, tmp_path_factory.mktemp("base")))
+
+
+@pytest.fixture(scope="session")
+def downloads(_daemon: None, tmp_path_factory: pytest.TempPathFactory) -> Downloads:
+    return bases.downloads(tmp_path_factory.mktemp("downloads"))
+
+
+Build = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def build(downloads: Downloads, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Build an image of program and worker; its name. The program's is the same with -program."""
+
+    def build(name: str, dockerfile: str, root: Path | None = None) -> str:
+        downloads.offer("musl" if "musl" in name else "gnu")
+        root = root or make_implementation(tmp_path_factory.mktemp("image"))
+        (root / "Dockerfile").write_text(dockerfile)
+        shutil.copy(ENGINE / ".dockerignore", root)
+        program = f"ds-test/{name}-program"
+        docker("build", "--network=host", "--tag", program, str(root))
+        docker(
+            *("build", *downloads.build_arguments, "--build-arg", f"PROGRAM_IMAGE={program}"),
+            *("--file", str(root / "worker/Dockerfile"), "--tag", f"ds-test/{name}", str(root)),
+        )
+        return f"ds-test/{name}"
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def image(base: Callable[[str], str], build: Build) -> str:
+    """The image of most tests; theirs is the job.py that is mounted into it."""
+    return build("debian", f"FROM {base('debian')}\n")
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    with running() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def containers(
+    emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest, _daemon: None
+) -> Iterator[Containers]:
+    containers = Containers(emulator.url, tmp_path, request.node.name)
+    with containers:
+        yield containers
