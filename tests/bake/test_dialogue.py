@@ -28,7 +28,7 @@ def answer(tmp_path: Path, template: Path, answers: Mapping[int, str]) -> tuple[
     seen = ""
     for number in range(1, QUESTIONS + 1):
         dialogue.expect_exact(f"[{number}/{QUESTIONS}]")
-        dialogue.expect(r"\): $")  # the default in brackets; ": " alone also stands in texts
+        dialogue.expect(r"\):\s*$")  # the default in brackets; ":" alone also stands in texts
         seen += dialogue.before
         dialogue.sendline(answers.get(number, ""))
     dialogue.expect(pexpect.EOF)
