@@ -15,7 +15,7 @@ OUTPUT_PREFIX = {{ '%r'|format(cookiecutter.output_prefix) }}
 # Functions go below this line, where the three above are not enough. All are optional, standard
 # library only; the documentation shows what `job` has:
 #   arguments(job) -> list[str]         instead of COMMAND
-#   inputs(job) -> list[Input]          what is downloaded
+#   inputs(job) -> list[str]            what is downloaded: keys, folders end with /
 #   output_prefix(job) -> str           instead of OUTPUT_PREFIX
 #   check_outputs(job) -> str | None    why the job failed, None if it did not
 #   on_start() -> None                  once for each container
