@@ -11,6 +11,7 @@
 | fleets | EC2 Fleet: machines as the launch template says, kept at the target, history, quota |
 | ecs | services, tasks and their protection, as ECS keeps them |
 | player | machines register, tasks are real processes |
+| quick | what moto does too often, done once |
 | access | who asks, and whether IAM allows it |
 
 `docs/emulator.md` says how to use it and what it cannot do.

@@ -4,9 +4,9 @@ import functools
 from typing import Any
 
 from moto import settings
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AuthFailureError
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import CreateAccessKeyFailure, IAMRequest, create_access_key
 from moto.iam.models import get_account_id_from, iam_backends
 from moto.sts.models import sts_backends
@@ -31,10 +31,11 @@ def enforce(on: bool) -> None:
     ActionAuthenticatorMixin.request_count = 0
 
 
-def principal(key: str, region: str, headers: EnvironHeaders) -> str:
+def principal(key: str, region: str, environ: dict[str, Any]) -> str:
     """The ARN of a user or of an assumed role; the key itself if it is nobody's."""
     if not _is_real(key):
         return key
+    headers: Any = EnvironHeaders(environ)
     try:
         found = create_access_key(account_of(key), get_partition(region), key, headers)
     except (CreateAccessKeyFailure, KeyError):
@@ -50,6 +51,7 @@ def denied(
         return None
     service, _, name = action.partition(":")
     key = environ["HTTP_AUTHORIZATION"].partition("Credential=")[2].partition("/")[0]
+    headers: Any = EnvironHeaders(environ)
     try:
         request = IAMRequest(
             account_id=account_of(key),
@@ -57,7 +59,7 @@ def denied(
             path=environ.get("PATH_INFO", "/"),
             data={},
             body=body,
-            headers=EnvironHeaders(environ),
+            headers=headers,
             action=name,
         )
         request.check_signature()

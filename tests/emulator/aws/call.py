@@ -13,10 +13,11 @@ from moto.core.exceptions import ServiceException
 from moto.core.model import OperationModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request
-from moto.core.routing import NotFound, get_service_router
+from moto.core.routing import get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 from werkzeug.datastructures import CombinedMultiDict, EnvironHeaders, MultiDict
+from werkzeug.exceptions import NotFound
 
 from tests.emulator.aws.access import account_of
 
@@ -31,7 +32,7 @@ _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _RPC = re.compile(r"/service/\w+/operation/(\w+)")
 
 
-class Refused(ServiceException):  # type: ignore[misc]
+class Refused(ServiceException):
     """What AWS would answer instead of doing it: an error code and a message."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -87,7 +88,7 @@ def refusal(call: Call, error: Refused) -> tuple[int, list[tuple[str, str]], byt
         shape = {"NonExistentQueue": "QueueDoesNotExist", "QueueAlreadyExists": "QueueNameExists"}
         name = shape.get(code, code)
         headers = [("Content-Type", "application/x-amz-json-1.0")]
-        if call.service == "sqs":
+        if call.service in ("sqs", "cloudwatch"):  # the code of the older protocol
             headers.append(("x-amzn-query-error", f"{error.code};Sender"))
         text = {"__type": f"com.amazonaws.{call.service}#{name}", "message": error.message}
         return error.status, headers, json.dumps(text).encode()

@@ -27,7 +27,7 @@ def group_of(service: Any) -> str:
     return f"service:{service.name}"
 
 
-def tasks_of(service: Any) -> list[Task]:
+def tasks_of(service: Any) -> list[Any]:
     """A service's tasks that have not stopped."""
     tasks = ecs_backends[service._account_id][service.region_name].tasks
     return [
@@ -56,7 +56,7 @@ def protected_until(task: Task) -> float:
     return until if until > time.time() else 0.0
 
 
-def find_task(identity: str) -> tuple[EC2ContainerServiceBackend, Task] | None:
+def find_task(identity: str) -> tuple[EC2ContainerServiceBackend, Any] | None:
     """A task by its ARN or the last part of it."""
     wanted = identity.rpartition("/")[2]
     for backend in backends():
@@ -238,19 +238,19 @@ def _keep(response: Any, service: Any) -> None:
 
 def _create_service(response: Any) -> ActionResult:
     with LOCK:
-        result = _moto_create_service(response)
+        result: Any = _moto_create_service(response)
         _keep(response, result.result["service"])
-    return result
+    return ActionResult(result.result)
 
 
 def _update_service(response: Any) -> ActionResult:
     with LOCK:
-        result = _moto_update_service(response)
+        result: Any = _moto_update_service(response)
         service = result.result["service"]
         definition = response.ecs_backend.describe_task_definition(service.task_definition)
         service.task_definition = definition.arn
         _keep(response, service)
-    return result
+    return ActionResult(result.result)
 
 
 def _delete_service(response: Any) -> ActionResult:
@@ -331,13 +331,16 @@ def _init(backend: Any, region_name: str, account_id: str) -> None:
 
 
 def install() -> None:
-    models.Service.running_count = _counted(_running)
-    models.Service.pending_count = _counted(_pending)
-    models.Cluster.running_tasks_count = _counted(_cluster_tasks)
-    models.Cluster.pending_tasks_count = _counted(lambda cluster: 0)
-    models.Cluster.registered_container_instances_count = _counted(_cluster_machines)
-    models.Cluster.active_services_count = _counted(_cluster_services)
-    backend, response = EC2ContainerServiceBackend, EC2ContainerServiceResponse
+    service: Any = models.Service
+    cluster: Any = models.Cluster
+    backend: Any = EC2ContainerServiceBackend
+    response: Any = EC2ContainerServiceResponse
+    service.running_count = _counted(_running)
+    service.pending_count = _counted(_pending)
+    cluster.running_tasks_count = _counted(_cluster_tasks)
+    cluster.pending_tasks_count = _counted(lambda cluster: 0)
+    cluster.registered_container_instances_count = _counted(_cluster_machines)
+    cluster.active_services_count = _counted(_cluster_services)
     backend.__init__ = _init
     backend.list_tasks = _list_tasks
     backend.describe_tasks = _describe_tasks

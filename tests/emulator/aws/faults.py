@@ -110,8 +110,8 @@ def denial_code(call: Call) -> str:
     """The error code with which a service says that IAM does not allow it."""
     if call.service == "ec2":
         return "UnauthorizedOperation"
-    xml = call.protocol in ("query", "rest-xml") or call.service == "sqs"
-    return "AccessDenied" if xml else "AccessDeniedException"
+    old = call.protocol in ("query", "rest-xml") or call.service in ("sqs", "cloudwatch")
+    return "AccessDenied" if old else "AccessDeniedException"
 
 
 def hang_up(environ: Mapping[str, Any]) -> None:

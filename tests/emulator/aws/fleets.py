@@ -28,7 +28,7 @@ SPOT_QUOTA = "L-34B43A08"
 """All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests, in vCPUs."""
 
 
-class MaintainedFleet(fleets.Fleet):  # type: ignore[misc]
+class MaintainedFleet(fleets.Fleet):
     """A fleet that keeps its target."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -248,7 +248,8 @@ def tick() -> None:
 def everywhere() -> Iterator[MaintainedFleet]:
     for account in list(ec2_backends.values()):
         for backend in list(account.values()):
-            yield from list(backend.fleets.values())
+            found: Any = backend.fleets
+            yield from list(found.values())
 
 
 def interrupt(instance_id: str) -> None:
@@ -264,13 +265,9 @@ def interrupt(instance_id: str) -> None:
 def _modify_fleet(response: Any) -> ActionResult:
     fleet = _fleet(response)
     if fleet.fleet_type != "maintain":
-        raise Refused(
-            "InvalidRequest", "Only fleets of type maintain can be modified.", 400
-        )
+        raise Refused("InvalidRequest", "Only fleets of type maintain can be modified.", 400)
     if fleet.state != "active":
-        raise Refused(
-            "FleetNotInModifiableState", f"The fleet {fleet.id} is {fleet.state}."
-        )
+        raise Refused("FleetNotInModifiableState", f"The fleet {fleet.id} is {fleet.state}.")
     with LOCK:
         fleet.modify(
             response._get_param("TargetCapacitySpecification", {}),
@@ -345,10 +342,10 @@ def _create_fleet(response: Any) -> ActionResult:
     with LOCK:
         if token[1] and _tokens.get(token) in response.ec2_backend.fleets:
             return ActionResult({"FleetId": _tokens[token]})
-        result = _moto_create_fleet(response)
+        result: Any = _moto_create_fleet(response)
         if token[1]:
             _tokens[token] = result.result["FleetId"]
-    return result
+    return ActionResult(result.result)
 
 
 def _delete_fleets(response: Any) -> ActionResult:
@@ -372,12 +369,10 @@ def _delete_fleets(response: Any) -> ActionResult:
                 "PreviousFleetState": "active",
             }
         )
-    return ActionResult(
-        {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": failed}
-    )
+    return ActionResult({"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": failed})
 
 
-_moto_devices = Ami.block_device_mappings.fget
+_moto_devices: Any = vars(Ami)["block_device_mappings"].fget
 
 ECS_IMAGE_GB = 30
 """Size of the root snapshot of the ECS-optimised images; moto says 15 for every image."""
@@ -391,14 +386,19 @@ def _devices(image: Any) -> list[dict[str, Any]]:
 
 
 def install() -> None:
-    Ami.block_device_mappings = property(_devices)
-    fleets.Fleet = MaintainedFleet
-    EC2Response.create_fleet = _create_fleet
-    EC2Response.delete_fleets = _delete_fleets
-    EC2Response.modify_fleet = _modify_fleet
-    EC2Response.describe_fleet_history = _describe_fleet_history
-    ServiceQuotasBackend.get_service_quota = _quota
-    fleets.FleetsBackend.describe_fleet_instances = _fleet_instances
+    image: Any = Ami
+    response: Any = EC2Response
+    quotas: Any = ServiceQuotasBackend
+    backend: Any = fleets.FleetsBackend
+    module: Any = fleets
+    image.block_device_mappings = property(_devices)
+    module.Fleet = MaintainedFleet
+    response.create_fleet = _create_fleet
+    response.delete_fleets = _delete_fleets
+    response.modify_fleet = _modify_fleet
+    response.describe_fleet_history = _describe_fleet_history
+    quotas.get_service_quota = _quota
+    backend.describe_fleet_instances = _fleet_instances
 
 
 def _fleet_instances(backend: Any, fleet_id: str) -> list[Any]:
@@ -421,5 +421,3 @@ def _living_everywhere(backend: Any) -> Iterator[Any]:
         for instance in reservation.instances:
             if instance.state not in ("terminated", "shutting-down"):
                 yield instance
-
-

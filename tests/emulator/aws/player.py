@@ -36,7 +36,7 @@ STOP_TIMEOUT = 30
 class Process:
     """A task's only container."""
 
-    task: Task
+    task: Any
     popen: subprocess.Popen[bytes]
     patience: float
     kill_at: float = 0.0
@@ -203,7 +203,7 @@ class Player:
             if not asked:
                 self.rest[task.group] = time.time() + STATE.settings.restart_pause
 
-    def _free(self, task: Task) -> None:
+    def _free(self, task: Any) -> None:
         found = ecs.find_task(task.id)
         if found is None:
             return
@@ -214,7 +214,7 @@ class Player:
                 machine, task.resource_requirements, removing=True
             )
 
-    def _stop(self, task: Task, reason: str) -> None:
+    def _stop(self, task: Any, reason: str) -> None:
         """SIGTERM, and SIGKILL after the container's stopTimeout."""
         if task.desired_status == "STOPPED":
             return
@@ -264,7 +264,7 @@ class Player:
             wanted.append(started)
             tasks.append(started)
 
-    def _start(self, backend: EC2ContainerServiceBackend, service: Any) -> Task | None:
+    def _start(self, backend: EC2ContainerServiceBackend, service: Any) -> Any | None:
         if self.play is None:
             return None
         definition = backend.describe_task_definition(service.task_definition)
@@ -277,9 +277,14 @@ class Player:
             and backend._can_be_placed(machine, need)
         ]
         if not machines:
-            _tell(service, "was unable to place a task because no container instance met all of its requirements.")  # noqa: E501
+            _tell(
+                service,
+                "was unable to place a task because no container instance met all of its "
+                "requirements.",
+            )
             return None
         machine = min(machines, key=lambda m: m.running_tasks_count)
+        task: Any
         (task,) = backend.start_task(
             service.cluster_name,
             definition.arn,
@@ -366,7 +371,9 @@ def _machine_of(backend: EC2ContainerServiceBackend, task: Task) -> ContainerIns
 
 
 def _instances(backend: EC2ContainerServiceBackend) -> Iterator[Any]:
-    for reservation in list(ec2_backends[backend.account_id][backend.region_name].reservations.values()):  # noqa: E501
+    for reservation in list(
+        ec2_backends[backend.account_id][backend.region_name].reservations.values()
+    ):
         yield from reservation.instances
 
 

@@ -1,6 +1,5 @@
 """The process: control address, the agent's address for tasks, and AWS itself."""
 
-import functools
 import json
 import os
 import sys
@@ -14,18 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import moto.backends
-import moto.core.responses
-from moto.core.base_backend import BackendDict
-from moto.moto_server.threaded_moto_server import (
+from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.datastructures import EnvironHeaders
 from werkzeug.serving import make_server
 
-from tests.emulator.aws import access, ecs, fleets, refusals, sqs
+from tests.emulator.aws import access, ecs, fleets, quick, refusals, sqs
 from tests.emulator.aws.call import Call, Refused, read, refusal
 from tests.emulator.aws.faults import Fault, Faults, denial_code, hang_up, kill_client
 from tests.emulator.aws.player import Play, Player
@@ -76,7 +71,7 @@ class Server:
     ) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path.startswith("/emulator/"):
-            answer = self._json(environ, self.control)
+            answer: Answer | None = self._json(environ, self.control)
         elif path.startswith("/agent/"):
             answer = self._json(environ, self.agent)
         elif (call := read(environ)) is None:
@@ -84,8 +79,8 @@ class Server:
             return found
         else:
             answer = self.aws(call)
-            if answer is None:
-                return []
+        if answer is None:
+            return []
         status, headers, body = answer
         start(f"{status} .", [*_without_length(headers), ("Content-Length", str(len(body)))])
         return [body]
@@ -115,8 +110,10 @@ class Server:
         call.environ["emulator.call"] = call
         try:
             if sqs.handles(call):
-                return 200, [("Content-Type", "application/x-amz-json-1.0")], sqs.encode(
-                    sqs.answer(call)
+                return (
+                    200,
+                    [("Content-Type", "application/x-amz-json-1.0")],
+                    sqs.encode(sqs.answer(call)),
                 )
             answer = self._moto(call)
         except Refused as error:
@@ -131,7 +128,9 @@ class Server:
 
     def _moto(self, call: Call) -> Answer:
         given: list[Any] = []
-        chunks = self.moto(call.environ, lambda status, headers, *_: given.extend([status, headers]))
+        chunks = self.moto(
+            call.environ, lambda status, headers, *_: given.extend([status, headers])
+        )
         try:
             body = b"".join(chunks)
         finally:
@@ -160,7 +159,7 @@ class Server:
         return 200, [("Content-Type", "application/x-amz-json-1.0")], sqs.encode(done)
 
     def _principal(self, call: Call) -> str:
-        return access.principal(call.key, call.region, EnvironHeaders(call.environ))
+        return access.principal(call.key, call.region, call.environ)
 
     def _json(
         self, environ: dict[str, Any], do: Callable[[str, str, dict[str, Any]], Any]
@@ -170,7 +169,7 @@ class Server:
         try:
             found = do(environ["REQUEST_METHOD"], environ["PATH_INFO"], json.loads(text))
             status = 200
-        except (LookupError, TypeError, ValueError) as error:
+        except Exception as error:
             found, status = {"error": f"{type(error).__name__}: {error}"}, 400
         content = json.dumps(found, default=_plain).encode()
         return status, [("Content-Type", "application/json")], content
@@ -190,7 +189,7 @@ class Server:
         STATE.reset()
         if aws:
             with fleets.LOCK:
-                BackendDict.reset()
+                quick.reset()
 
     def _on_fault(self, **given: Any) -> None:
         self.faults.add(given)
@@ -333,17 +332,9 @@ def _plain(value: object) -> object:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def quicken() -> None:
-    """Remember what moto finds out again for each request: which services and methods it has."""
-    modules = tuple(moto.backends.list_of_moto_modules())
-    moto.backends.list_of_moto_modules = lambda: modules
-    names = functools.cache(moto.core.responses.method_names_from_class)
-    moto.core.responses.method_names_from_class = names
-
-
 def install() -> None:
     """Put everything into moto, once in a process."""
-    quicken()
+    quick.install()
     sqs.install()
     fleets.install()
     ecs.install()
@@ -371,7 +362,7 @@ def main() -> None:
     os._exit(0)
 
 
-class _Quiet(MotoRequestHandler):  # type: ignore[misc]
+class _Quiet(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_request(self, *words: object) -> None:

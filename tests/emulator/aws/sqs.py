@@ -36,8 +36,15 @@ ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 """Characters of a body or of the text of an attribute (API reference, SendMessage)."""
 
 
-class FastQueue(models.Queue):  # type: ignore[misc]
+class FastQueue(models.Queue):
     """A queue of moto's, its messages kept by a `MessageLine`."""
+
+    # Set by moto under these names.
+    delay_seconds: int
+    maximum_message_size: int
+    message_retention_period: int
+    receive_message_wait_time_seconds: int
+    visibility_timeout: int
 
     def __init__(self, name: str, region: str, account_id: str, **options: Any) -> None:
         super().__init__(name, region, account_id, **options)
@@ -63,12 +70,14 @@ class FastQueue(models.Queue):  # type: ignore[misc]
     def redrive(self) -> Redrive | None:
         if not self.redrive_policy or not self.dead_letter_queue:
             return None
-        return Redrive(int(self.redrive_policy["maxReceiveCount"]), self.dead_letter_queue.line)
+        other: Any = self.dead_letter_queue
+        return Redrive(int(self.redrive_policy["maxReceiveCount"]), other.line)
 
 
 def install() -> None:
     """Let moto make queues of ours."""
-    models.Queue = FastQueue
+    module: Any = models
+    module.Queue = FastQueue
 
 
 def handles(call: Call) -> bool:
@@ -93,7 +102,8 @@ def answer(call: Call) -> dict[str, Any]:
 
 def _queue(call: Call) -> FastQueue:
     url = call.parameters.get("QueueUrl", "")
-    queue = sqs_backends[call.account][call.region].queues.get(url.rpartition("/")[2])
+    queues: Any = sqs_backends[call.account][call.region].queues
+    queue: FastQueue | None = queues.get(url.rpartition("/")[2])
     if queue is None:
         raise Refused(
             "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist."
@@ -366,7 +376,8 @@ def _within(name: str, value: int, low: int, high: int) -> int:
 
 
 def _queues(call: Call) -> list[FastQueue]:
-    return list(sqs_backends[call.account][call.region].queues.values())
+    queues: Any = sqs_backends[call.account][call.region].queues
+    return list(queues.values())
 
 
 def _by_arn(call: Call, arn: str) -> FastQueue:

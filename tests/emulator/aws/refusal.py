@@ -1,0 +1,44 @@
+"""One row of the table of what AWS refuses, and what several rows share."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.emulator.aws.call import Call
+
+Rule = Callable[[Call], str | None]
+"""The message of the refusal if a call is to be refused."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row.
+
+    Attributes:
+        operations: "service:Operation", one or more.
+        what: what is refused, for a reader.
+        code: the error code that the client sees.
+        page: where AWS says so.
+        when: the message if it is to be refused.
+    """
+
+    operations: tuple[str, ...]
+    what: str
+    code: str
+    page: str
+    when: Rule
+    status: int = 400
+
+
+def tags_problem(tags: Mapping[str, str]) -> str | None:
+    """Why these tags would be refused, by the rules that all services share."""
+    if len(tags) > 50:
+        return "At most 50 tags can be set."
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 128 or len(value or "") > 256:
+            return f"The tag '{key[:40]}' is too long or has no name."
+        if key.lower().startswith("aws:"):
+            return "Tag keys starting with 'aws:' are reserved for system use."
+        if not all(re.fullmatch(r"[\w\s.:/=+\-@]*", text) for text in (key, value or "")):
+            return f"The tag '{key}' has characters that are not allowed."
+    return None

@@ -1,0 +1,381 @@
+"""Machines, launch templates, fleets: what AWS refuses and moto accepts."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.iam.models import iam_backends
+
+from tests.emulator.aws.call import Call
+from tests.emulator.aws.refusal import Refusal, Rule
+
+EC2 = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
+EC2_GUIDE = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/"
+IAM_GUIDE = "https://docs.aws.amazon.com/IAM/latest/UserGuide/"
+
+LAUNCH = ("ec2:RunInstances", "ec2:CreateFleet")
+RESTRICTIONS = EC2_GUIDE + "launch-template-restrictions.html"
+CODES = EC2 + "errors-overview.html"
+
+
+def _launches(call: Call) -> list[dict[str, Any]]:
+    """What machines a call would make: template and overrides put together."""
+    backend = ec2_backends[call.account][call.region]
+    given = dict(call.parameters)
+    if call.operation in ("CreateLaunchTemplate", "CreateLaunchTemplateVersion"):
+        return [dict(given.get("LaunchTemplateData") or {})]
+    if call.operation == "RunInstances":
+        template = given.get("LaunchTemplate")
+        return [{**(_template(backend, template) if template else {}), **given}]
+    found = []
+    for config in given.get("LaunchTemplateConfigs") or []:
+        data = _template(backend, config.get("LaunchTemplateSpecification") or {})
+        for override in config.get("Overrides") or [{}]:
+            found.append({**data, **override})
+    return found
+
+
+def _template(backend: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """A template's data; empty if there is none of that name (another row says so)."""
+    identity = named.get("LaunchTemplateId") or backend.launch_template_name_to_ids.get(
+        named.get("LaunchTemplateName")
+    )
+    template = backend.launch_templates.get(identity)
+    if template is None:
+        return {}
+    version = named.get("Version") or template.default_version_number
+    try:
+        return dict(template.get_version(version).data)
+    except Exception:
+        return {}
+
+
+def _each_launch(check: Callable[[Call, dict[str, Any]], str | None]) -> Rule:
+    def rule(call: Call) -> str | None:
+        return next(filter(None, (check(call, data) for data in _launches(call))), None)
+
+    return rule
+
+
+def _interface_and_groups(_: Call, data: dict[str, Any]) -> str | None:
+    if not data.get("NetworkInterfaces"):
+        return None
+    if data.get("SecurityGroupIds") or data.get("SecurityGroups"):
+        return (
+            "Network interfaces and an instance-level security groups may not be specified on the "
+            "same request"
+        )
+    return None
+
+
+def _interface_and_subnet(_: Call, data: dict[str, Any]) -> str | None:
+    if data.get("NetworkInterfaces") and data.get("SubnetId"):
+        inside = any(i.get("SubnetId") for i in data["NetworkInterfaces"])
+        if inside:
+            return (
+                "Network interfaces and an instance-level subnet ID may not be specified on the "
+                "same request"
+            )
+    return None
+
+
+def _groups_of(data: dict[str, Any]) -> list[str]:
+    found = list(data.get("SecurityGroupIds") or [])
+    for interface in data.get("NetworkInterfaces") or []:
+        found += interface.get("Groups") or []
+    return found
+
+
+def _unknown_group(call: Call, data: dict[str, Any]) -> str | None:
+    backend = ec2_backends[call.account][call.region]
+    for group in _groups_of(data):
+        if backend.get_security_group_from_id(group) is None:
+            return f"The security group '{group}' does not exist"
+    return None
+
+
+def _unknown_subnet(call: Call, data: dict[str, Any]) -> str | None:
+    for subnet in _subnets_of(data):
+        if _subnet(call, subnet) is None:
+            return f"The subnet ID '{subnet}' does not exist"
+    return None
+
+
+def _other_network(call: Call, data: dict[str, Any]) -> str | None:
+    backend = ec2_backends[call.account][call.region]
+    subnets = list(filter(None, (_subnet(call, subnet) for subnet in _subnets_of(data))))
+    networks = {subnet.vpc_id for subnet in subnets}
+    for identity in _groups_of(data):
+        group = backend.get_security_group_from_id(identity)
+        if group and networks and group.vpc_id not in networks:
+            return (
+                f"Security group {identity} and subnet {subnets[0].id} belong to different "
+                "networks."
+            )
+    return None
+
+
+def _subnets_of(data: dict[str, Any]) -> list[str]:
+    inside = [i.get("SubnetId") for i in data.get("NetworkInterfaces") or []]
+    named = [*str(data.get("SubnetId") or "").split(","), *inside]
+    return [subnet.strip() for subnet in named if subnet]
+
+
+def _subnet(call: Call, identity: str) -> Any | None:
+    for zone in ec2_backends[call.account][call.region].subnets.values():
+        if identity in zone:
+            return zone[identity]
+    return None
+
+
+def _unknown_key(call: Call, data: dict[str, Any]) -> str | None:
+    key = data.get("KeyName")
+    pairs = ec2_backends[call.account][call.region].key_pairs
+    return f"The key pair '{key}' does not exist" if key and key not in pairs else None
+
+
+def _unknown_profile(call: Call, data: dict[str, Any]) -> str | None:
+    profile = data.get("IamInstanceProfile") or {}
+    named = profile.get("Name") or profile.get("Arn")
+    if not named:
+        return None
+    for known in iam_backends[call.account]["aws"].instance_profiles.values():
+        if named in (known.name, known.arn):
+            return None
+    kind = "name" if profile.get("Name") else "ARN"
+    return f"Value ({named}) for parameter iamInstanceProfile.{kind.lower()} is invalid. Invalid IAM Instance Profile {kind}"  # noqa: E501
+
+
+def _image(call: Call, data: dict[str, Any]) -> Any | None:
+    image = str(data.get("ImageId") or "")
+    return ec2_backends[call.account][call.region].amis.get(image)
+
+
+def _unknown_image(call: Call, data: dict[str, Any]) -> str | None:
+    image = str(data.get("ImageId") or "")
+    if image.startswith("resolve:ssm:") or not image or _image(call, data):
+        return None
+    if not re.fullmatch(r"ami-[0-9a-f]{8}([0-9a-f]{9})?", image):
+        return f"The image id '[{image}]' is not valid"
+    return f"The image id '[{image}]' does not exist"
+
+
+def _no_image(call: Call, data: dict[str, Any]) -> str | None:
+    return None if data.get("ImageId") else "The request must contain the parameter ImageId"
+
+
+def _small_root(call: Call, data: dict[str, Any]) -> str | None:
+    image = _image(call, data)
+    for device in data.get("BlockDeviceMappings") or []:
+        size = (device.get("Ebs") or {}).get("VolumeSize")
+        if size is None:
+            continue
+        need, snapshot = _snapshot(image, device.get("DeviceName"))
+        if int(size) < need:
+            return (
+                f"Volume of size {size}GB is smaller than snapshot '{snapshot}', expect size >= "
+                f"{need}GB"
+            )
+    return None
+
+
+def _snapshot(image: Any | None, device: str | None) -> tuple[int, str]:
+    """Size in GB and name of what a device of an image is made from; (1, "") if of nothing."""
+    for mapping in image.block_device_mappings if image else []:
+        if mapping["DeviceName"] == device:
+            return mapping["Ebs"]["VolumeSize"], mapping["Ebs"]["SnapshotId"]
+    return 1, ""
+
+
+def _unknown_type(call: Call, data: dict[str, Any]) -> str | None:
+    kind = data.get("InstanceType")
+    if not kind or kind in INSTANCE_TYPES:
+        return None
+    return f"The following supplied instance types do not exist: [{kind}]"
+
+
+def _architecture(call: Call, data: dict[str, Any]) -> str | None:
+    image, kind = _image(call, data), INSTANCE_TYPES.get(str(data.get("InstanceType")))
+    if image is None or kind is None:
+        return None
+    supported = kind.get("ProcessorInfo", {}).get("SupportedArchitectures", [])
+    if supported and image.architecture not in supported:
+        return (
+            f"The architecture '{','.join(supported)}' of the specified instance type does not "
+            f"match the architecture '{image.architecture}' of the specified AMI."
+        )
+    return None
+
+
+def _unknown_template(call: Call) -> str | None:
+    backend = ec2_backends[call.account][call.region]
+    for config in call.parameters.get("LaunchTemplateConfigs") or []:
+        named = config.get("LaunchTemplateSpecification") or {}
+        if named and not _template(backend, named):
+            which = named.get("LaunchTemplateId") or named.get("LaunchTemplateName")
+            return f"The specified launch template or version, {which}, does not exist."
+    return None
+
+
+def _no_version(call: Call) -> str | None:
+    for config in call.parameters.get("LaunchTemplateConfigs") or []:
+        if not (config.get("LaunchTemplateSpecification") or {}).get("Version"):
+            return "LaunchTemplateSpecification.Version is required."
+    return None
+
+
+def _two_subnets_of_a_zone(call: Call) -> str | None:
+    for config in call.parameters.get("LaunchTemplateConfigs") or []:
+        zones: dict[str, str] = {}
+        for override in config.get("Overrides") or []:
+            for identity in _subnets_of({"SubnetId": override.get("SubnetId")}):
+                subnet = _subnet(call, identity)
+                zone = subnet.availability_zone if subnet else ""
+                if zone and zones.setdefault(zone, identity) != identity:
+                    return (
+                        "The fleet configuration contains duplicate availability zones: "
+                        f"{zones[zone]} and {identity} are both in {zone}."
+                    )
+    return None
+
+
+def _fleet_tags(call: Call) -> str | None:
+    if call.parameters.get("Type", "maintain") == "instant":
+        return None
+    for spec in call.parameters.get("TagSpecifications") or []:
+        if spec.get("ResourceType") != "fleet":
+            return (
+                f"'{spec.get('ResourceType')}' is not a valid taggable resource type for this "
+                "operation."
+            )
+    return None
+
+
+def _fleet_numbers(call: Call) -> str | None:
+    target = call.parameters.get("TargetCapacitySpecification") or {}
+    total = int(target.get("TotalTargetCapacity", 0))
+    parts = [
+        int(target[k]) for k in ("OnDemandTargetCapacity", "SpotTargetCapacity") if k in target
+    ]
+    if total < 0 or sum(parts) > total:
+        return "The on-demand and spot target capacities cannot exceed the total target capacity."
+    return None
+
+
+ROWS = (
+    Refusal(
+        ("ec2:CreateFleet",),
+        "a launch template or version that is not there",
+        "InvalidLaunchTemplateId.NotFound",
+        CODES,
+        _unknown_template,
+    ),
+    Refusal(
+        ("ec2:CreateFleet",),
+        "a launch template without its version",
+        "MissingParameter",
+        EC2 + "API_FleetLaunchTemplateSpecificationRequest.html",
+        _no_version,
+    ),
+    Refusal(
+        LAUNCH,
+        "a network interface and security groups at top level at once",
+        "InvalidParameterCombination",
+        RESTRICTIONS,
+        _each_launch(_interface_and_groups),
+    ),
+    Refusal(
+        LAUNCH,
+        "a subnet in a network interface and another at top level or in an override",
+        "InvalidParameterCombination",
+        RESTRICTIONS,
+        _each_launch(_interface_and_subnet),
+    ),
+    Refusal(
+        LAUNCH,
+        "a security group that is not there",
+        "InvalidGroup.NotFound",
+        CODES,
+        _each_launch(_unknown_group),
+    ),
+    Refusal(
+        LAUNCH,
+        "a subnet that is not there",
+        "InvalidSubnetID.NotFound",
+        CODES,
+        _each_launch(_unknown_subnet),
+    ),
+    Refusal(
+        LAUNCH,
+        "a security group of another network than the subnet's",
+        "InvalidParameter",
+        CODES,
+        _each_launch(_other_network),
+    ),
+    Refusal(
+        LAUNCH,
+        "a key pair that is not there",
+        "InvalidKeyPair.NotFound",
+        CODES,
+        _each_launch(_unknown_key),
+    ),
+    Refusal(
+        LAUNCH,
+        "an instance profile that is not there",
+        "InvalidParameterValue",
+        IAM_GUIDE + "id_roles_use_switch-role-ec2_instance-profiles.html",
+        _each_launch(_unknown_profile),
+    ),
+    Refusal(LAUNCH, "no image", "MissingParameter", RESTRICTIONS, _each_launch(_no_image)),
+    Refusal(
+        LAUNCH,
+        "an image that is not there",
+        "InvalidAMIID.NotFound",
+        CODES,
+        _each_launch(_unknown_image),
+    ),
+    Refusal(
+        LAUNCH,
+        "a root volume that is smaller than the image's snapshot",
+        "InvalidBlockDeviceMapping",
+        CODES,
+        _each_launch(_small_root),
+    ),
+    Refusal(
+        LAUNCH,
+        "a type of machine that is not there",
+        "InvalidInstanceType",
+        CODES,
+        _each_launch(_unknown_type),
+    ),
+    Refusal(
+        LAUNCH,
+        "an image of another architecture than the machine's",
+        "InvalidParameterValue",
+        CODES,
+        _each_launch(_architecture),
+    ),
+    Refusal(
+        ("ec2:CreateFleet",),
+        "overrides with two subnets of one zone",
+        "InvalidFleetConfig",
+        EC2_GUIDE + "create-ec2-fleet.html",
+        _two_subnets_of_a_zone,
+    ),
+    Refusal(
+        ("ec2:CreateFleet",),
+        "tags for anything but the fleet, unless it is of type instant",
+        "InvalidTagSpecification",
+        EC2 + "API_CreateFleet.html",
+        _fleet_tags,
+    ),
+    Refusal(
+        ("ec2:CreateFleet", "ec2:ModifyFleet"),
+        "parts of the target that are more than the total",
+        "InvalidTargetCapacitySpecification",
+        EC2 + "API_TargetCapacitySpecificationRequest.html",
+        _fleet_numbers,
+    ),
+)

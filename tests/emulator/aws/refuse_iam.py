@@ -1,0 +1,99 @@
+"""Roles and log groups: what AWS refuses and moto accepts."""
+
+import re
+
+from moto.iam.models import iam_backends
+
+from tests.emulator.aws.call import Call
+from tests.emulator.aws.refusal import Refusal
+
+IAM = "https://docs.aws.amazon.com/IAM/latest/APIReference/API_"
+IAM_GUIDE = "https://docs.aws.amazon.com/IAM/latest/UserGuide/"
+LOGS = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_"
+
+
+def _policy_size(call: Call) -> str | None:
+    limits = {"PutUserPolicy": 2048, "PutGroupPolicy": 5120, "PutRolePolicy": 10_240}
+    limit = limits.get(call.operation, 6144)
+    text = re.sub(r"\s", "", str(call.parameters.get("PolicyDocument", "")))
+    if len(text) <= limit:
+        return None
+    return f"Maximum policy size of {limit} bytes exceeded"
+
+
+def _role_in_profile(call: Call) -> str | None:
+    name = call.parameters.get("RoleName")
+    for profile in iam_backends[call.account]["aws"].instance_profiles.values():
+        if any(role.name == name for role in profile.roles):
+            return "Cannot delete entity, must remove roles from instance profile first."
+    return None
+
+
+def _second_role(call: Call) -> str | None:
+    known = iam_backends[call.account]["aws"].instance_profiles.values()
+    for profile in known:
+        if profile.name == call.parameters.get("InstanceProfileName") and profile.roles:
+            return "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"
+    return None
+
+
+RETENTIONS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
+    1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+
+
+def _retention(call: Call) -> str | None:
+    days = call.parameters.get("retentionInDays")
+    if days in RETENTIONS:
+        return None
+    return f"1 validation error detected: Value '{days}' at 'retentionInDays' failed to satisfy constraint"  # noqa: E501
+
+
+def _log_group_name(call: Call) -> str | None:
+    name = str(call.parameters.get("logGroupName", ""))
+    if re.fullmatch(r"[.\-_/#A-Za-z0-9]{1,512}", name):
+        return None
+    return f"1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+"  # noqa: E501
+
+
+ROWS = (
+    Refusal(
+        ("iam:PutRolePolicy", "iam:PutUserPolicy", "iam:CreatePolicy"),
+        "a policy that is too long",
+        "LimitExceeded",
+        IAM_GUIDE + "reference_iam-quotas.html",
+        _policy_size,
+        409,
+    ),
+    Refusal(
+        ("iam:DeleteRole",),
+        "deleting a role that is in an instance profile",
+        "DeleteConflict",
+        IAM + "DeleteRole.html",
+        _role_in_profile,
+        409,
+    ),
+    Refusal(
+        ("iam:AddRoleToInstanceProfile",),
+        "a second role in an instance profile",
+        "LimitExceeded",
+        IAM + "AddRoleToInstanceProfile.html",
+        _second_role,
+        409,
+    ),
+    Refusal(
+        ("logs:PutRetentionPolicy",),
+        "a retention of other than AWS's numbers of days",
+        "InvalidParameterException",
+        LOGS + "PutRetentionPolicy.html",
+        _retention,
+    ),
+    Refusal(
+        ("logs:CreateLogGroup",),
+        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #",
+        "InvalidParameterException",
+        LOGS + "CreateLogGroup.html",
+        _log_group_name,
+    ),
+)
