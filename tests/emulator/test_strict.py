@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.emulator.aws import document
 from tests.emulator.aws.client import Control
 from tests.emulator.aws.refusals import TABLE
 
@@ -405,7 +407,7 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         launch(ImageId=lambda a: a.arm, InstanceType="m6g.large"),
     ),
     (
-        "overrides with two subnets of one zone",
+        "overrides with two subnets of one zone, or the same type and subnet twice",
         nothing,
         lambda a: a.fleet(overrides=[{"SubnetId": a.subnet}, {"SubnetId": a.same_zone}]),
         lambda a: a.fleet(
@@ -559,12 +561,6 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         define(container={"memory": 6}),
     ),
     (
-        "a stopTimeout under 2 s (on Fargate over 120 s, too)",
-        nothing,
-        define(container={"stopTimeout": 1}),
-        define(container={"stopTimeout": 120}),
-    ),
-    (
         "environment variables without a name, or of the name of a secret",
         nothing,
         define(
@@ -689,6 +685,25 @@ def test_a_service_drains_until_its_time_and_then_frees_its_name(account: Accoun
     described = account.ecs.describe_services(cluster="cluster", services=["drained"])
     assert described["services"][0]["status"] == "INACTIVE"
     assert account.service("drained")["status"] == "ACTIVE"
+
+
+def test_codes_are_those_of_botocores_service_models() -> None:
+    """EC2 has none; what is common to all services stands in no operation's list."""
+    common = {"InvalidParameterValue", "AWS.SimpleQueueService.UnsupportedOperation"}
+    session = botocore.session.get_session()
+    for row in TABLE:
+        service, _, operation = row.operations[0].partition(":")
+        if service == "ec2" or row.code in common:
+            continue
+        shapes = session.get_service_model(service).operation_model(operation).error_shapes
+        codes = {shape.metadata.get("error", {}).get("code") or shape.name for shape in shapes}
+        known = {*codes, *(shape.name for shape in shapes), "QueueAlreadyExists"}
+        assert row.code.rpartition(".")[2] in known, (row.what, known)
+
+
+def test_the_page_of_the_docs_is_as_the_table_says() -> None:
+    text = document.PAGE.read_text(encoding="utf-8")
+    assert text == document.page(), "do python -m tests.emulator.aws"
 
 
 def test_every_row_has_a_case() -> None:

@@ -196,7 +196,7 @@ class MaintainedFleet(fleets.Fleet):
             instance_type=spec.instance_type,
             is_instance_type_default=False,
             key_name=data.get("KeyName"),
-            subnet_id=spec.subnet_id,
+            subnet_id=self._subnet(spec.subnet_id),
             associate_public_ip=interface.get("AssociatePublicIpAddress", False),
             block_device_mappings=data.get("BlockDeviceMappings") or [],
             metadata_options=data.get("MetadataOptions") or {},
@@ -212,6 +212,11 @@ class MaintainedFleet(fleets.Fleet):
                 instance.id, profile.get("Name"), profile.get("Arn")
             )
         return instance
+
+    def _subnet(self, given: str | None) -> str | None:
+        """One of several, in turn."""
+        named = [subnet.strip() for subnet in (given or "").split(",") if subnet.strip()]
+        return named[len(self.launched) % len(named)] if named else None
 
     def _end(self, instances: list[Any]) -> None:
         if instances:

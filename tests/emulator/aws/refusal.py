@@ -20,6 +20,7 @@ class Refusal:
         code: the error code that the client sees.
         page: where AWS says so.
         when: the message if it is to be refused.
+        assumed: AWS says that it refuses this, but not with which code.
     """
 
     operations: tuple[str, ...]
@@ -28,6 +29,7 @@ class Refusal:
     page: str
     when: Rule
     status: int = 400
+    assumed: bool = False
 
 
 def tags_problem(tags: Mapping[str, str]) -> str | None:

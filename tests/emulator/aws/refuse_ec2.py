@@ -229,15 +229,17 @@ def _no_version(call: Call) -> str | None:
 def _two_subnets_of_a_zone(call: Call) -> str | None:
     for config in call.parameters.get("LaunchTemplateConfigs") or []:
         zones: dict[str, str] = {}
+        pools: set[tuple[str, str]] = set()
         for override in config.get("Overrides") or []:
             for identity in _subnets_of({"SubnetId": override.get("SubnetId")}):
                 subnet = _subnet(call, identity)
-                zone = subnet.availability_zone if subnet else ""
-                if zone and zones.setdefault(zone, identity) != identity:
-                    return (
-                        "The fleet configuration contains duplicate availability zones: "
-                        f"{zones[zone]} and {identity} are both in {zone}."
-                    )
+                if subnet is None:
+                    continue
+                pool = (override.get("InstanceType", ""), identity)
+                first = zones.setdefault(subnet.availability_zone, identity)
+                if pool in pools or first != identity:
+                    return "The fleet configuration contains duplicate instance pools."
+                pools.add(pool)
     return None
 
 
@@ -278,6 +280,7 @@ ROWS = (
         "MissingParameter",
         EC2 + "API_FleetLaunchTemplateSpecificationRequest.html",
         _no_version,
+        assumed=True,
     ),
     Refusal(
         LAUNCH,
@@ -359,7 +362,7 @@ ROWS = (
     ),
     Refusal(
         ("ec2:CreateFleet",),
-        "overrides with two subnets of one zone",
+        "overrides with two subnets of one zone, or the same type and subnet twice",
         "InvalidFleetConfig",
         EC2_GUIDE + "create-ec2-fleet.html",
         _two_subnets_of_a_zone,
@@ -370,6 +373,7 @@ ROWS = (
         "InvalidTagSpecification",
         EC2 + "API_CreateFleet.html",
         _fleet_tags,
+        assumed=True,
     ),
     Refusal(
         ("ec2:CreateFleet", "ec2:ModifyFleet"),
@@ -377,5 +381,6 @@ ROWS = (
         "InvalidTargetCapacitySpecification",
         EC2 + "API_TargetCapacitySpecificationRequest.html",
         _fleet_numbers,
+        assumed=True,
     ),
 )

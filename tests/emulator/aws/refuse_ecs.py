@@ -126,7 +126,10 @@ def _deployment(call: Call) -> str | None:
     given = call.parameters.get("deploymentConfiguration") or {}
     low, high = given.get("minimumHealthyPercent", 100), given.get("maximumPercent", 200)
     if high <= low or (high < 100):
-        return "maximumPercent must be over 100 or over minimumHealthyPercent."
+        return (
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block "
+            "deployments."
+        )
     return None
 
 
@@ -165,19 +168,6 @@ def _container_memory(call: Call) -> str | None:
                 "to 'memoryReservation'."
             )
     return None
-
-
-def _stop_timeout(call: Call) -> str | None:
-    for container in _containers(call):
-        if container.get("stopTimeout", 30) > 120 and _fargate(call):
-            return "stopTimeout must be at most 120."
-        if container.get("stopTimeout", 30) < 2:
-            return "stopTimeout must be at least 2 seconds."
-    return None
-
-
-def _fargate(call: Call) -> bool:
-    return "FARGATE" in (call.parameters.get("requiresCompatibilities") or [])
 
 
 def _container_name(call: Call) -> str | None:
@@ -379,6 +369,7 @@ ROWS = (
         "ClientException",
         ECS + "ContainerDefinition.html",
         _container_cpu,
+        assumed=True,
     ),
     Refusal(
         DEFINE,
@@ -386,13 +377,7 @@ ROWS = (
         "ClientException",
         ECS + "ContainerDefinition.html",
         _container_memory,
-    ),
-    Refusal(
-        DEFINE,
-        "a stopTimeout under 2 s (on Fargate over 120 s, too)",
-        "ClientException",
-        ECS + "ContainerDefinition.html",
-        _stop_timeout,
+        assumed=True,
     ),
     Refusal(
         DEFINE,
@@ -421,6 +406,7 @@ ROWS = (
         "ClientException",
         ECS_GUIDE + "service-quotas.html",
         _definition_size,
+        assumed=True,
     ),
     Refusal(
         (*DEFINE, "ecs:CreateService", "ecs:CreateCluster", "ecs:TagResource"),
@@ -428,6 +414,7 @@ ROWS = (
         "InvalidParameterException",
         ECS + "Tag.html",
         _ecs_tags,
+        assumed=True,
     ),
     Refusal(
         DEFINE,
