@@ -54,7 +54,7 @@ docs: install  ## the site, into site/; a broken link is an error
 	@# Not --quiet: it silences --strict too.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-reference: install  ## write docs/settings.md again from the settings' definitions
+reference: install  ## write docs/settings.md and docs/roles.md again from the engine's tables
 	@$(BIN)/python scripts/reference.py
 
 hooks: install  ## write hooks/ again from the engine's modules

@@ -1,13 +1,14 @@
-"""Write docs/settings.md from the settings' definitions: `make reference` runs this."""
+"""Write docs/settings.md and docs/roles.md from the engine's tables: `make reference` runs this."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "settings.md"
+DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
+from control import roles  # noqa: E402
 from control.settings import FIELDS, NEEDLESS, OTHERWISE, Settings, wanted  # noqa: E402
 
 HEAD = """# Settings
@@ -103,4 +104,5 @@ def unit(name: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    (DOCS / "settings.md").write_text(page(), encoding="utf-8")
+    (DOCS / "roles.md").write_text(roles.page(), encoding="utf-8")

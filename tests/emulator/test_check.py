@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from control import roles
 from control.fleet import EXAMPLE
-from tests.emulator.account import Account, Ended, make_account
+from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
 from tests.emulator.aws.client import Control
 from tests.implementation import write_jobs
 
@@ -299,10 +300,10 @@ QUESTIONS = [
     ("service-quotas:GetServiceQuota", "the spot quota"),
     ("ec2:DescribeSpotPriceHistory", "the spot prices"),
     ("ssm:GetParameter", "the machine image's size"),
-    ("s3:HeadObject", "s3://lab-images/model.bin"),
-    ("s3:HeadObject", "s3://lab-images/in/0.tif"),
-    ("s3:HeadObject", "s3://lab-images/in/1.tif"),
-    ("s3:HeadObject", "s3://lab-images/in/2.tif"),
+    ("s3:ListObjectsV2", "s3://lab-images/model.bin"),
+    ("s3:ListObjectsV2", "s3://lab-images/in/0.tif"),
+    ("s3:ListObjectsV2", "s3://lab-images/in/1.tif"),
+    ("s3:ListObjectsV2", "s3://lab-images/in/2.tif"),
     ("s3:ListObjectsV2", "s3://lab-images/masks/0/*.png"),
     ("s3:ListObjectsV2", "s3://lab-images/masks/1/*.png"),
     ("s3:ListObjectsV2", "s3://lab-images/masks/2/*.png"),
@@ -310,6 +311,7 @@ QUESTIONS = [
 
 
 def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None:
+    denied("s3:HeadObject")(lab)
     for operation, _ in QUESTIONS:
         denied(operation)(lab)
     ended = lab.run()
@@ -388,3 +390,53 @@ def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) ->
     assert ended.code == 2
     assert "DS-JOBS " in ended.output
     assert "DS-DISK " in ended.output
+
+
+def test_inputs_that_may_only_be_listed_are_found(lab: Lab) -> None:
+    denied("s3:HeadObject")(lab)
+    assert lab.run().output == "Nothing is wrong.\n"
+    no_input(lab)
+    lab.client("s3").put_object(Bucket="lab-images", Key="in/2.tiff", Body=b"x")
+    ended = lab.run()
+    assert codes(ended) == ["DS-INPUT"]
+    assert "s3://lab-images/in/2.tif is not there" in ended.output
+
+
+def allow(account: Account, without: str = "") -> dict[str, str]:
+    """Credentials of the control role with exactly its rights, but for one.
+
+    The emulator knows no conditions, and resources only of S3: the others are left out.
+    """
+    where = roles.Account("aws", NUMBER, "lab-images", "Test")
+    for name, document in roles.policies(where)[roles.CONTROL_ROLE].items():
+        for statement in document["Statement"]:
+            statement.pop("Condition", None)
+            if not statement["Action"][0].startswith("s3:"):
+                statement["Resource"] = "*"
+            statement["Action"] = [a for a in statement["Action"] if a != without] or ["x:Nothing"]
+            if "s3:ListBucket" in statement["Action"]:
+                statement["Action"].append("s3:HeadBucket")  # moto's name for the right to do that
+        account.client("iam").put_role_policy(
+            RoleName=roles.CONTROL_ROLE, PolicyName=name, PolicyDocument=json.dumps(document)
+        )
+    return account.control.role(roles.CONTROL_ROLE)
+
+
+# What is asked where the emulator has no answer, or nothing else does without.
+UNSEEN = {"ecr:GetDownloadUrlForLayer", "s3:AbortMultipartUpload"}
+
+
+def test_the_rights_of_the_control_role_are_enough_and_none_is_needless(lab: Lab) -> None:
+    make_roles(lab.account)
+    keys = allow(lab.account)
+    lab.account.control.enforce()
+    try:
+        assert lab.run(env=keys).output == "Nothing is wrong.\n"
+        for action in sorted({a for right in roles.CHECK for a in right.actions} - UNSEEN):
+            lab.account.control.enforce(on=False)
+            keys = allow(lab.account, without=action)
+            lab.account.control.enforce()
+            ended = lab.run(env=keys)
+            assert "unknown: " in ended.output or ended.code, f"nothing needs {action}"
+    finally:
+        lab.account.control.enforce(on=False)

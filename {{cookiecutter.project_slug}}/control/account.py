@@ -30,6 +30,7 @@ from control.findings import (
     is_placeholder,
     quota_kind,
 )
+from control.roles import PROBE
 from worker.plan import Input
 
 T = TypeVar("T")
@@ -216,13 +217,12 @@ def look_at_bucket(aws: Aws, name: str) -> Bucket:
             return Bucket("denied", region)
         raise
     region = head.get("BucketRegion")
-    key = "logs/check-writes-nothing"
     try:
-        begun = client.create_multipart_upload(Bucket=name, Key=key)
+        begun = client.create_multipart_upload(Bucket=name, Key=PROBE)
     except ClientError as error:
         denied = code_of(error) in ("403", "AccessDenied")
         return Bucket("there", region, False if denied else None)
-    client.abort_multipart_upload(Bucket=name, Key=key, UploadId=begun["UploadId"])
+    client.abort_multipart_upload(Bucket=name, Key=PROBE, UploadId=begun["UploadId"])
     return Bucket("there", region, True)
 
 
@@ -361,7 +361,7 @@ def _look(client: Any, one: Input) -> bool | str:
 def is_there(client: Any, one: Input) -> bool | str:
     """Whether an object is there, or any file that a folder wants; a text if it cannot be told."""
     if not one.folder:
-        return _unless(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
+        return _object_is_there(client, one)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=one.key)
     for number, page in enumerate(pages, 1):
         keys = [found["Key"] for found in page.get("Contents", [])]
@@ -370,6 +370,17 @@ def is_there(client: Any, one: Input) -> bool | str:
         if number == MOST_PAGES and page.get("IsTruncated"):
             return f"its folder has more than the {number * 1000} files that were looked at"
     return False
+
+
+def _object_is_there(client: Any, one: Input) -> bool:
+    """Asked for itself, which public buckets allow, else by listing, which the own one allows."""
+    try:
+        return _unless(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
+    except ClientError as error:
+        if code_of(error) not in ("403", "AccessDenied"):
+            raise
+    found = client.list_objects_v2(Bucket=one.bucket, Prefix=one.key, MaxKeys=1)
+    return any(listed["Key"] == one.key for listed in found.get("Contents", []))
 
 
 def _unless(question: Callable[..., Any], code: str, **words: Any) -> Any | None:

@@ -1,7 +1,7 @@
 """The roles that runs need, with the least rights that do: one table, from which the policy
 documents and docs/roles.md are made.
 
-`python -m control.roles` prints docs/roles.md.
+`python -m control.roles` prints docs/roles.md; `make reference` writes it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ ROLES = {
     TASK_ROLE: "what a worker may do, in the container",
     EXECUTION_ROLE: "what ECS may do to start a container: fetch image and secrets, keep output",
 }
+
+PROBE = "logs/check-writes-nothing"
+"""A key of the bucket that `check` begins an upload for, and gives it up."""
 
 BASE = "ds"
 """Name of the policy that is the same for all; those of a bucket or an APP_NAME have their own."""
@@ -197,7 +200,7 @@ RIGHTS: tuple[Right, ...] = (
         CONTROL_ROLE,
         ("s3:ListBucket",),
         BUCKET,
-        "submitJob --skip-done: see which outputs are complete",
+        "submitJob --skip-done: see which outputs are complete; check: whether inputs are there",
         policy="bucket",
     ),
     Right(
@@ -257,6 +260,56 @@ RIGHTS: tuple[Right, ...] = (
 """Actions, resources and conditions: "Service Authorization Reference". An action on a queue or
 log group that may not be there yet, or be another's, cannot ask for a tag."""
 
+CHECK: tuple[Right, ...] = (
+    Right(
+        CONTROL_ROLE,
+        (
+            "ec2:DescribeImages",
+            "ec2:DescribeInstanceTypes",
+            "ec2:DescribeKeyPairs",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSpotPriceHistory",
+            "ec2:DescribeSubnets",
+        ),
+        "*",
+        "check: see whether what machines are to be started with is there, fits, and its price",
+        star="EC2 knows no resource for looking",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("servicequotas:GetServiceQuota",),
+        "*",
+        "check: see how many spot machines the account may have",
+        star="Service Quotas knows no resource for looking",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("ssm:GetParameter",),
+        "arn:{aws}:ssm:*::parameter/aws/service/ecs/*",
+        "check: see which machine image is the newest",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("iam:GetInstanceProfile",),
+        "arn:{aws}:iam::{account}:instance-profile/*",
+        "check: see whether the machines' profile is there",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+        "arn:{aws}:ecr:*:{account}:repository/*",
+        "check: see whether the image is there, and for which machines",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("s3:PutObject", "s3:AbortMultipartUpload"),
+        f"{BUCKET}/{PROBE}",
+        "check: see whether the bucket takes uploads, by one that is begun and given up",
+        policy="bucket",
+    ),
+)
+"""What `check` asks. Without one of these it says that the answer is unknown."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -275,7 +328,9 @@ class Account:
     secrets: tuple[str, ...] = ()
 
 
-def policies(account: Account, rights: Sequence[Right] = RIGHTS) -> dict[str, dict[str, Any]]:
+def policies(
+    account: Account, rights: Sequence[Right] = (*RIGHTS, *CHECK)
+) -> dict[str, dict[str, Any]]:
     """The inline policies of each role, by the policy's name."""
     names = {BASE: BASE, "bucket": f"bucket-{account.bucket}"}
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
@@ -558,7 +613,7 @@ def _is_linked(aws: Aws) -> bool:
 HEAD = """\
 # Roles and rights
 
-<!-- written by `python -m control.roles` -->
+<!-- Written by `make reference` from control/roles.py: edit that. -->
 
 `python setup_AWS.py`, once in an account by somebody who may make roles, makes the roles below.
 `--dry-run` shows every document and does nothing, `--remove` removes the roles again. Each has the
@@ -581,7 +636,7 @@ policy of your own.
 """
 
 
-def page(rights: Iterable[Right] = RIGHTS) -> str:
+def page(rights: Iterable[Right] = (*RIGHTS, *CHECK)) -> str:
     """docs/roles.md."""
     words = {str(MARKED): "marked", str(MARKING): "marking"}
     parts = [HEAD]
