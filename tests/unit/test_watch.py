@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.watch import Cgroup, Look, Place, Watch, explain, place
+from worker.process import run
+from worker.watch import Cgroup, Look, Place, Pressure, Watch, explain, place
 
 GB = 10**9
 LIMIT = 4000 << 20
@@ -105,6 +108,39 @@ def test_a_failure_is_told_in_terms_of_memory_and_disk(
 def test_one_slot_is_one_and_no_limit_is_not_told() -> None:
     told = explain("killed by SIGKILL", -9, True, False, None, 1)
     assert told == "killed: out of memory; MEMORY is for the whole container, 1 slot"
+
+
+@pytest.mark.parametrize(("slots", "spoiled"), [(1, True), (2, False)])
+def test_a_killed_process_spoils_the_only_job_of_a_container(
+    tmp_path: Path, slots: int, spoiled: bool
+) -> None:
+    pressure = Pressure(tmp_path, write(tmp_path, TWO), slots)
+    assert not pressure.spoiled()
+    (tmp_path / "memory.events").write_text("oom_kill 3\n")
+    assert pressure.spoiled() == spoiled
+    assert "out of memory at 4,000 MB" in pressure.explain("exit code 0", 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's way to choose")
+def test_what_a_command_starts_is_killed_before_the_worker(tmp_path: Path) -> None:
+    own = Path("/proc/self/oom_score_adj").read_text()
+    said: list[bytes] = []
+    command = ["sh", "-c", "cat /proc/self/oom_score_adj"]
+    run(
+        command,
+        folder=str(tmp_path),
+        environment=dict(os.environ),
+        mark="m",
+        results=str(tmp_path),
+        output=said.append,
+        gate=_open,
+    )
+    assert b"".join(said) == b"1000\n"
+    assert Path("/proc/self/oom_score_adj").read_text() == own
+
+
+def _open() -> None:
+    """A gate that stops nothing."""
 
 
 LOOK = Look(

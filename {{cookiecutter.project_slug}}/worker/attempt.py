@@ -279,7 +279,7 @@ class _Attempt:
         """The files to upload; raises Failed if the command did not succeed."""
         assert self._finished is not None
         assert self._log is not None
-        if self._finished.exit_code != 0:
+        if self._finished.exit_code != 0 or self._pressure.spoiled():
             raise Failed(_exit_reason(self._finished.exit_code, self._log.last_line))
         outputs = self._outputs()
         reason = _rule(self._settings).missing(file for _, file in outputs)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,19 +102,19 @@ def run(
     with _starting:
         own_memory = _own_peak_kb()
         try:
-            process = subprocess.Popen(
-                arguments,
-                cwd=folder,
-                env={**environment, MARK: mark},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with _killed_first():
+                process = subprocess.Popen(
+                    arguments,
+                    cwd=folder,
+                    env={**environment, MARK: mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             raise NotStarted(str(error)) from error
         _roots.add(process.pid)
-    _die_first(process.pid)
     watch = _Watch(process, mark, output, own_memory)
     try:
         try:
@@ -286,11 +286,25 @@ _roots: set[int] = set()
 """The commands of all slots, which their own watch reaps."""
 
 
-def _die_first(pid: int) -> None:
-    """Where memory is short, let the kernel kill the command and what it starts, not the worker
-    (Linux, proc(5): everybody may raise it for processes of one's own)."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+@contextlib.contextmanager
+def _killed_first() -> Iterator[None]:
+    """Where memory is short, the kernel kills what is started within this, not the worker (Linux).
+
+    It is inherited, so it must be there before a command can start more. Everybody may raise it
+    for oneself, and put it back (proc(5), oom_score_adj).
+    """
+    own = Path("/proc/self/oom_score_adj")
+    try:
+        before = own.read_text()
+        own.write_text("1000")
+    except OSError:
+        before = ""
+    try:
+        yield
+    finally:
+        if before:
+            with contextlib.suppress(OSError):
+                own.write_text(before)
 
 
 def _own_peak_kb() -> int:

@@ -222,6 +222,11 @@ class Pressure:
             room = os.statvfs(self._folder)
             self._full = self._full or room.f_bavail * room.f_frsize < FULL_BYTES
 
+    def spoiled(self) -> bool:
+        """Whether the kernel killed a process of this attempt for certain, whatever its command
+        made of that. With other slots in the container it cannot be known whose it was."""
+        return self._slots == 1 and self._cgroup.out_of_memory_kills() > self._kills
+
     def explain(self, reason: str, exit_code: int | None) -> str:
         """The reason why the attempt failed, with what memory and disk had to do with it."""
         killed = self._cgroup.out_of_memory_kills() > self._kills
