@@ -1,0 +1,161 @@
+"""What docker is told to do, and what is said against an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.image import (
+    base_of,
+    build_commands,
+    ecr_region,
+    findings,
+    platform_words,
+    program_name,
+    shell_command,
+    without_user,
+    worker_command,
+)
+from control.settings import Settings
+from worker.plan import JobView, Plan
+
+SETTINGS = Settings(
+    APP_NAME="Test", DOCKERHUB_TAG="me/x:1", MEMORY=4000, DOCKER_CORES=4, CPUS_PER_JOB=2
+)
+
+
+@pytest.mark.parametrize(
+    ("image", "program"),
+    [
+        ("me/x:1", "me/x:1-program"),
+        ("me/x", "me/x:program"),
+        ("localhost:5000/x", "localhost:5000/x:program"),
+        ("localhost:5000/x:a.b_c", "localhost:5000/x:a.b_c-program"),
+    ],
+)
+def test_the_program_has_an_image_beside_the_workers(image: str, program: str) -> None:
+    assert program_name(image) == program
+
+
+@pytest.mark.parametrize(
+    ("image", "region"),
+    [
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/x:1", "eu-west-1"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/x", "cn-north-1"),
+        ("public.ecr.aws/a/x", None),
+        ("me/x:1", None),
+        ("evil.com/123456789012.dkr.ecr.eu-west-1.amazonaws.com/x", None),
+    ],
+)
+def test_ecr_is_known_by_its_name(image: str, region: str | None) -> None:
+    assert ecr_region(image) == region
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "arm64", "aarch64"])
+def test_images_are_for_the_machines_of_aws(machine: str) -> None:
+    same = machine.lower() in ("x86_64", "amd64")
+    assert platform_words(machine) == ([] if same else ["--platform=linux/amd64"])
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "base"),
+    [
+        ("FROM debian:12\nRUN x\n", "debian:12"),
+        ("# FROM no\nfrom  --platform=linux/amd64 a/b:1 as c\n", "a/b:1"),
+        ("FROM a AS one\nFROM b\nFROM one\n", "a"),
+        ("", ""),
+    ],
+)
+def test_the_base_is_that_of_the_last_stage(dockerfile: str, base: str) -> None:
+    assert base_of(dockerfile) == base
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:token@github.com/org/x.git", "https://github.com/org/x.git"),
+        ("https://token@host:8443/x", "https://host:8443/x"),
+        ("git@github.com:org/x.git", "git@github.com:org/x.git"),
+        ("", ""),
+    ],
+)
+def test_no_token_gets_into_a_label(url: str, shown: str) -> None:
+    assert without_user(url) == shown
+
+
+def test_two_builds_make_an_image() -> None:
+    program, both = build_commands("me/x:1", {"a": "b c"}, "arm64", ["--no-cache"])
+    start = ["docker", "build", "--platform=linux/amd64", "--no-cache"]
+    assert program == [*start, "--tag", "me/x:1-program", "."]
+    assert both == [
+        *start,
+        *("--build-arg=PROGRAM_IMAGE=me/x:1-program", "--label=a=b c"),
+        *("--file", "worker/Dockerfile", "--tag", "me/x:1", "."),
+    ]
+
+
+def test_a_worker_has_memory_and_cpus_as_on_aws_as_far_as_there_are_so_many() -> None:
+    environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5", "B": "x y"}
+    words = worker_command(
+        SETTINGS, environment, "worker-1", Path("/f/w.cid"), "x86_64", "linux", 6
+    )
+    assert words == [
+        *("docker", "run", "--rm", "--cidfile=/f/w.cid", "--hostname=worker-1", "--network=host"),
+        *("--memory=4000m", "--memory-swap=4000m", "--cpus=6"),
+        *("--env=AWS_ENDPOINT_URL=http://127.0.0.1:5", "--env=B=x y", "me/x:1"),
+    ]
+
+
+def test_where_containers_run_in_a_virtual_machine_they_are_told_the_way_out() -> None:
+    environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5"}
+    gpus = SETTINGS.model_copy(update={"GPUS": 2})
+    words = worker_command(gpus, environment, "w", Path("/c"), "arm64", "darwin", 10)
+    assert "--env=AWS_ENDPOINT_URL=http://host.docker.internal:5" in words
+    assert "--network=host" not in words
+    assert "--platform=linux/amd64" in words
+    assert "--cpus=8" in words
+    assert "--gpus=2" in words
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_a_shell_opens_in_the_jobs_folder_with_its_variables(tty: bool) -> None:
+    view = JobView("id", {}, {}, "/job/output", "/job/work", 1, "/job/inputs")
+    planned = Plan("id", ["x"], [], "p", {"name": "a b"}, {}, view)
+    words = shell_command(SETTINGS, planned, Path("/tmp/f"), "x86_64", 2, tty)
+    assert ("--tty" in words) == tty
+    assert words[-5:] == [
+        *("--volume=/tmp/f:/job", "--workdir=/job/work", "--entrypoint=/bin/sh"),
+        *("--env=name=a b", "me/x:1"),
+    ]
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    return {"Os": "linux", "Architecture": "amd64", "Size": 3e9, "Config": {}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("both", "entry", "found"),
+    [
+        ({}, None, []),
+        ({}, [], []),
+        ({}, ["/opt/fiji/run.sh"], ["warning: its own entry point '/opt/fiji/run.sh' is not run"]),
+        ({}, ["/usr/local/bin/_entrypoint.sh"], []),  # COMMAND begins with it
+        ({"Architecture": "arm64"}, None, ["is for linux/arm64"]),
+        ({"Size": 36e9}, None, ["of 36.0 GB does not fit on the disk"]),
+        ({"Size": 30e9}, None, ["warning: of 30.0 GB leaves 5 GB of each machine's disk"]),
+        ({"Size": 24e9}, None, []),
+    ],
+)
+def test_what_is_said_against_an_image(
+    both: dict[str, Any], entry: list[str] | None, found: list[str]
+) -> None:
+    program = described(Config={"Entrypoint": entry})
+    job_py = "COMMAND = '/usr/local/bin/_entrypoint.sh bioformats2raw'"
+    told = findings(SETTINGS, described(**both), program, job_py)
+    assert len(told) == len(found)
+    for problem, expected in zip(told, found, strict=True):
+        assert problem.where == "image me/x:1"
+        assert problem.what.startswith(expected.removeprefix("warning: "))
+        assert problem.warning == expected.startswith("warning: ")
