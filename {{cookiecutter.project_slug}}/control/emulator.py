@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ def main(words: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from moto.server import ThreadedMotoServer
 
+    _take_each_message_once()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
@@ -132,6 +134,34 @@ def main(words: list[str]) -> None:
         sweep(Path(folder))
     # Its threads may be serving long polls: nobody waits for the answers any more.
     os._exit(0)
+
+
+def _take_each_message_once() -> None:
+    """Let moto answer one ReceiveMessage at a time: it looks and takes without a lock, so two
+    requests could take the same message (seen with 1,000 jobs and two workers)."""
+    from moto.sqs.models import Message, SQSBackend
+
+    take, lock = SQSBackend.receive_message, threading.Lock()
+
+    def take_alone(
+        self: SQSBackend,
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        visibility_timeout: int,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
+        end = time.monotonic() + (wait_seconds_timeout or 0)
+        while True:
+            with lock:
+                found = take(
+                    self, queue_name, count, 0, visibility_timeout, message_attribute_names
+                )
+            if found or time.monotonic() >= end:
+                return found
+            self.get_queue(queue_name).wait_for_messages(1)
+
+    SQSBackend.receive_message = take_alone  # type: ignore[method-assign]
 
 
 def _environment(url: str, region: str) -> dict[str, str]:
