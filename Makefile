@@ -38,10 +38,11 @@ demo: install  ## render HelloWorld into demo/ and run its jobs on this machine
 test: install  ## every test that this machine can run; what it cannot is named with its reason
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS) $(TESTS)
 
-lint: install  ## ruff, its format, shellcheck
+lint: install  ## ruff, its format, shellcheck, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/hadolint '$(ENGINE)/worker/Dockerfile'
 
 types: install  ## mypy --strict
 	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' benchmarks scripts

@@ -97,16 +97,15 @@ def base(name: str, folder: Path) -> str:
 
 def imagej(folder: Path, name: str) -> None:
     """The image that the ImageJ example asks its user to make: Java, and one jar."""
-    _make_debian("bookworm", f"{BOOKWORM},openjdk-17-jre-headless", folder / "java.tar")
-    docker("import", str(folder / "java.tar"), "made-here:java")
-    jar = next(_wheel("imagej", folder).rglob("*.jar"))
+    java, path = "eclipse-temurin:17-jre", ""
+    if not _pulled(java):
+        java, path = "made-here:java", "ENV PATH=/usr/lib/jvm/java-17-openjdk-amd64/bin:$PATH\n"
+        _make_debian("bookworm", f"{BOOKWORM},openjdk-17-jre-headless", folder / "java.tar")
+        docker("import", str(folder / "java.tar"), java)
     context = folder / "context"
     context.mkdir()
-    shutil.copy(jar, context / "ij.jar")
-    (context / "Dockerfile").write_text(
-        "FROM made-here:java\nCOPY ij.jar /opt/imagej/ij.jar\n"
-        "ENV PATH=/usr/lib/jvm/java-17-openjdk-amd64/bin:/usr/bin:/bin\n"
-    )
+    shutil.copy(next(_wheel("imagej", folder).rglob("*.jar")), context / "ij.jar")
+    (context / "Dockerfile").write_text(f"FROM {java}\nCOPY ij.jar /opt/imagej/ij.jar\n{path}")
     docker("build", "--tag", name, str(context))
 
 

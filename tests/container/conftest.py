@@ -24,6 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("docker"))
+            item.add_marker(pytest.mark.timeout(900))  # the first one makes the bases
 
 
 @pytest.fixture(scope="session")

@@ -114,9 +114,9 @@ def test_the_examples_of_functions_do_what_the_page_says(
 
 def test_every_make_target_named_in_the_pages_exists() -> None:
     makefiles = _text("Makefile") + _text("{{cookiecutter.project_slug}}/Makefile")
-    targets = set(re.findall(r"^([a-z]+):", makefiles, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
     for page in PAGES:
-        named = set(re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
         assert named <= targets, page.name
 
 
