@@ -142,7 +142,12 @@ RENDERED = [
     ({}, "config.py", r"^MACHINE_TYPE = \['m6i.large', 'm6a.large', 'm5.large'\]$"),
     ({}, "Dockerfile", r"^FROM debian:bookworm-slim$"),
     ({"memory_mb": "15000"}, "config.py", r"^MEMORY = 15000$"),
-    ({"memory_mb": "15000"}, "config.py", r"^MACHINE_TYPE = \['m6i.xlarge', "),
+    # As large as check's rule asks for: 0.92 of the machine's memory, less 256 MB.
+    ({"memory_mb": "7000"}, "config.py", r"^MACHINE_TYPE = \['m6i.large', "),
+    ({"memory_mb": "14800"}, "config.py", r"^MACHINE_TYPE = \['m6i.xlarge', "),
+    ({"memory_mb": "15000"}, "config.py", r"^MACHINE_TYPE = \['m6i.2xlarge', "),
+    ({"memory_mb": "30000"}, "config.py", r"^MACHINE_TYPE = \['m6i.4xlarge', "),
+    ({"memory_mb": "60000"}, "config.py", r"^MACHINE_TYPE = \['m6i.4xlarge', "),
     ({"memory_mb": "500", "docker_cores": "4", "cpus_per_job": "2"}, "config.py", r"'m5.2xlarge'"),
     ({"gpus": "1"}, "config.py", r"^MACHINE_TYPE = \['g4dn.xlarge', 'g5.xlarge', 'g6.xlarge'\]$"),
     ({"gpus": "1"}, "config.py", r"^GPUS = 1$"),

@@ -1,0 +1,239 @@
+"""What `check` asks of AWS where no emulator answers as AWS does: by botocore's Stubber."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from control import check as checking
+from control.account import (
+    ECR,
+    MOST_PAGES,
+    ami_variant,
+    ecr_image,
+    find_subnets,
+    is_enabled,
+    is_there,
+    look_at_bucket,
+    snapshot_size,
+)
+from control.findings import Bucket, Image, Machine
+from tests.implementation import make_implementation
+from worker.plan import Input
+
+
+class Stubbed:
+    """In the place of control.aws.Aws: one client, with the answers that a test gave it."""
+
+    def __init__(self, service: str, region: str = "us-east-1") -> None:
+        self.region = region
+        self.profile = "default"
+        self.asked_in: list[str] = []
+        self._client = boto3.client(  # type: ignore[call-overload]
+            service, region_name=region, aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        self.stub = Stubber(self._client)
+        self.stub.activate()
+
+    def client(self, _: str, region: str = "") -> Any:
+        self.asked_in.append(region)
+        return self._client
+
+
+@pytest.mark.parametrize(
+    ("region", "home", "status", "enabled"),
+    [
+        ("af-south-1", "us-east-1", "not-opted-in", False),
+        ("af-south-1", "us-east-1", "opted-in", True),
+        ("us-west-2", "us-east-1", "opt-in-not-required", True),
+        ("cn-northwest-1", "cn-north-1", "opt-in-not-required", True),
+        ("us-gov-east-1", "us-gov-west-1", "opt-in-not-required", True),
+    ],
+)
+def test_whether_a_region_is_enabled_is_asked_in_the_partitions_first(
+    region: str, home: str, status: str, enabled: bool
+) -> None:
+    aws = Stubbed("ec2", region)
+    answer = {"Regions": [{"RegionName": region, "OptInStatus": status}]}
+    wanted = {"RegionNames": [region], "AllRegions": True}
+    aws.stub.add_response("describe_regions", answer, wanted)
+    assert is_enabled(aws) is enabled  # type: ignore[arg-type]
+    assert aws.asked_in == [home]
+
+
+def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Off(Stubbed):
+        @property
+        def caller(self) -> str:
+            sts = boto3.client(
+                "sts", "af-south-1", aws_access_key_id="x", aws_secret_access_key="x"
+            )
+            with Stubber(sts) as stub:
+                stub.add_client_error("get_caller_identity", "InvalidClientTokenId")
+                return str(sts.get_caller_identity()["Arn"])
+
+    aws = Off("ec2", "af-south-1")
+    regions = [{"RegionName": "af-south-1", "OptInStatus": "not-opted-in"}]
+    aws.stub.add_response("describe_regions", {"Regions": regions})
+    monkeypatch.setattr(checking, "Aws", lambda _: aws)
+    settings = {"DOCKERHUB_TAG": "lab/it:1", "AWS_REGION": "af-south-1"}
+    report = checking.check(make_implementation(tmp_path, settings=settings), None, None, False)
+    (found,) = report.findings
+    assert found.code == "DS-REGION"
+    assert "af-south-1 is not enabled" in found.what
+    assert report.exit_code == 1
+
+
+@contextmanager
+def served(body: bytes) -> Iterator[str]:
+    """An address that answers with this, as the one that ECR gives for a layer."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/config"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+ACCOUNT = "123456789012"
+SINGLE = json.dumps({"config": {"digest": "sha256:c"}})
+
+
+@pytest.mark.parametrize(
+    ("config", "image"),
+    [
+        (b'{"architecture": "arm64"}', Image(True, ("arm64",))),
+        (b'{"architecture": "amd64"}', Image(True, ("x86_64",))),
+        (b"{}", Image(True)),
+        (b"no json", Image(True)),
+    ],
+)
+def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
+    config: bytes, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    place = ECR.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it")
+    assert place
+    repository = {"registryId": ACCOUNT, "repositoryName": "lab/it"}
+    with served(config) as address:
+        aws = Stubbed("ecr")
+        aws.stub.add_response("batch_get_image", {"images": [{"imageManifest": SINGLE}]})
+        aws.stub.add_response(
+            "get_download_url_for_layer",
+            {"downloadUrl": address},
+            {**repository, "layerDigest": "sha256:c"},
+        )
+        assert ecr_image(aws, place) == image  # type: ignore[arg-type]
+    assert aws.asked_in == ["eu-west-1"]
+
+
+def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> None:
+    place = ECR.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it@sha256:d")
+    assert place
+    aws = Stubbed("ecr")
+    wanted = {
+        "registryId": ACCOUNT,
+        "repositoryName": "lab/it",
+        "imageIds": [{"imageDigest": "sha256:d"}],
+    }
+    answer = {"images": [{"imageManifest": SINGLE}]}
+    aws.stub.add_response("batch_get_image", answer, {**wanted, "acceptedMediaTypes": ANY})
+    aws.stub.add_client_error("get_download_url_for_layer", "AccessDeniedException")
+    assert ecr_image(aws, place) == Image(True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tag", "parts"),
+    [
+        ("1.dkr.ecr.us-east-1.amazonaws.com/it:1", None),
+        ("lab/it:1", None),
+        ("public.ecr.aws/lab/it:1", None),
+        (f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/it", ("it", None, None)),
+        (f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com.cn/a/it:1", ("a/it", "1", None)),
+        (f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/it:1@sha256:x", ("it", "1", "sha256:x")),
+    ],
+)
+def test_which_images_are_in_ecr(tag: str, parts: tuple[str | None, ...] | None) -> None:
+    found = ECR.match(tag)
+    assert (found and (found["name"], found["tag"], found["digest"])) == parts
+
+
+@pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"])
+def test_a_subnet_that_cannot_be_is_not_there(code: str) -> None:
+    aws = Stubbed("ec2")
+    aws.stub.add_client_error("describe_subnets", code)
+    assert find_subnets(aws, ["subnet-1"]) == {"subnet-1": None}  # type: ignore[arg-type]
+
+
+def test_a_bucket_that_answers_oddly_is_there_and_perhaps_writable() -> None:
+    aws = Stubbed("s3")
+    aws.stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
+    aws.stub.add_client_error("create_multipart_upload", "SlowDown")
+    assert look_at_bucket(aws, "b") == Bucket("there", "eu-west-1", None)  # type: ignore[arg-type]
+
+
+ARM = Machine(8192, 2, architectures=("arm64",))
+INTEL = Machine(8192, 2)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "machines", "variant"),
+    [(0, [INTEL], ""), (0, [], ""), (1, [INTEL], "gpu/"), (0, [ARM], "arm64/")],
+)
+def test_the_machine_image_is_that_of_the_machines(
+    gpus: int, machines: list[Machine], variant: str
+) -> None:
+    assert ami_variant(gpus, machines) == variant
+
+
+def test_the_disk_is_the_images_own_root() -> None:
+    class Two(Stubbed):
+        def client(self, service: str, region: str = "") -> Any:
+            return ssm if service == "ssm" else super().client(service, region)
+
+    ssm = boto3.client("ssm", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
+    aws = Two("ec2")
+    disks = [
+        {"DeviceName": "/dev/xvdb", "Ebs": {"VolumeSize": 99}},
+        {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 30}},
+    ]
+    image = {"RootDeviceName": "/dev/xvda", "BlockDeviceMappings": disks}
+    aws.stub.add_response("describe_images", {"Images": [image]}, {"ImageIds": ["ami-1"]})
+    with Stubber(ssm) as stub:
+        stub.add_response("get_parameter", {"Parameter": {"Value": "ami-1"}}, {"Name": name})
+        assert snapshot_size(aws, "gpu/") == 30  # type: ignore[arg-type]
+
+
+def test_a_folder_too_large_to_look_through_is_unknown() -> None:
+    aws = Stubbed("s3")
+    for number in range(MOST_PAGES):
+        page = {"Contents": [{"Key": f"a/{number}.txt"}], "IsTruncated": True}
+        aws.stub.add_response("list_objects_v2", {**page, "NextContinuationToken": str(number)})
+    folder = Input("b", "a/", True, "*.tif", False, "/x")
+    answer = is_there(aws.client("s3"), folder)
+    assert answer == "its folder has more than the 10000 files that were looked at"
