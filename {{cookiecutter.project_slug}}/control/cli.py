@@ -1,7 +1,7 @@
 """`python run.py COMMAND`: the commands, their options, and how errors are told.
 
-Exit codes: 0 all is well, 1 some jobs are dead, 2 bad input or nothing could be started,
-3 AWS refused or could not be asked, 130 interrupted.
+Exit codes: 0 all is well, 1 some jobs are dead or check has findings, 2 bad input or nothing could
+be started, 3 AWS refused or could not be asked, 130 interrupted.
 """
 
 from __future__ import annotations
