@@ -33,6 +33,7 @@ from control.findings import (
     findings,
     of_problems,
 )
+from control.image import base_of
 from control.jobfile import JobFile
 from control.project import Project
 from control.settings import Settings
@@ -125,7 +126,7 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
     account = Account()
     state = cruft(root)
     if settings:
-        given = Given(settings, fleet_file, answers(state), bases(root), known_regions())
+        given = Given(settings, fleet_file, answers(state), base(root), known_regions())
         if offline:
             unknown.append(Unknown("all that AWS would have to say", "--offline"))
         elif settings.AWS_REGION in given.regions:
@@ -215,13 +216,9 @@ def page(state: dict[str, Any]) -> str:
     return f"{template.rstrip('/').removesuffix('.git')}/blob/{commit}/{PAGE}"
 
 
-def bases(root: Path) -> tuple[str, ...]:
-    """What the Dockerfile's FROM lines name; stages of its own are none."""
+def base(root: Path) -> str:
+    """What the Dockerfile's last stage stands on; "" without one."""
     try:
-        text = (root / "Dockerfile").read_text(encoding="utf-8")
+        return base_of((root / "Dockerfile").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        return ()
-    form = r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?"
-    lines = re.findall(form, text, re.MULTILINE | re.IGNORECASE)
-    stages = {stage.lower() for _, stage in lines if stage}
-    return tuple(image for image, _ in lines if image.lower() not in stages)
+        return ""

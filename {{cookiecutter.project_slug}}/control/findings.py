@@ -141,14 +141,14 @@ class Given:
         settings: of config.py.
         fleet: of the fleet file; None without one.
         answers: to the template's questions, of .cruft.json; empty without it.
-        bases: what the Dockerfile's FROM lines name.
+        base: the image that the Dockerfile stands on; "" without one.
         regions: all that boto3 knows.
     """
 
     settings: Settings
     fleet: Fleet | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
-    bases: tuple[str, ...] = ()
+    base: str = ""
     regions: frozenset[str] = frozenset()
 
 
@@ -242,11 +242,10 @@ def _placeholders(given: Given, _: Account) -> Iterator[Finding]:
 
 
 def _answers(given: Given, _: Account) -> Iterator[Finding]:
-    base = given.answers.get("docker_base_image", "")
+    answer = given.answers.get("docker_base_image", "")
     todo = "let both say the same, else the next update of the template mixes them up"
-    if base and given.bases and base not in given.bases:
-        found = " and ".join(given.bases)
-        what = f"Dockerfile: is FROM {found}, but .cruft.json has docker_base_image {base}"
+    if answer and given.base and answer != given.base:
+        what = f"Dockerfile: is FROM {given.base}, but .cruft.json has docker_base_image {answer}"
         yield Finding("DS-ANSWERS", what, todo)
     image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
     # A new tag of the same image is everyday work; the placeholder is there to be replaced.
