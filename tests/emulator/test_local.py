@@ -298,20 +298,25 @@ def test_a_relative_job_file_and_another_current_folder(tmp_path: Path) -> None:
     assert (tmp_path / "local-output" / "out" / "a" / "out.txt").is_file()
 
 
-def test_more_jobs_than_the_queue_may_hold_all_end(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_a_thousand_jobs_none_is_lost_and_none_doubled(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
-        command="cp /dev/null {output_dir}/x",
+        command="""sh -c 'echo "$n" > "$output_dir/n"'""",
         variables={"n": "text"},
         output_prefix="out/{n}",
-        settings={"DOCKER_CORES": 4, "MIN_FILE_SIZE_BYTES": 0},
+        settings={"DOCKER_CORES": 4},
     )
-    write_jobs(root, {"matrix": {"n": list(range(330))}})
-    ended = run(root, "local", JOBS, "--workers", "2", "--json")
+    write_jobs(root, {"matrix": {"n": list(range(1000))}})
+    ended = run(root, "local", JOBS, "--workers", "2", "--json", timeout=850)
     assert ended.returncode == 0, ended.stderr
     document = answer(ended)
-    assert document["done"] == 330
-    assert len(list((root / "local-output").rglob("x"))) == 330
+    assert (document["done"], document["attempts"]) == (1000, 1000)
+    outputs = root / "local-output" / "out"
+    assert {path.name: (path / "n").read_text() for path in outputs.iterdir()} == {
+        str(n): f"{n}\n" for n in range(1000)
+    }
 
 
 def test_the_queue_is_fed_in_windows() -> None:
