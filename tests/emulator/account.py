@@ -93,6 +93,7 @@ def _be_the_command(
     """The child: never returns."""
     code = 70
     try:
+        os.chdir(root)
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115

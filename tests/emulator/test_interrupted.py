@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,7 @@ def next_run(account: Account) -> None:
     ecs = account.client("ecs")
     ecs.delete_service(cluster="Test", service="Test", force=True)
     ecs.delete_cluster(cluster="Test")
+    time.sleep(1.1)  # runs are named by the second
 
 
 def jobs(account: Account) -> None:
@@ -51,7 +53,9 @@ def no_roles(account: Account) -> None:
 
 
 def other_trust(account: Account) -> None:
-    document = {"Version": "2012-10-17", "Statement": []}
+    principal = {"Service": "ec2.amazonaws.com"}
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
     account.client("iam").update_assume_role_policy(
         RoleName="ds-task", PolicyDocument=json.dumps(document)
     )
@@ -222,6 +226,7 @@ def fresh(bare_account: Account) -> Fresh:
     """Empties the account and gives it the roles, as often as asked."""
 
     def make() -> Account:
+        bare_account.client("s3").delete_bucket(Bucket="test-bucket")
         bare_account.control.reset()
         bare_account.configure()
         for journal in bare_account.root.glob(f"{submit_job.FOLDER}/*"):

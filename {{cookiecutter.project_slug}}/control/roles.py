@@ -205,9 +205,14 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right(
         TASK_ROLE,
-        ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"),
+        (
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+        ),
         QUEUES,
-        "take jobs, keep them while they run, finish them",
+        "see that the queues are there, take jobs, keep them while they run, finish them",
         MARKED,
     ),
     Right(

@@ -422,8 +422,9 @@ class _Submission:
                 "goes on from there; what is sent is noted in "
                 f"{FOLDER}/, and stays in the queue for 14 days."
             ) from None
-        self._journal.finish(_now())
+        # In this order: else a mark that was not taken off would stay, as all is sent.
         self._unmark()
+        self._journal.finish(_now())
         seconds = time.monotonic() - began
         done = f" {left.done:,} are done and left out." if left.done else ""
         self._say(f"{sent:,} jobs sent to queue {self._name} in {seconds:.1f} s.{done}")

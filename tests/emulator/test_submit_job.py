@@ -1,0 +1,180 @@
+"""`submitJob` against the strict emulator; asked from outside by another client."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from control.submit_job import FOLDER
+from tests.emulator.account import NO_RETRIES, Account
+from tests.implementation import write_jobs
+
+SUBMIT = ["submitJob", "files/exampleJob.json"]
+
+
+@pytest.fixture
+def ready(account: Account) -> Account:
+    """An account after `setup`."""
+    account.ok("setup")
+    return account
+
+
+def bodies(account: Account) -> list[dict[str, Any]]:
+    sqs = account.client("sqs")
+    url = sqs.get_queue_url(QueueName="Test")["QueueUrl"]
+    found = []
+    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [json.loads(message["Body"]) for message in batch]
+    return found
+
+
+def names(account: Account) -> Counter[str]:
+    return Counter(body["group"]["name"] for body in bodies(account))
+
+
+def tags(account: Account) -> dict[str, str]:
+    sqs = account.client("sqs")
+    url = sqs.get_queue_url(QueueName="Test")["QueueUrl"]
+    return dict(sqs.list_queue_tags(QueueUrl=url)["Tags"])
+
+
+def test_exactly_the_expected_messages(ready: Account) -> None:
+    assert "2 jobs sent to queue Test" in ready.ok(*SUBMIT)
+    found = sorted(bodies(ready), key=lambda body: str(body["group"]["name"]))
+    assert found == [{"group": {"name": "a"}}, {"group": {"name": "b"}}]
+    assert set(tags(ready)) == {"ds:app", "ds:run"}
+
+
+def test_shared_variables_travel_with_each_group(ready: Account) -> None:
+    text = (ready.root / "job.py").read_text().replace("'text'}", "'text', 'size': 'text'}")
+    (ready.root / "job.py").write_text(text)
+    write_jobs(ready.root, [{"name": "é 1"}], {"size": 3})
+    ready.ok(*SUBMIT)
+    assert bodies(ready) == [{"size": 3, "group": {"name": "é 1"}}]
+
+
+def test_what_is_sent_is_not_sent_again_without_again(ready: Account) -> None:
+    ready.ok(*SUBMIT)
+    ended = ready.run(*SUBMIT)
+    assert ended.code == 2
+    assert "was sent to this queue already, all of it" in ended.output
+    assert "--again" in ended.output
+    ready.ok(*SUBMIT, "--again")
+    assert names(ready) == {"a": 2, "b": 2}
+
+
+def test_another_job_file_and_another_queue_are_another_submission(ready: Account) -> None:
+    ready.ok(*SUBMIT)
+    write_jobs(ready.root, [{"name": "c"}])
+    ready.ok(*SUBMIT)
+    assert names(ready) == {"a": 1, "b": 1, "c": 1}
+    ready.control.settings(queue_name_blocked=0)
+    sqs = ready.client("sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
+    # SQS tells the moment of creation in seconds.
+    ready.control.fault("sqs:CreateQueue", "refused", code="QueueDeletedRecently", status=400)
+    ready.ok("setup")
+    ready.ok(*SUBMIT)
+    assert names(ready) == {"c": 1}
+
+
+def test_a_dry_run_shows_messages_and_asks_nobody(ready: Account) -> None:
+    write_jobs(ready.root, [{"name": f"n{number}"} for number in range(7)])
+    ready.control.forget_calls()
+    said = ready.ok(*SUBMIT, "--dry-run")
+    assert said.splitlines() == [
+        '{"group":{"name":"n0"}}',
+        '{"group":{"name":"n1"}}',
+        '{"group":{"name":"n2"}}',
+        "... and 4 more",
+        "7 jobs would go to queue Test; nothing was sent.",
+    ]
+    assert ready.control.calls() == []
+    assert not (ready.root / FOLDER).exists()
+
+
+def test_done_groups_are_left_out_with_few_requests(ready: Account) -> None:
+    write_jobs(ready.root, [{"name": f"n{number}"} for number in range(40)])
+    s3 = ready.client("s3")
+    for number in range(0, 40, 2):
+        s3.put_object(Bucket="test-bucket", Key=f"out/n{number}/out.txt", Body=b"x")
+    s3.put_object(Bucket="test-bucket", Key="out/n1/out.txt", Body=b"")
+    ready.control.forget_calls()
+    said = ready.ok(*SUBMIT, "--skip-done")
+    assert "20 jobs sent to queue Test" in said
+    assert "20 are done and left out" in said
+    assert len(ready.control.calls("s3:ListObjectsV2")) == 1
+    assert set(names(ready)) == {f"n{number}" for number in range(1, 40, 2)}
+
+
+def test_messages_that_sqs_did_not_take_are_sent_again_alone(ready: Account) -> None:
+    write_jobs(ready.root, [{"name": f"n{number}"} for number in range(20)])
+    ready.control.fault("sqs:SendMessageBatch", "partial", entries=[2, 5])
+    ready.ok(*SUBMIT)
+    assert names(ready) == {f"n{number}": 1 for number in range(20)}
+    sizes = [
+        len(call["parameters"]["Entries"]) for call in ready.control.calls("sqs:SendMessageBatch")
+    ]
+    assert sorted(sizes) == [2, 10, 10]
+
+
+def test_while_it_sends_the_queue_says_so(ready: Account) -> None:
+    ready.control.fault("sqs:SendMessageBatch", "killed")
+    assert ready.run(*SUBMIT).code == -9
+    (mark,) = set(tags(ready)) - {"ds:app", "ds:run"}
+    assert mark.startswith("ds:submitting:")
+    ready.control.clear_faults()
+    ready.ok(*SUBMIT)
+    assert set(tags(ready)) == {"ds:app", "ds:run"}
+
+
+def test_an_interrupted_submission_goes_on_in_eight_threads(ready: Account) -> None:
+    write_jobs(ready.root, [{"name": f"n{number}"} for number in range(500)])
+    ready.control.fault("sqs:SendMessageBatch", "killed", skip=20)
+    assert ready.run(*SUBMIT, env=NO_RETRIES).code == -9
+    ready.control.clear_faults()
+    said = ready.ok(*SUBMIT)
+    assert "At most 80 jobs, those in flight when it was interrupted, may run twice" in said
+    found = names(ready)
+    assert len(found) == 500
+    assert sum(found.values()) <= 580
+
+
+WRONG = [
+    ([], "There is no queue Test in us-east-1; first: python run.py setup"),
+    (["foreign"], "The queue Test is not Test's"),
+]
+
+
+@pytest.mark.parametrize(("before", "expected"), WRONG)
+def test_without_a_queue_of_ours_nothing_is_sent(
+    account: Account, before: list[str], expected: str
+) -> None:
+    if before:
+        account.client("sqs").create_queue(QueueName="Test")
+    ended = account.run(*SUBMIT)
+    assert ended.code == 2
+    assert expected in ended.output
+    assert ended.output.count("\n") == 1
+    assert not account.control.calls("sqs:SendMessageBatch")
+
+
+def test_a_message_that_sqs_never_takes_is_said(ready: Account) -> None:
+    ready.control.fault("sqs:SendMessageBatch", "refused", code="InvalidMessageContents")
+    ended = ready.run(*SUBMIT)
+    assert ended.code == 3
+    assert ended.output.startswith("AWS refused SendMessageBatch: InvalidMessageContents")
+    ready.ok(*SUBMIT)
+    assert names(ready) == {"a": 1, "b": 1}
+
+
+def test_a_wrong_job_file_is_refused_before_anything_is_asked(ready: Account) -> None:
+    write_jobs(ready.root, [{"nam": "a"}])
+    ready.control.forget_calls()
+    ended = ready.run(*SUBMIT)
+    assert ended.code == 2
+    assert "did you mean name?" in ended.output
+    assert ready.control.calls() == []
