@@ -170,7 +170,8 @@ def test_a_look_is_one_line() -> None:
         (replace(LOOK, memory=3600 << 20), []),
         (replace(LOOK, memory=3601 << 20), ["memory"]),
         (replace(LOOK, memory=3601 << 20, memory_limit=None), []),
-        (replace(LOOK, disk_free=4 * GB - 1), ["disk"]),
+        (replace(LOOK, disk_free=4 * GB), []),
+        (replace(LOOK, disk_free=3 * GB), ["disk"]),
         (replace(LOOK, machine_memory=0.91), ["machine"]),
         (replace(LOOK, load=2.1), ["load"]),
     ],
@@ -239,10 +240,15 @@ def test_machine_and_task_are_asked_for(metadata: str, monkeypatch: pytest.Monke
     assert place(environment) == Place("i-0abc", "m5.large", "0123456789abcdef")
 
 
+def test_what_is_disabled_is_not_asked(metadata: str) -> None:
+    environment = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata}
+    assert place(environment) == Place("i-0abc", "m5.large")
+    assert place({**environment, "AWS_EC2_METADATA_DISABLED": "true"}) == Place()
+
+
 @pytest.mark.parametrize(
     "environment",
     [
-        {"AWS_EC2_METADATA_DISABLED": "true"},
         {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1",
             "ECS_CONTAINER_METADATA_URI_V4": "http://127.0.0.1:1/v4",
