@@ -544,6 +544,9 @@ BAD_FLEETS = [
         {**DOCUMENT, "Subnet": 1, "thing": 1},
         ["Subnet: means nothing; did you mean subnets?", "thing: means nothing; remove it"],
     ),
+    ({"LaunchSpecifications": None}, ["is a spot fleet request, as Distributed-Something had it"]),
+    ({"LaunchSpecifications": [{"NetworkInterfaces": 3}]}, ["; copy files/exampleFleet.json"]),
+    pytest.param("[" * 100_000, ["fleet.json: cannot be read: "], id="deep"),
     ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; write a list such as"]),
     ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; write a list such as"]),
     ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; write a list such as"]),
@@ -685,14 +688,29 @@ def test_a_report_as_json_is_one_object_with_all_of_it() -> None:
 GOOD = {"DOCKERHUB_TAG": "lab/it:1"}
 
 
+FLEET_FILE = {
+    "subnets": ["subnet-1"],
+    "security_groups": ["sg-1"],
+    "instance_profile": "ecsInstanceRole",
+}
+
+
 def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
     return check(root, root / "files/exampleJob.json" if jobs else None, fleet, offline=True)
 
 
 def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
-    report = offline(make_implementation(tmp_path, settings=GOOD))
+    root = make_implementation(tmp_path, settings=GOOD)
+    (root / fleets.EXAMPLE).write_text(json.dumps(FLEET_FILE))
+    report = offline(root)
     assert report.findings == ()
     assert report.unknown == (Unknown("all that AWS would have to say", "--offline"),)
+    assert report.exit_code == 0
+
+
+def test_without_a_fleet_file_that_is_said(tmp_path: Path) -> None:
+    report = offline(make_implementation(tmp_path, settings=GOOD))
+    assert Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}") in report.unknown
     assert report.exit_code == 0
 
 

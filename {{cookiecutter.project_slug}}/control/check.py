@@ -123,6 +123,8 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
             except BadInput as error:
                 found += of_problems("DS-JOBS", error.problems)
     unknown: list[Unknown] = []
+    if not chosen:
+        unknown.append(Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}"))
     account = Account()
     state = cruft(root)
     if settings:
@@ -195,7 +197,7 @@ def cruft(root: Path) -> dict[str, Any]:
     """What .cruft.json says of the template; empty without it."""
     try:
         state = json.loads((root / ".cruft.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return state if isinstance(state, dict) else {}
 

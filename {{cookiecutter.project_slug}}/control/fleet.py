@@ -69,14 +69,17 @@ def read(path: Path) -> Fleet:
     except json.JSONDecodeError as error:
         where = f"{name} line {error.lineno}, column {error.colno}"
         raise BadInput([Problem(where, f"is not JSON: {error.msg}", "correct it")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         what = f"cannot be read: {error}"
         raise BadInput([Problem(str(path), what, "save it as UTF-8")]) from None
     if not isinstance(document, dict):
         raise BadInput([Problem(name, "is no JSON object", f"copy {EXAMPLE}")])
     if "LaunchSpecifications" in document:
         what = "is a spot fleet request, as Distributed-Something had it"
-        todo = f"write instead {json.dumps(of_request(document))}"
+        try:
+            todo = f"write instead {json.dumps(of_request(document))}"
+        except (AttributeError, TypeError):
+            todo = f"copy {EXAMPLE}"
         raise BadInput([Problem(name, what, todo)])
     given = {key: value for key, value in document.items() if "_comment" not in key}
     problems = [
