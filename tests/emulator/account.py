@@ -1,8 +1,10 @@
 """An emulated account for one test: an implementation, and its commands run as processes."""
 
 import os
+import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ class Account:
         env: Mapping[str, str] | None = None,
         without: Iterable[str] = (),
         setup_aws: bool = False,
+        interrupt_at: str = "",
     ) -> Ended:
         """Run a command in a forked process: starting Python anew would take most of the time.
 
@@ -56,6 +59,7 @@ class Account:
             env: variables beside those of the emulator.
             without: variables to leave out.
             setup_aws: run setup_AWS.py, not run.py.
+            interrupt_at: an operation; SIGINT, as by Ctrl-C, once it has been called.
         """
         given = {**self.control.environment, **(env or {})}
         given = {name: text for name, text in given.items() if name not in without}
@@ -63,6 +67,10 @@ class Account:
             child = os.fork()
             if not child:
                 _be_the_command(output.fileno(), self.root, words, given, setup_aws)
+            if interrupt_at:
+                while not self.control.calls(interrupt_at):
+                    time.sleep(0.05)
+                os.kill(child, signal.SIGINT)
             _, status = os.waitpid(child, 0)
             output.seek(0)
             return Ended(os.waitstatus_to_exitcode(status), output.read())

@@ -272,6 +272,50 @@ def test_a_command_completes_after_a_failure_at(
     check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
 
 
+# The command, where Ctrl-C meets it, and what it says then.
+CTRL_C = [
+    (
+        as_it_is,
+        SETUP,
+        "sqs:CreateQueue",
+        "of 9 steps are done, the last one named may be, too. Nothing of it costs while it waits. "
+        "`python run.py setup` completes it.",
+    ),
+    (
+        jobs,
+        SUBMIT,
+        "sqs:SendMessageBatch",
+        "jobs are in queue Test. The same command goes on from there",
+    ),
+    (
+        no_roles,
+        MAKE_ROLES,
+        "iam:CreateRole",
+        "steps are done, the last one named may be, too. The same command completes it.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("prepare", "words", "operation", "expected"), CTRL_C)
+def test_ctrl_c_says_what_exists_and_how_to_go_on(
+    fresh: Fresh, prepare: Prepare, words: list[str], operation: str, expected: str
+) -> None:
+    account = fresh()
+    prepare(account)
+    account.control.forget_calls()
+    account.control.latency(2000, operation)
+    ended = account.run(*words, setup_aws=is_roles(words), interrupt_at=operation)
+    account.control.clear_faults()
+    assert ended.code == 130, ended.output
+    assert expected in ended.output
+    assert "Traceback" not in ended.output
+    account.ok(*words, setup_aws=is_roles(words))
+    if words == SUBMIT:
+        found = messages(account)
+        assert len(found) == JOBS
+        assert sum(found.values()) <= JOBS + 80
+
+
 def test_all_operations_are_among_these(fresh: Fresh) -> None:
     account = fresh()
     seen = set()

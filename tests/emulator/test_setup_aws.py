@@ -121,8 +121,13 @@ def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
     return account.control.role(role)
 
 
+NOT_ENFORCED = {"ecs:TagResource"}
+"""AWS asks for it where something is created with tags, the emulator does not."""
+
+
 def control_actions() -> list[str]:
-    return sorted({a for right in RIGHTS if right.role == CONTROL_ROLE for a in right.actions})
+    found = {a for right in RIGHTS if right.role == CONTROL_ROLE for a in right.actions}
+    return sorted(found - NOT_ENFORCED)
 
 
 def use_everything(account: Account, keys: dict[str, str]) -> str:
@@ -241,7 +246,7 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
             print(path.read_text()[-3000:])
         raise
     ruled.control.enforce(on=False)
-    s3, sqs, logs = (ruled.client(name) for name in ("s3", "sqs", "logs"))
+    s3, sqs = ruled.client("s3"), ruled.client("sqs")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="test-bucket", Prefix="out/")
     keys = {entry["Key"] for page in pages for entry in page["Contents"]}
     assert keys == {f"out/{name}/out.txt" for name in good}
@@ -258,12 +263,6 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
             )
     assert set(dead) == set(bad)
     assert all(code == "3" and reason for code, reason in dead.values()), dead
-    wait(lambda: len(records(logs)) >= 200, 60)
-
-
-def records(logs: Any) -> list[str]:
-    pages = logs.get_paginator("filter_log_events").paginate(logGroupName="Test_records")
-    return [event["message"] for page in pages for event in page["events"]]
 
 
 class _As:

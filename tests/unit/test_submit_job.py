@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,14 @@ def test_the_bucket_is_listed_where_outputs_are_and_in_few_requests(
     assert found == expected
     for prefix in prefixes:
         assert any(f"{prefix}/".startswith(root) for root in found), prefix
+
+
+def test_finding_what_to_list_needs_little_memory() -> None:
+    many = (f"{number % 3}/{number}/x" for number in range(50_000))
+    tracemalloc.start()
+    assert roots(many, 50_000) == ["0/", "1/", "2/"]
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 class Bucket:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from control.aws import Aws, code_of
 from control.errors import Interrupted, Stopped
+from control.findings import is_placeholder
 from control.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags, worker_settings
 from control.roles import EXECUTION_ROLE, TASK_ROLE
 from control.settings import Settings
@@ -264,6 +265,18 @@ def new_run_id(now: float) -> str:
 def run_id_of(observed: Observed, otherwise: str) -> str:
     """The run that is being set up: the cluster's, which is made first and ends with the run."""
     return observed.cluster.tags.get(RUN_TAG, otherwise) if observed.cluster else otherwise
+
+
+def placeholders(settings: Settings) -> list[str]:
+    """Values of the template that nobody has replaced, each with what to do."""
+    return [
+        f"{name} in config.py is {value!r}; write your own"
+        for name, value in {
+            "AWS_BUCKET": settings.AWS_BUCKET,
+            "DOCKERHUB_TAG": settings.DOCKERHUB_TAG,
+        }.items()
+        if not value or is_placeholder(value)
+    ]
 
 
 def problems(settings: Settings, observed: Observed) -> list[str]:
@@ -698,10 +711,12 @@ def setup(
         now: Unix time.
 
     Raises:
-        Stopped: what is there is not ours, or roles are missing.
+        Stopped: config.py has placeholders, what is there is not ours, or roles are missing.
         Interrupted: by Ctrl-C.
         botocore's errors: AWS refused.
     """
+    if wrong := placeholders(settings):
+        raise Stopped("\n".join(wrong))
     observed = observe(aws, settings)
     if wrong := problems(settings, observed):
         raise Stopped("\n".join(wrong))
