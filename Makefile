@@ -45,7 +45,7 @@ lint: install  ## ruff, its format, shellcheck, hadolint
 	@$(BIN)/hadolint '$(ENGINE)/worker/Dockerfile'
 
 types: install  ## mypy --strict
-	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' benchmarks scripts
+	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' '$(ENGINE)/setup_AWS.py' benchmarks scripts
 
 format: install  ## let ruff format and repair
 	@$(BIN)/ruff check --fix .
