@@ -1,0 +1,45 @@
+"""Lines and records of a worker, in CloudWatch."""
+
+import threading
+import time
+
+import pytest
+
+from tests.emulator.aws.client import Control
+from worker import logs as module
+from worker.logs import WorkerLogs
+from worker.record import Record
+
+
+def test_no_record_is_lost_while_streams_are_made(
+    strict: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """watchtower drops what it is given while it makes a stream."""
+    monkeypatch.setattr(module, "SEND_SECONDS", 0.2)
+    client = strict.client("logs")
+    for group in ("made-lines", "made-records"):
+        client.create_log_group(logGroupName=group)
+    strict.latency(700, "logs:CreateLogStream")
+    logs = WorkerLogs(client, "made-lines", "made-records", "worker-1", slots=2)
+
+    def work(slot: int) -> None:
+        threading.current_thread().name = f"slot-{slot}"
+        for number in range(40):
+            logs.line("id", f"{slot} {number}")
+            logs.record(Record(f"{slot}-{number}", {}, 1, "", "done", "w", slot))
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=work, args=(slot,)) for slot in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    logs.close()
+    strict.latency(0, "logs:CreateLogStream")
+    for group in ("made-lines", "made-records"):
+        pages = client.get_paginator("filter_log_events").paginate(logGroupName=group)
+        found = {event["message"] for page in pages for event in page["events"]}
+        assert len(found) == 80, group
+    streams = client.describe_log_streams(logGroupName="made-lines")["logStreams"]
+    names = {stream["logStreamName"] for stream in streams}
+    assert names == {"worker-1/slot-0", "worker-1/slot-1", "worker-1/machine"}
