@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from botocore.exceptions import BotoCoreError, ClientError
 from watchtower import CloudWatchLogHandler
 
 from worker.record import Record
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
+
+log = logging.getLogger("ds.worker")
 
 SEND_SECONDS = 5
 
@@ -33,12 +37,21 @@ class WorkerLogs:
     Args:
         client: CloudWatch Logs.
         log_group, record_group: their names; both exist already.
-        worker: names this worker's streams: one a slot, and one for records.
+        worker: names this worker's streams: one a slot, one for the machine, one for records.
+        slots: how many slots it has.
     """
 
     def __init__(
-        self, client: CloudWatchLogsClient, log_group: str, record_group: str, worker: str
+        self,
+        client: CloudWatchLogsClient,
+        log_group: str,
+        record_group: str,
+        worker: str,
+        slots: int,
     ) -> None:
+        threads = [*(f"slot-{slot}" for slot in range(slots)), "machine"]
+        _make_streams(client, log_group, [f"{worker}/{thread}" for thread in threads])
+        _make_streams(client, record_group, [worker])
         self._lines = _logger("ds.lines", client, log_group, f"{worker}/{{thread_name}}")
         self._records = _logger("ds.records", client, record_group, worker)
 
@@ -143,6 +156,18 @@ def _end_of_piece(data: bytes) -> int:
     """Where to cut what is longer than LONGEST_LINE: not inside a character of UTF-8."""
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
+
+
+def _make_streams(client: CloudWatchLogsClient, group: str, streams: Iterable[str]) -> None:
+    """Make streams before anything is written: watchtower makes a missing one by itself, but
+    drops what it is given meanwhile."""
+    for stream in streams:
+        try:
+            client.create_log_stream(logGroupName=group, logStreamName=stream)
+        except client.exceptions.ResourceAlreadyExistsException:
+            pass
+        except (BotoCoreError, ClientError) as error:
+            log.warning("could not make the log stream %s: %s", stream, error)
 
 
 def _logger(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:

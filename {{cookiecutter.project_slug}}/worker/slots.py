@@ -94,6 +94,7 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         settings.log_group,
         settings.record_group,
         name,
+        settings.slots,
     )
     tools = Tools(
         settings=settings,
