@@ -31,6 +31,7 @@ def main() -> None:
             shutil.rmtree(folder)
     if "_commit" in CONTEXT:
         return  # cruft runs, and writes .cruft.json itself
+    sys.stdout.write(f"Made {Path.cwd().name}; README.md there says more, `make local` tries it\n")
     try:
         link(*origin_and_commit(template_folder()))
     except NotLinked as reason:

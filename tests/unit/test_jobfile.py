@@ -10,7 +10,7 @@ import pytest
 from control import jobfile
 from control.jobfile import JobFile
 from worker.definition import Definition, load
-from worker.message import MAX_BYTES
+from worker.message import MAX_BYTES, Job
 from worker.problems import BadInput
 
 TYPES = {
@@ -234,11 +234,16 @@ def test_a_null_outside_a_bracket_is_refused_before_anything_is_sent(tmp_path: P
 
 
 def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    fits = "x" * (MAX_BYTES - len('{"group":{"plate":"P","well":""}}'))
-    document = {"groups": [{"plate": "P", "well": fits}]}
-    assert read(tmp_path, document, prefix="{job_id}").count == 1
-    document["groups"][0]["well"] += "x"
-    (line,) = refusal(tmp_path, document, prefix="{job_id}")
+    types = {"plate": "text", "parts": "files"}
+    parts = ["k" * 1000] * 1020
+    document = {"groups": [{"plate": "P", "parts": [*parts, "k"]}]}
+    room = MAX_BYTES - len(Job({}, document["groups"][0]).body())
+    parts += ["k" * 1000] * (room // 1003)
+    document["groups"][0]["parts"] = [*parts, "k" * (1 + room % 1003)]
+    assert len(Job({}, document["groups"][0]).body()) == MAX_BYTES
+    assert read(tmp_path, document, types=types, prefix="{plate}").count == 1
+    document["groups"][0]["parts"][-1] += "k"
+    (line,) = refusal(tmp_path, document, types=types, prefix="{plate}")
     assert line.startswith("jobs.json, group 1: makes a message of 1,032,193 bytes")
 
 
@@ -324,7 +329,7 @@ CSV = [
     ("plate,well\nP,A\nP,B,C\n", "group 2, jobs.csv line 3: has 3 cells, the header 2"),
     ("plate,well\nP,A\n\nP\n", "group 2, jobs.csv line 4: has 1 cells, the header 2"),
     ("plate\nP\n", "group 1, jobs.csv line 2, well: has no value"),
-    ("plate;well\nP;A\n", "jobs.csv, header, plate;well: is no variable"),
+    ("plate;well\nP;A\n", "jobs.csv, header: has no comma; save the file with commas"),
     ('plate,well\nP,"A"x\n', "jobs.csv after line"),
     ('plate,well\nP,"A\n', "jobs.csv after line"),
     ("plate,well\nP,A\nP,A\n", "group 2: has the output prefix 'out/P/A' of group 1"),

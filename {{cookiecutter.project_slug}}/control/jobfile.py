@@ -285,6 +285,8 @@ def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
 def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Problem]:
     if not header:
         return [Problem("", "is empty", "write the variables' names, then a row for each job")]
+    if len(header) == 1 and any(sign in header[0] for sign in ";\t"):
+        return [Problem("", "has no comma", "save the file with commas between its columns")]
     found = []
     for column, name in enumerate(header, 1):
         if not name:

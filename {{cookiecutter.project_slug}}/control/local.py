@@ -231,9 +231,11 @@ class _Run:
     def _tell(self, summary: Summary) -> None:
         console, output = self._console, self._options.output
         print_table(console, summary, self._jobs)
+        unfinished = summary.count("unfinished")
+        more = f"{unfinished} unfinished, " if unfinished else ""
         console.print(
             f"{summary.count('done')} done, {summary.count('skipped')} skipped, "
-            f"{summary.count('dead')} dead, in {summary.seconds:.0f} s; results in {output}",
+            f"{summary.count('dead')} dead, {more}in {summary.seconds:.0f} s; results in {output}",
             markup=False,
             soft_wrap=True,
         )

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,19 +15,31 @@ from control import jobfile, project
 from control.jobfile import JobFile
 from control.project import Project
 from worker.plan import SHOWN, Plan, plan
+from worker.problems import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"
 
 
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """A mistake in your files is told as run.py tells it, without the engine's code."""
+    try:
+        yield
+    except BadInput as error:
+        pytest.fail("\n".join(map(str, error.problems)), pytrace=False)
+
+
 @pytest.fixture(scope="module")
 def mine() -> Project:
-    return project.load(ROOT)
+    with told_in_a_line():
+        return project.load(ROOT)
 
 
 @pytest.fixture(scope="module")
 def jobs(mine: Project) -> JobFile:
-    return jobfile.read(EXAMPLE, mine.definition, mine.settings.program)
+    with told_in_a_line():
+        return jobfile.read(EXAMPLE, mine.definition, mine.settings.program)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from worker import command as language
 from worker import prefix
-from worker.problems import BadInput, Problem, at
+from worker.problems import BadInput, Problem, at, closest
 from worker.variables import TYPES, name_clashes, name_problem
 
 FUNCTIONS = ("arguments", "inputs", "output_prefix", "check_outputs", "on_start")
@@ -51,8 +52,9 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     """
     module = _execute(path)
     functions = {name: module[name] for name in FUNCTIONS if callable(module.get(name))}
-    types, problems = _variables(module.get("VARIABLES", {}))
-    types = dict.fromkeys(config_names, "text") | types
+    own, problems = _variables(module.get("VARIABLES", {}))
+    problems += _misspelt_functions(module)
+    types = dict.fromkeys(config_names, "text") | own
     for one, other in name_clashes(types):
         what = f"is {other} in the environment too"
         problems.append(Problem(f"VARIABLES, {one}", what, "rename one of them"))
@@ -61,7 +63,7 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     template, found = _output_prefix(module, types, functions)
     problems += found
     if command is not None and template is not None:
-        unused = language.check_unused(command, types, prefix.prefix_names(template))
+        unused = language.check_unused(command, own, prefix.prefix_names(template))
         problems += at(unused, "VARIABLES")
     problems = at(problems, path.name)
     errors = [problem for problem in problems if not problem.warning]
@@ -94,6 +96,15 @@ def _execute(path: Path) -> dict[str, Any]:
     finally:
         sys.dont_write_bytecode = keep
     return vars(module)
+
+
+def _misspelt_functions(module: Mapping[str, Any]) -> list[Problem]:
+    return [
+        Problem(f"{name}()", "is no function that DS calls", f"did you mean {meant}()?", True)
+        for name, value in module.items()
+        if isinstance(value, FunctionType) and name not in FUNCTIONS
+        if (meant := closest(name, FUNCTIONS)) and meant not in module
+    ]
 
 
 def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:

@@ -107,11 +107,8 @@ def _unknown(name: str, types: Mapping[str, str]) -> Problem:
 
 def _missing(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
     given = {**config, **job.variables}
-    return [
-        Problem(name, "has no value", "give it one in the group or beside groups (null if none)")
-        for name in types
-        if name not in given
-    ]
+    todo = "give it one in the group, beside groups or in config.py (null if none)"
+    return [Problem(name, "has no value", todo) for name in types if name not in given]
 
 
 def _wrong_values(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:

@@ -115,6 +115,9 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
         yield Problem("", f"{shown} names a bucket", "outputs go to AWS_BUCKET, write only the key")
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove it, a bucket has no root")
+    elif "s3:" in parts:
+        what = f"{shown} holds the address of another bucket"
+        yield Problem("", what, "use another variable in OUTPUT_PREFIX, or {job_id}")
     elif "" in parts:
         what = f"{shown} has an empty part between two /"
         yield Problem("", what, "remove the /, or give the variable a value")
