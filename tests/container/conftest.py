@@ -1,6 +1,6 @@
-"""One Docker daemon, its bases and images, for all tests of a run; without one they are skipped.
+"""A Docker daemon, its bases and images, for all tests of a process; without one they are skipped.
 
-The tests share what is built, so that all of them belong to one process of pytest-xdist.
+Two processes of pytest-xdist on a machine without a daemon start one each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from tests.implementation import ENGINE, make_implementation
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("docker"))
             item.add_marker(pytest.mark.timeout(900))  # the first one makes the bases
 
 

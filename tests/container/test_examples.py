@@ -61,7 +61,8 @@ def made_and_run(root: Path, downloads: Downloads) -> list[list[str]]:
     assert ended.returncode == 0, ended.stderr + ended.stdout
     answer = json.loads(ended.stdout)
     assert answer["done"] == answer["jobs"] == 2
-    assert docker("ps", "--all", "--quiet") == ""
+    (name,) = re.findall(r"^DOCKERHUB_TAG = '(.+)'", (root / "config.py").read_text(), re.MULTILINE)
+    assert docker("ps", "--all", "--quiet", f"--filter=ancestor={name}") == ""
     return [result["outputs"] for result in answer["results"]]
 
 
