@@ -123,7 +123,7 @@ def test_dead_jobs_are_told_with_reason_and_log_and_the_exit_code_is_1(tmp_path:
         settings={"JOB_RETRIES": 2, "DOCKER_CORES": 2},
         groups=[{"name": name} for name in ("good", "bad", "empty")],
     )
-    ended = run(root, "local", JOBS, "--json")
+    ended = run(root, "local", JOBS, "--json", env={"COLUMNS": "250"})
     assert ended.returncode == 1, ended.stderr
     good, bad, empty = answer(ended)["results"]
     assert (good["state"], good["attempts"]) == ("done", 1)

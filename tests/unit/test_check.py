@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -409,7 +410,9 @@ def test_each_mistake_is_found_alone_and_no_longer_once_mended(
 
 
 def test_every_code_is_provoked_here() -> None:
-    told_otherwise = {"DS-CONFIG", "DS-JOBS", "DS-FLEET", "DS-CREDENTIALS", "DS-UNREACHABLE"}
+    told_otherwise = {
+        *("DS-CONFIG", "DS-JOBS", "DS-FLEET", "DS-CREDENTIALS", "DS-UNREACHABLE", "DS-BUILT")
+    }
     assert {row[0] for row in FOUND} | told_otherwise == set(CODES)
     assert len(set(CODES)) == len(CODES)
 
@@ -706,6 +709,45 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
     assert report.findings == ()
     assert report.unknown == (Unknown("all that AWS would have to say", "--offline"),)
     assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "codes", "warned"),
+    [
+        ({"Os": "linux", "Architecture": "amd64", "Size": 1e9}, [], False),
+        ({"Os": "linux", "Architecture": "arm64", "Size": 1e9}, ["DS-BUILT"], False),
+        ({"Os": "linux", "Architecture": "amd64", "Size": 90e9}, ["DS-BUILT"], False),
+        (
+            {
+                "Os": "linux",
+                "Architecture": "amd64",
+                "Size": 1e9,
+                "Config": {"Entrypoint": ["/own"]},
+            },
+            [],
+            True,
+        ),
+        (None, [], False),
+    ],
+)
+def test_the_image_that_was_built_is_looked_at(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    image: dict[str, object] | None,
+    codes: list[str],
+    warned: bool,
+) -> None:
+    """By a program in docker's place that knows this one image, or none."""
+    root = make_implementation(tmp_path, settings=GOOD)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    answer = "exit 1" if image is None else f"echo '{json.dumps([image])}'"
+    docker.write_text(f"#!/bin/sh\necho 'No such image' >&2\n{answer}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(docker.parent), prepend=os.pathsep)
+    report = offline(root)
+    assert [found.code for found in report.findings] == codes
+    assert any("own entry point" in warning for warning in report.warnings) == warned
 
 
 def test_without_a_fleet_file_that_is_said(tmp_path: Path) -> None:

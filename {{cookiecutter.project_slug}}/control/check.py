@@ -19,10 +19,11 @@ from botocore.exceptions import (
 )
 
 from control import fleet as fleets
-from control import jobfile
+from control import image, jobfile
 from control import project as projects
 from control.account import is_enabled, observe
 from control.aws import Aws, one_line
+from control.errors import Stopped
 from control.findings import (
     BAD_INPUT,
     NOT_ASKED,
@@ -33,12 +34,11 @@ from control.findings import (
     findings,
     of_problems,
 )
-from control.image import base_of
 from control.jobfile import JobFile
 from control.project import Project
 from control.settings import Settings
 from worker.plan import Input
-from worker.problems import BadInput
+from worker.problems import BadInput, Problem
 
 PAGE = "docs/findings.md"
 
@@ -116,7 +116,10 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
     warnings = [str(problem) for problem in problems if problem.warning]
     if settings and definition:
         project = Project(root, settings, definition)
-        warnings = [str(warning) for warning in project.warnings]
+        built = _of_the_image_here(project)
+        found += of_problems("DS-BUILT", built)
+        said = [*project.warnings, *(problem for problem in built if problem.warning)]
+        warnings = [str(warning) for warning in said]
         if jobs:
             try:
                 groups = jobfile.read(jobs, definition, settings.program)
@@ -159,6 +162,14 @@ def _ask(
     except (BotoCoreError, ClientError) as error:
         return [_not_asked("DS-CREDENTIALS", error, settings)], Account(), []
     return [], account, unknown
+
+
+def _of_the_image_here(project: Project) -> list[Problem]:
+    """What is said against the image that was built; nothing where it is not on this machine."""
+    try:
+        return image.inspect(project)
+    except Stopped:
+        return []
 
 
 def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Finding:
@@ -221,6 +232,6 @@ def page(state: dict[str, Any]) -> str:
 def base(root: Path) -> str:
     """What the Dockerfile's last stage stands on; "" without one."""
     try:
-        return base_of((root / "Dockerfile").read_text(encoding="utf-8"))
+        return image.base_of((root / "Dockerfile").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return ""

@@ -29,6 +29,7 @@ CODES = (
     "DS-GPU",
     "DS-ARCHITECTURE",
     "DS-IMAGE",
+    "DS-BUILT",
     "DS-BUCKET",
     "DS-BUCKET-REGION",
     "DS-INPUT",
