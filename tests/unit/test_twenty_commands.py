@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.command import arguments, check, parse
+from worker.command import arguments, check_command, parse
 from worker.problems import BadInput, Problem
 from worker.variables import Value
 
@@ -41,7 +41,7 @@ REFUSED = [pytest.param(entry, id=entry["program"]) for entry in PROGRAMS if ent
 
 def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
     try:
-        return check(parse(text), variables)
+        return check_command(parse(text), variables)
     except BadInput as refused:
         return list(refused.problems)
 
