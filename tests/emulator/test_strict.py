@@ -221,7 +221,7 @@ def full_cluster(name: str) -> Step:
             a.service("s", cluster=name)
         else:
             arn = a.machine(name)
-        if name == "with-task":
+        if name in ("with-task", "tasks-only"):
             a.ecs.start_task(cluster=name, taskDefinition="definition", containerInstances=[arn])
 
     return make
@@ -231,9 +231,14 @@ def delete_cluster(name: str) -> Step:
     return lambda a: a.ecs.delete_cluster(cluster=name)
 
 
-def deregister(a: Account, force: bool) -> None:
-    (arn,) = a.ecs.list_container_instances(cluster="with-task")["containerInstanceArns"]
-    a.ecs.deregister_container_instance(cluster="with-task", containerInstance=arn, force=force)
+def deregister(a: Account, force: bool, cluster: str = "with-task") -> None:
+    (arn,) = a.ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
+    a.ecs.deregister_container_instance(cluster=cluster, containerInstance=arn, force=force)
+
+
+def tasks_without_a_machine(a: Account) -> None:
+    full_cluster("tasks-only")(a)
+    deregister(a, force=True, cluster="tasks-only")
 
 
 def inactive_definition(a: Account) -> None:
@@ -468,9 +473,9 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
     ),
     (
         "deleting a cluster with tasks",
-        nothing,  # whose machine the case before removed
-        delete_cluster("with-task"),
-        lambda a: a.ecs.describe_clusters(clusters=["with-task"]),
+        tasks_without_a_machine,
+        delete_cluster("tasks-only"),
+        lambda a: a.ecs.describe_clusters(clusters=["tasks-only"]),
     ),
     (
         "removing a machine that is not there",
