@@ -674,11 +674,12 @@ def test_a_wrong_launch_template_is_made_with_a_warning(account: Account) -> Non
 
 
 def test_a_deleted_queues_name_is_free_after_the_time_that_is_set(account: Account) -> None:
-    account.control.settings(queue_name_blocked=0.5)
+    account.control.settings(queue_name_blocked=3600)
     deleted_queue(account)
     with pytest.raises(account.sqs.exceptions.QueueDeletedRecently):
         account.sqs.create_queue(QueueName="deleted")
-    time.sleep(0.6)
+    account.control.settings(queue_name_blocked=0.1)
+    time.sleep(0.2)
     account.sqs.create_queue(QueueName="deleted")
 
 
