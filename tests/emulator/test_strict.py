@@ -157,6 +157,14 @@ def account(strict: Control) -> Iterator[Account]:
     strict.reset()
 
 
+@pytest.fixture
+def settings(account: Account) -> Iterator[Callable[..., Any]]:
+    """Changes the emulator's settings, for one test: the account is that of all."""
+    before = account.control.settings()
+    yield account.control.settings
+    account.control.settings(**before)
+
+
 Step = Callable[[Account], Any]
 
 
@@ -164,8 +172,8 @@ def nothing(_: Account) -> None:
     pass
 
 
-def deleted_queue(a: Account) -> None:
-    a.sqs.delete_queue(QueueUrl=a.sqs.create_queue(QueueName="deleted")["QueueUrl"])
+def deleted_queue(a: Account, name: str = "deleted") -> None:
+    a.sqs.delete_queue(QueueUrl=a.sqs.create_queue(QueueName=name)["QueueUrl"])
 
 
 def attributes(**given: str) -> Step:
@@ -673,18 +681,22 @@ def test_a_wrong_launch_template_is_made_with_a_warning(account: Account) -> Non
     assert "Warning" not in right
 
 
-def test_a_deleted_queues_name_is_free_after_the_time_that_is_set(account: Account) -> None:
-    account.control.settings(queue_name_blocked=3600)
-    deleted_queue(account)
+def test_a_deleted_queues_name_is_free_after_the_time_that_is_set(
+    account: Account, settings: Callable[..., Any]
+) -> None:
+    settings(queue_name_blocked=3600)
+    deleted_queue(account, "freed")
     with pytest.raises(account.sqs.exceptions.QueueDeletedRecently):
-        account.sqs.create_queue(QueueName="deleted")
-    account.control.settings(queue_name_blocked=0.1)
+        account.sqs.create_queue(QueueName="freed")
+    settings(queue_name_blocked=0.1)
     time.sleep(0.2)
-    account.sqs.create_queue(QueueName="deleted")
+    account.sqs.create_queue(QueueName="freed")
 
 
-def test_a_service_drains_until_its_time_and_then_frees_its_name(account: Account) -> None:
-    account.control.settings(service_drains=0.3)
+def test_a_service_drains_until_its_time_and_then_frees_its_name(
+    account: Account, settings: Callable[..., Any]
+) -> None:
+    settings(service_drains=0.3)
     account.service("drained")
     account.ecs.delete_service(cluster="cluster", service="drained")
     time.sleep(0.6)

@@ -8,6 +8,7 @@ it also ends every process that belongs to FOLDER, and removes the folder.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -16,9 +17,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -124,7 +126,8 @@ def main(words: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from moto.server import ThreadedMotoServer
 
-    _take_each_message_once()
+    _remember()
+    _one_change_at_a_time()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
@@ -136,14 +139,46 @@ def main(words: list[str]) -> None:
     os._exit(0)
 
 
-def _take_each_message_once() -> None:
-    """Let moto answer one ReceiveMessage at a time: it looks and takes without a lock, so two
-    requests could take the same message (seen with 1,000 jobs and two workers)."""
+def _remember() -> None:
+    """Let moto not do again and again what takes far longer than its answers: go through its
+    folder and classes at each request, and ask the time, slowly, for each message of a queue
+    whenever one is sent or received (there to know if it is older than its retention: days)."""
+    from moto import backends
+    from moto.core import responses
+    from moto.sqs import models
+
+    moto: Any = backends
+    modules = tuple(moto.list_of_moto_modules())
+    moto.list_of_moto_modules = lambda: modules
+    classes: Any = responses
+    classes.method_names_from_class = functools.cache(classes.method_names_from_class)
+    sqs: Any = models
+    sqs.unix_time_millis = lambda: time.time() * 1000
+    sqs.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
+
+
+def _one_change_at_a_time() -> None:
+    """Let moto change its queues one request at a time. It looks and takes, and writes its list
+    of messages anew at each deletion, without a lock: two requests could receive the same
+    message, and a deletion could bring back or lose another one (seen with 1,000 jobs and two
+    workers)."""
     from moto.sqs.models import Message, SQSBackend
 
-    take, lock = SQSBackend.receive_message, threading.Lock()
+    lock = threading.RLock()
 
-    def take_alone(
+    def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def locked(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return method(*args, **kwargs)
+
+        return locked
+
+    for name in ("send_message", "delete_message", "change_message_visibility"):
+        setattr(SQSBackend, name, alone(getattr(SQSBackend, name)))
+    take = alone(SQSBackend.receive_message)
+
+    def receive_message(
         self: SQSBackend,
         queue_name: str,
         count: int,
@@ -153,15 +188,15 @@ def _take_each_message_once() -> None:
     ) -> list[Message]:
         end = time.monotonic() + (wait_seconds_timeout or 0)
         while True:
-            with lock:
-                found = take(
-                    self, queue_name, count, 0, visibility_timeout, message_attribute_names
-                )
+            # Nobody else may have to wait for a long poll.
+            found: list[Message] = take(
+                self, queue_name, count, 0, visibility_timeout, message_attribute_names
+            )
             if found or time.monotonic() >= end:
                 return found
             self.get_queue(queue_name).wait_for_messages(1)
 
-    SQSBackend.receive_message = take_alone  # type: ignore[method-assign]
+    SQSBackend.receive_message = receive_message  # type: ignore[method-assign]
 
 
 def _environment(url: str, region: str) -> dict[str, str]:
