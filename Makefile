@@ -36,7 +36,7 @@ demo: install  ## render HelloWorld into demo/ and run its jobs on this machine
 	@echo; echo "All of this lies in $(IMPLEMENTATION); its README.md says what to try next."
 
 test: install  ## every test that this machine can run; what it cannot is named with its reason
-	@$(BIN)/python -m pytest -n auto $(ARGS) $(TESTS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) $(TESTS)
 
 lint: install  ## ruff, its format, shellcheck, hadolint
 	@$(BIN)/ruff check .
