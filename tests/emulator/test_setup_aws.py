@@ -263,6 +263,17 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
             )
     assert set(dead) == set(bad)
     assert all(code == "3" and reason for code, reason in dead.values()), dead
+    wait(lambda: len(records(ruled)) >= 200, 30)  # sent every few seconds
+    outcomes = {record["group"]["name"]: record["outcome"] for record in records(ruled)}
+    assert outcomes == {**dict.fromkeys(good, "done"), **dict.fromkeys(bad, "dead")}
+    assert len(records(ruled)) == 200
+
+
+def records(account: Account) -> list[dict[str, Any]]:
+    """All of the run, of all workers."""
+    pages = account.client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName="Test_records")
+    return [json.loads(event["message"]) for page in found for event in page["events"]]
 
 
 class _As:
