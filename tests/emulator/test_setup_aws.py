@@ -229,6 +229,8 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
     # Without keys: the worker takes its task's role, as in a container.
     machine = {k: v for k, v in ruled.control.environment.items() if "ACCESS_KEY" not in k}
     ruled.control.play(ruled.root, environment=machine, output=output)
+    # As on AWS: what is written while a log stream is made must not be lost.
+    ruled.control.latency(250, "logs:CreateLogStream")
     ruled.control.enforce()
     for words in (["setup"], SUBMIT):
         ended = ruled.run(*words, env=control)
