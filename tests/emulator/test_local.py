@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from control import emulator
-from control.local import _windowed
+from control.local.feed import windowed
 from tests.implementation import make_implementation, run, write_jobs
 from worker.message import Job
 
@@ -322,7 +322,7 @@ def test_of_a_thousand_jobs_none_is_lost_and_none_doubled(tmp_path: Path) -> Non
 def test_the_queue_is_fed_in_windows() -> None:
     queue: list[Job] = []
     most = 0
-    for job in _windowed(
+    for job in windowed(
         (Job({}, {"n": n}) for n in range(500)),
         lambda: (queue.clear(), 0)[1] if len(queue) > 60 else len(queue),
         threading.Event(),

@@ -69,7 +69,7 @@ def local(
 ) -> int:
     """Run the jobs of JOBFILE on this machine, without AWS."""
     # Here, because boto3 takes a second to load and the other commands do without.
-    from control import local as running
+    from control.local import run as running
 
     console = Console(stderr=as_json, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -179,7 +179,7 @@ def push(root: Path) -> int:
 def shell(root: Path, jobfile: Path, number: int, data: Path) -> int:
     """Open a shell in the image, in the folder of group N (the first), with its inputs."""
     from control import image as images
-    from control import local as running
+    from control.local import run as running
 
     project = _project(root)
     planned, inputs = running.prepared(project, jobfile, number, data)
