@@ -230,7 +230,9 @@ _STYLES = {"done": "green", "skipped": "cyan", "dead": "bold red", "unfinished":
 
 
 def _variables(group: Mapping[str, object]) -> str:
-    text = ", ".join(f"{name}={value}" for name, value in group.items())
+    # As the job file has them.
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in group.items()}
+    text = ", ".join(f"{name}={value}" for name, value in texts.items())
     return text if len(text) <= 96 else f"{text[:93]}..."
 
 
