@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from tests.emulator.aws.client import Control
@@ -82,6 +83,87 @@ def test_a_role_is_handed_over_only_with_the_right_to_pass_it(aws: Control) -> N
         ecs = aws.client("ecs", **keys)
         assert code(ecs.register_task_definition, **given) == "AccessDeniedException"
     aws.client("ecs", **right).register_task_definition(**given)
+
+
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:q"
+GROUP = "arn:aws:logs:us-east-1:123456789012:log-group:g"
+CONTAINERS = [{"name": "c", "image": "i", "memory": 100}]
+ECS_TAGS = [{"key": "a", "value": "b"}]
+IAM_TAGS = [{"Key": "a", "Value": "b"}]
+NOBODY = json.dumps({"Version": "2012-10-17", "Statement": []})
+
+# Operation, right to tag, what is made, and what a call without tags lacks.
+TAGGED = [
+    (
+        "ecs:CreateCluster",
+        "ecs:TagResource",
+        "arn:aws:ecs:us-east-1:123456789012:cluster/c",
+        {"clusterName": "c", "tags": ECS_TAGS},
+    ),
+    (
+        "ecs:CreateService",
+        "ecs:TagResource",
+        "arn:aws:ecs:us-east-1:123456789012:service/there/s",
+        {"cluster": "there", "serviceName": "s", "taskDefinition": "there", "tags": ECS_TAGS},
+    ),
+    (
+        "ecs:RegisterTaskDefinition",
+        "ecs:TagResource",
+        "arn:aws:ecs:us-east-1:123456789012:task-definition/f:*",
+        {"family": "f", "containerDefinitions": CONTAINERS, "tags": ECS_TAGS},
+    ),
+    ("logs:CreateLogGroup", "logs:TagResource", GROUP, {"logGroupName": "g", "tags": {"a": "b"}}),
+    ("sqs:CreateQueue", "sqs:TagQueue", QUEUE, {"QueueName": "q", "tags": {"a": "b"}}),
+    (
+        "iam:CreateRole",
+        "iam:TagRole",
+        "arn:aws:iam::123456789012:role/r",
+        {"RoleName": "r", "AssumeRolePolicyDocument": NOBODY, "Tags": IAM_TAGS},
+    ),
+    (
+        "iam:CreateInstanceProfile",
+        "iam:TagInstanceProfile",
+        "arn:aws:iam::123456789012:instance-profile/p",
+        {"InstanceProfileName": "p", "Tags": IAM_TAGS},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "right", "made", "given"), TAGGED, ids=[case[0] for case in TAGGED]
+)
+def test_what_is_made_with_tags_needs_the_right_to_tag_it(
+    aws: Control, operation: str, right: str, made: str, given: dict[str, Any]
+) -> None:
+    aws.client("ecs").create_cluster(clusterName="there")
+    aws.client("ecs").register_task_definition(family="there", containerDefinitions=CONTAINERS)
+    service, _, name = operation.partition(":")
+    make = {"Version": "2012-10-17", "Statement": allowing(operation)["Statement"]}
+    tag = allowing(right, resource=made)["Statement"]
+    another = allowing(right, resource=made.replace("123456789012", "210987654321"))["Statement"]
+    users = {
+        "without": aws.user("without", make),
+        "another": aws.user("another", {**make, "Statement": make["Statement"] + another}),
+        "right": aws.user("right", {**make, "Statement": make["Statement"] + tag}),
+    }
+    aws.enforce()
+
+    def do(user: str, given: dict[str, Any]) -> None:
+        client = aws.client(service, **users[user])
+        getattr(client, xform_name(name))(**given)
+
+    for user in ("without", "another"):
+        refused = code(do, user=user, given=given)
+        assert refused == ("AccessDenied" if service in ("sqs", "iam") else "AccessDeniedException")
+    do("right", given)
+    aws.enforce(False)
+    aws.reset()
+    aws.client("ecs").create_cluster(clusterName="there")
+    aws.client("ecs").register_task_definition(family="there", containerDefinitions=CONTAINERS)
+    plain = {key: value for key, value in given.items() if key.lower() != "tags"}
+    keys = aws.user("without", make)
+    aws.enforce()
+    getattr(aws.client(service, **keys), xform_name(name))(**plain)
 
 
 def test_a_role_by_its_name(aws: Control) -> None:

@@ -121,13 +121,8 @@ def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
     return account.control.role(role)
 
 
-NOT_ENFORCED = {"ecs:TagResource"}
-"""AWS asks for it where something is created with tags, the emulator does not."""
-
-
-def control_actions() -> list[str]:
-    found = {a for right in RIGHTS if right.role == CONTROL_ROLE for a in right.actions}
-    return sorted(found - NOT_ENFORCED)
+def actions_of(role: str) -> list[str]:
+    return sorted({action for right in RIGHTS if right.role == role for action in right.actions})
 
 
 def use_everything(account: Account, keys: dict[str, str]) -> str:
@@ -162,7 +157,7 @@ def test_setup_and_submit_pass_under_the_control_role(ruled: Account) -> None:
     assert use_everything(ruled, allow(ruled, CONTROL_ROLE)) == ""
 
 
-@pytest.mark.parametrize("action", control_actions())
+@pytest.mark.parametrize("action", actions_of(CONTROL_ROLE))
 def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     said = use_everything(ruled, allow(ruled, CONTROL_ROLE, without=action))
     assert said, f"nothing needs {action}"

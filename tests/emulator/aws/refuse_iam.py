@@ -1,15 +1,63 @@
 """Roles and log groups: what AWS refuses and moto accepts."""
 
 import re
+from dataclasses import dataclass
 
 from moto.iam.models import iam_backends
+from moto.utilities.utils import get_partition
 
+from tests.emulator.aws.access import denied, enforcing
 from tests.emulator.aws.call import Call
 from tests.emulator.aws.refusal import Refusal
 
 IAM = "https://docs.aws.amazon.com/IAM/latest/APIReference/API_"
 IAM_GUIDE = "https://docs.aws.amazon.com/IAM/latest/UserGuide/"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_"
+ECS_GUIDE = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/"
+SQS_API = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_"
+
+
+@dataclass(frozen=True)
+class _Tagging:
+    """The right that making something with tags needs, beside the one to make it.
+
+    Attributes:
+        action: as a policy names it.
+        name: the parameter with the name of what is made.
+        resource: its ARN, after the account.
+        tags: the parameter with the tags.
+    """
+
+    action: str
+    name: str
+    resource: str
+    tags: str = "tags"
+
+
+TAGGING = {
+    "ecs:CreateCluster": _Tagging("ecs:TagResource", "clusterName", "cluster/{}"),
+    "ecs:CreateService": _Tagging("ecs:TagResource", "serviceName", "service/{cluster}/{}"),
+    "ecs:RegisterTaskDefinition": _Tagging("ecs:TagResource", "family", "task-definition/{}:*"),
+    "logs:CreateLogGroup": _Tagging("logs:TagResource", "logGroupName", "log-group:{}"),
+    "sqs:CreateQueue": _Tagging("sqs:TagQueue", "QueueName", "{}"),
+    "iam:CreateRole": _Tagging("iam:TagRole", "RoleName", "role/{}", "Tags"),
+    "iam:CreateInstanceProfile": _Tagging(
+        "iam:TagInstanceProfile", "InstanceProfileName", "instance-profile/{}", "Tags"
+    ),
+}
+
+
+def _tagging(call: Call) -> str | None:
+    """Whoever makes something with tags must be allowed to tag it."""
+    right = TAGGING[call.name]
+    if not enforcing() or not call.parameters.get(right.tags):
+        return None
+    cluster = str(call.parameters.get("cluster", "")).rpartition("/")[2]
+    made = right.resource.format(call.parameters.get(right.name, ""), cluster=cluster)
+    region = "" if call.service == "iam" else call.region
+    arn = f"arn:{get_partition(call.region)}:{call.service}:{region}:{call.account}:{made}"
+    why = denied(right.action, arn, call.region, call.environ, call.body)
+    return f"{why} on resource: {arn}" if why else None
 
 
 def _policy_size(call: Call) -> str | None:
@@ -58,6 +106,36 @@ def _log_group_name(call: Call) -> str | None:
 
 
 ROWS = (
+    Refusal(
+        ("ecs:CreateCluster", "ecs:CreateService", "ecs:RegisterTaskDefinition"),
+        "making something with tags without the right to tag it (only with IAM on)",
+        "AccessDeniedException",
+        ECS_GUIDE + "supported-iam-actions-tagging.html",
+        _tagging,
+    ),
+    Refusal(
+        ("logs:CreateLogGroup",),
+        "making a log group with tags without logs:TagResource (only with IAM on)",
+        "AccessDeniedException",
+        LOGS + "CreateLogGroup.html",
+        _tagging,
+    ),
+    Refusal(
+        ("sqs:CreateQueue",),
+        "making a queue with tags without sqs:TagQueue (only with IAM on)",
+        "AccessDenied",
+        SQS_API + "CreateQueue.html",
+        _tagging,
+        403,
+    ),
+    Refusal(
+        ("iam:CreateRole", "iam:CreateInstanceProfile"),
+        "making it with tags without iam:TagRole, iam:TagInstanceProfile (only with IAM on)",
+        "AccessDenied",
+        IAM_GUIDE + "id_tags_roles.html",
+        _tagging,
+        403,
+    ),
     Refusal(
         ("iam:PutRolePolicy", "iam:PutUserPolicy", "iam:CreatePolicy"),
         "a policy that is too long",
