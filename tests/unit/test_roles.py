@@ -79,9 +79,9 @@ def test_every_right_says_why_and_every_star_has_its_reason() -> None:
 def test_stars_are_where_aws_knows_no_resource() -> None:
     assert {action for right in RIGHTS if right.star for action in right.actions} == {
         "ecr:GetAuthorizationToken",
-        "ecs:CreateCluster",
         "ecs:DescribeTaskDefinition",
         "ecs:ListTaskDefinitions",
+        "logs:DescribeLogGroups",
     }
 
 

@@ -103,9 +103,16 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right(
         CONTROL_ROLE,
-        ("logs:DescribeLogGroups", "logs:ListTagsForResource"),
+        ("logs:DescribeLogGroups",),
+        "*",
+        "setup: look whether the log groups are there",
+        star="CloudWatch Logs knows no resource for this action",
+    ),
+    Right(
+        CONTROL_ROLE,
+        ("logs:ListTagsForResource",),
         LOG_GROUPS,
-        "setup: look whether the log groups are there, and whose they are",
+        "setup: look whose the log groups are",
     ),
     Right(
         CONTROL_ROLE,
@@ -130,10 +137,9 @@ RIGHTS: tuple[Right, ...] = (
     Right(
         CONTROL_ROLE,
         ("ecs:CreateCluster",),
-        "*",
+        CLUSTERS,
         "setup: make the cluster with its tags",
         MARKING,
-        star=NO_LEVEL,
     ),
     Right(
         CONTROL_ROLE,
@@ -262,8 +268,10 @@ RIGHTS: tuple[Right, ...] = (
         "keep what a container prints; it can only add to it (streams have no tags)",
     ),
 )
-"""Actions, resources and conditions: "Service Authorization Reference". An action on a queue or
-log group that may not be there yet, or be another's, cannot ask for a tag."""
+"""Actions, resources and conditions: "Service Authorization Reference", whose tables name the
+condition keys of an action, and those of its resource (aws:ResourceTag is there). For queues see
+"ABAC condition keys for Amazon SQS", too. An action on a queue or log group that may not be there
+yet, or be another's, cannot ask for a tag."""
 
 CHECK: tuple[Right, ...] = (
     Right(
@@ -283,9 +291,8 @@ CHECK: tuple[Right, ...] = (
     Right(
         CONTROL_ROLE,
         ("servicequotas:GetServiceQuota",),
-        "*",
+        "arn:{aws}:servicequotas:*:{account}:ec2/*",
         "check: see how many spot machines the account may have",
-        star="Service Quotas knows no resource for looking",
     ),
     Right(
         CONTROL_ROLE,
@@ -370,12 +377,9 @@ def trust(role: str, account: Account) -> dict[str, Any]:
         statement["Principal"] = {"AWS": root}
     else:
         statement["Principal"] = {"Service": "ecs-tasks.amazonaws.com"}
-        # Not for the tasks of another account ("the confused deputy problem").
-        source = f"arn:{account.partition}:ecs:*:{account.number}:*"
-        statement["Condition"] = {
-            "StringEquals": {"aws:SourceAccount": account.number},
-            "ArnLike": {"aws:SourceArn": source},
-        }
+        # Not for the tasks of another account ("the confused deputy problem"). aws:SourceArn
+        # would add nothing to it: ECS can name the account there, no cluster ("Task IAM role").
+        statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account.number}}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
