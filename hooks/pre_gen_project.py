@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -138,6 +138,10 @@ SHELL_NAMES = frozenset(
 
 MAX_KEY_BYTES = 1024  # of S3
 
+# Unicode's categories Cc and Cs, which never change; asking unicodedata for each character is slow.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+
 
 def braced(name: str) -> str:
     """The name as it is written in a command: {name}."""
@@ -223,10 +227,8 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 def control_character(text: str, allowed: str = "") -> int | None:
     """Where the first control character or lone surrogate is that is not allowed; else None."""
-    for index, character in enumerate(text):
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
-            return index
-    return None
+    found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
+    return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
@@ -299,12 +301,12 @@ def _key_problem(value: object, type_: str) -> str | None:
 
 
 def _characters_problem(text: str) -> str | None:
-    for character in text:
-        if character == "\0":
-            return "must not hold a NUL character"
-        if unicodedata.category(character) == "Cs":
-            return "must not hold half a character (a lone surrogate)"
-    return None
+    found = _UNFIT.search(text)
+    if found is None:
+        return None
+    if found[0] == "\0":
+        return "must not hold a NUL character"
+    return "must not hold half a character (a lone surrogate)"
 
 
 # === worker/command.py
@@ -338,7 +340,7 @@ class Word:
     parts: tuple[Text | Reference, ...]
     offset: int
 
-    @property
+    @cached_property
     def references(self) -> list[Reference]:
         return [part for part in self.parts if isinstance(part, Reference)]
 
@@ -351,7 +353,7 @@ class Word:
         """The word's text where no variable is in it, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
 
-    @property
+    @cached_property
     def lone(self) -> Reference | None:
         """The variable that is the whole word, unquoted; else None."""
         (part, *others) = self.parts
@@ -365,7 +367,7 @@ class Bracket:
     words: tuple[Word, ...]
     offset: int
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         return {reference.name for word in self.words for reference in word.references}
 

@@ -122,7 +122,7 @@ def test_where_containers_run_in_a_virtual_machine_they_are_told_the_way_out() -
 @pytest.mark.parametrize("tty", [True, False])
 def test_a_shell_opens_in_the_jobs_folder_with_its_variables(tty: bool) -> None:
     view = JobView("id", {}, {}, "/job/output", "/job/work", 1, "/job/inputs")
-    planned = Plan("id", ["x"], [], "p", {"name": "a b"}, {}, view)
+    planned = Plan("id", ["x"], [], "p", {"name": "a b"}, view)
     words = shell_command(SETTINGS, planned, Path("/tmp/f"), "x86_64", 2, tty)
     assert ("--tty" in words) == tty
     assert words[-5:] == [

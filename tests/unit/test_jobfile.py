@@ -1,5 +1,6 @@
 """Job files: the three forms of groups, and everything that is refused before anything is sent."""
 
+import hashlib
 import json
 import tracemalloc
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_a_list_is_one_job_a_group_with_the_shared_variables(tmp_path: Path) -> 
     assert jobs.shared == {"plate": "P1"}
     assert groups(jobs) == [{"well": "A01"}, {"well": "A02"}]
     assert next(job.body() for job in jobs.jobs()) == '{"plate":"P1","group":{"well":"A01"}}'
+
+
+def test_a_job_file_is_known_by_its_messages_and_their_order(tmp_path: Path) -> None:
+    wells = [{"well": "A01"}, {"well": "A02"}]
+    digest = read(tmp_path, {"plate": "P1", "groups": wells}).digest
+    bodies = ['{"plate":"P1","group":{"well":"A01"}}', '{"plate":"P1","group":{"well":"A02"}}']
+    assert digest == hashlib.sha256("".join(f"{body}\n" for body in bodies).encode()).hexdigest()
+    same = {"groups": {"matrix": {"well": ["A01", "A02"]}}, "plate": "P1", "_comment": "another"}
+    assert read(tmp_path, same).digest == digest
+    assert read(tmp_path, {"plate": "P1", "groups": wells[::-1]}).digest != digest
+    assert read(tmp_path, {"plate": "P1", "groups": wells[:1]}).digest != digest
+    assert read(tmp_path, {"plate": "P2", "groups": wells}).digest != digest
 
 
 def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from control.submit_job import (
     Numbered,
     Outputs,
     Target,
-    digest_of,
     merged,
     roots,
 )
@@ -114,12 +113,6 @@ def test_what_is_left_is_what_was_neither_taken_nor_done() -> None:
     assert left.done == 2
     assert left.groups(0, 3) == (4, 7)
     assert left.groups(3, 5) == (10, 14)
-
-
-def test_a_job_file_is_known_by_its_messages() -> None:
-    assert digest_of(jobs(3)) == digest_of(iter(jobs(3)))
-    assert digest_of(jobs(3)) != digest_of(jobs(4))
-    assert digest_of(jobs(3)) != digest_of(reversed(jobs(3)))
 
 
 PLATES = [f"out/P{plate}/{well}" for plate in range(15) for well in range(100)]

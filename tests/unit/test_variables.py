@@ -3,6 +3,8 @@
 import math
 import shutil
 import subprocess
+import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -255,3 +257,13 @@ def test_a_key_may_name_its_bucket(value: str, place: tuple[str, str]) -> None:
 )
 def test_control_characters_are_found(text: str, allowed: str, index: int | None) -> None:
     assert control_character(text, allowed) == index
+
+
+def test_every_character_is_judged_by_its_category() -> None:
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        category = unicodedata.category(character)
+        control = 0 if category in ("Cc", "Cs") else None
+        assert control_character(character) == control, hex(code)
+        assert control_character(character, character) is None, hex(code)
+        assert (value_problem(character, "text") is None) == (code != 0 and category != "Cs")

@@ -9,6 +9,7 @@ is sent.
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import json
 import math
@@ -54,11 +55,13 @@ class JobFile:
         path: the file.
         shared: the variables beside `groups`.
         count: groups in it.
+        digest: names the file by all its messages, in their order.
     """
 
     path: Path
     shared: Mapping[str, Value]
     count: int
+    digest: str
     _groups: _Groups
 
     def jobs(self) -> Iterator[Job]:
@@ -95,9 +98,9 @@ def read(path: Path, definition: Definition, config: Mapping[str, Value]) -> Job
     groups = _groups(shared.pop("groups"), path, definition.types)
     findings.add(at(groups.problems, name))
     findings.refuse()
-    count = _check(groups, shared, definition, config, name, findings)
+    count, digest = _check(groups, shared, definition, config, name, findings)
     findings.refuse()
-    return JobFile(path, shared, count, groups)
+    return JobFile(path, shared, count, digest, groups)
 
 
 def _check(
@@ -107,16 +110,17 @@ def _check(
     config: Mapping[str, Value],
     name: str,
     findings: Findings,
-) -> int:
-    """Check every group and that no two have one output prefix; how many there are."""
+) -> tuple[int, str]:
+    """Check every group, and that no two have one output prefix; how many there are, and digest."""
     number = 0
+    digest = hashlib.sha256()
     told = set()
     with _Prefixes() as prefixes:
         try:
             for number, group in enumerate(groups.read(), 1):
                 job = Job(shared, group.variables)
                 try:
-                    _check_group(group, job)
+                    body = _checked_body(group, job)
                     prefix = plan(definition, config, job, "bucket").output_prefix
                 except BadInput as error:
                     for problem in error.problems:
@@ -128,6 +132,7 @@ def _check(
                         else:
                             findings.add(at([problem], f"{name}, {group.where}"))
                     continue
+                digest.update(f"{body}\n".encode())
                 if not findings.count:
                     prefixes.add(number, prefix)
         except BadInput as unreadable:
@@ -136,20 +141,21 @@ def _check(
             findings.add([Problem(name, "has no groups", "write at least one")])
         if not findings.count:
             findings.add(at(prefixes.problems(), name))
-    return number
+    return number, digest.hexdigest()
 
 
-def _check_group(group: _Group, job: Job) -> None:
-    """Refuse a group whose form is wrong, or whose message is too large."""
+def _checked_body(group: _Group, job: Job) -> str:
+    """A group's message; refused where its form is wrong, or it is too large."""
     if group.problems:
         raise BadInput(group.problems)
     if not group.variables:
         raise BadInput([Problem("", "is empty", "give it variables, or remove it")])
-    size = len(job.body())
-    if size > MAX_BYTES:
-        what = f"makes a message of {size:,} bytes"
+    body = job.body()
+    if len(body) > MAX_BYTES:
+        what = f"makes a message of {len(body):,} bytes"
         todo = f"at most {MAX_BYTES:,} fit: keep long lists in a file"
         raise BadInput([Problem("", what, todo)])
+    return body
 
 
 def _document(path: Path) -> dict[str, Any]:

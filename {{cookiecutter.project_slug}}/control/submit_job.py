@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import sqlite3
@@ -160,15 +159,6 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             found.append((first, last))
     return found
-
-
-def digest_of(jobs: Iterable[Job]) -> str:
-    """Names a job file by all its messages, in their order."""
-    digest = hashlib.sha256()
-    for job in jobs:
-        digest.update(job.body().encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
 
 
 class Numbered:
@@ -368,10 +358,9 @@ class _Submission:
         self._app = project.settings.APP_NAME
         self._name = names(project.settings).queue
         self._queue = _queue(aws, self._name, self._app)
-        self._digest = digest_of(jobs.jobs())
         target = Target(self._queue.url, self._queue.attributes.get("CreatedTimestamp", ""))
-        file = project.root / FOLDER / f"{self._digest[:16]}.jsonl"
-        self._journal = Journal(file, self._digest, jobs.count, target)
+        file = project.root / FOLDER / f"{jobs.digest[:16]}.jsonl"
+        self._journal = Journal(file, jobs.digest, jobs.count, target)
         self._is_done = outputs.is_done if outputs else lambda _: False
         self._marked = 0.0
 
@@ -441,7 +430,7 @@ class _Submission:
 
     @property
     def _key(self) -> str:
-        return f"{SUBMITTING_TAG}{self._digest[:16]}"
+        return f"{SUBMITTING_TAG}{self._jobs.digest[:16]}"
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ it is empty. What needs a shell is written `bash -c '... "$name" ...'`.
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from worker.problems import BadInput, Problem, closest
 from worker.variables import (
@@ -55,7 +56,7 @@ class Word:
     parts: tuple[Text | Reference, ...]
     offset: int
 
-    @property
+    @cached_property
     def references(self) -> list[Reference]:
         return [part for part in self.parts if isinstance(part, Reference)]
 
@@ -68,7 +69,7 @@ class Word:
         """The word's text where no variable is in it, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
 
-    @property
+    @cached_property
     def lone(self) -> Reference | None:
         """The variable that is the whole word, unquoted; else None."""
         (part, *others) = self.parts
@@ -82,7 +83,7 @@ class Bracket:
     words: tuple[Word, ...]
     offset: int
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         return {reference.name for word in self.words for reference in word.references}
 

@@ -19,6 +19,9 @@ MAX_BYTES = 1024 * 1024 - 16 * 1024
 """Largest body: SQS takes 1 MiB with attributes, and the dead-letter queue adds some
 ("Amazon SQS message quotas")."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":")).encode
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 class InvalidMessage(Exception):
     """A message that is no job; its text is the reason."""
@@ -39,14 +42,12 @@ class Job:
     @cached_property
     def job_id(self) -> str:
         """16 hex digits, known from the message alone, equal for equal jobs."""
-        canonical = json.dumps(
-            {**self.shared, "group": dict(self.group)}, sort_keys=True, separators=(",", ":")
-        )
+        canonical = _CANONICAL({**self.shared, "group": dict(self.group)})
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def body(self) -> str:
         """The message's body, in ASCII: SQS refuses some characters that JSON can escape."""
-        return json.dumps({**self.shared, "group": dict(self.group)}, separators=(",", ":"))
+        return _COMPACT({**self.shared, "group": dict(self.group)})
 
 
 def decode(body: str) -> Job:
@@ -75,11 +76,13 @@ def problems(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) ->
         types: every known variable and its type.
         config: the program's own settings from config.py.
     """
+    own = job.variables
+    given = {**config, **own}
     return [
-        *_doubled(job, config),
-        *(_unknown(name, types) for name in job.variables if name not in types),
-        *_missing(job, types, config),
-        *_wrong_values(job, types, config),
+        *_doubled(job, config, len(given)),
+        *(_unknown(name, types) for name in own if name not in types),
+        *_missing(given, types),
+        *_wrong_values(given, types),
     ]
 
 
@@ -87,7 +90,9 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _doubled(job: Job, config: Mapping[str, Any]) -> list[Problem]:
+def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Problem]:
+    if different == len(config) + len(job.shared) + len(job.group):
+        return []
     levels = {"the shared variables": job.shared, "the group": job.group, "config.py": config}
     found = []
     for name in dict.fromkeys([*job.shared, *job.group]):
@@ -105,15 +110,14 @@ def _unknown(name: str, types: Mapping[str, str]) -> Problem:
     return Problem(name, "is no variable of job.py", "remove it, or add it to VARIABLES in job.py")
 
 
-def _missing(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
-    given = {**config, **job.variables}
+def _missing(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
     todo = "give it one in the group, beside groups or in config.py (null if none)"
     return [Problem(name, "has no value", todo) for name in types if name not in given]
 
 
-def _wrong_values(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
+def _wrong_values(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
     return [
         Problem(name, reason, f"its type in job.py is {types[name]}")
-        for name, value in {**config, **job.variables}.items()
+        for name, value in given.items()
         if name in types and (reason := value_problem(value, types[name]))
     ]

@@ -121,8 +121,7 @@ class Plan:
         arguments: program and arguments.
         inputs: what is fetched first.
         output_prefix: where outputs go; no slash at either end.
-        environment: the variables for programs that read `$name`.
-        document: what the file `{job_json}` holds.
+        values: every variable and built-in name as the command sees it.
         view: what the functions of job.py are given.
     """
 
@@ -130,9 +129,25 @@ class Plan:
     arguments: list[str]
     inputs: list[Input]
     output_prefix: str
-    environment: dict[str, str]
-    document: dict[str, Any]
+    values: Mapping[str, Resolved]
     view: JobView
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables for programs that read `$name`."""
+        raw = self.view.variables
+        return {
+            environment_name(name): text
+            for name, value in self.values.items()
+            if _fits(text := _environment_text(raw.get(name), value))
+        }
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the file `{job_json}` holds."""
+        raw = self.view.variables
+        document = {name: _document_value(raw.get(name), v) for name, v in self.values.items()}
+        return document | {"cores": self.view.cores}
 
 
 def plan(
@@ -161,11 +176,17 @@ def plan(
     if found:
         raise BadInput(found)
     raw = {**config, **job.variables}
-    types = {name: definition.types[name] for name in raw}
     # What job.py's own function names is fetched for this job alone, shared variable or not.
     own = raw if "inputs" in definition.functions else job.group
-    bases = {name: folders.inputs if name in own else folders.shared for name in raw}
-    values = {name: _resolve(raw[name], types[name], bucket, bases[name]) for name in raw}
+    values = {
+        name: _resolve(
+            value,
+            definition.types[name],
+            bucket,
+            folders.inputs if name in own else folders.shared,
+        )
+        for name, value in raw.items()
+    }
     built_in: dict[str, Resolved] = {
         "output_dir": folders.output,
         "work_dir": folders.work,
@@ -186,36 +207,24 @@ def plan(
     return Plan(
         job_id=job.job_id,
         arguments=_short(_arguments(definition, view, all_values)),
-        inputs=_inputs(definition, view, types, job, bucket, folders),
-        output_prefix=output_prefix(definition, config, job, view),
-        environment={
-            environment_name(name): text
-            for name, value in all_values.items()
-            if _fits(text := _environment_text(raw.get(name), value))
-        },
-        document={name: _document_value(raw.get(name), value) for name, value in all_values.items()}
-        | {"cores": cores},
+        inputs=_inputs(definition, view, job, bucket, folders),
+        output_prefix=_output_prefix(definition, view),
+        values=all_values,
         view=view,
     )
 
 
-def output_prefix(
-    definition: Definition, config: Mapping[str, Value], job: Job, view: JobView
-) -> str:
-    """Where a job's outputs go; no slash at either end.
-
-    Raises:
-        BadInput: the prefix would be empty or escape, or job.py's function failed.
-    """
+def _output_prefix(definition: Definition, view: JobView) -> str:
+    """Where a job's outputs go; no slash at either end."""
     function = definition.functions.get("output_prefix")
     if function is None:
         assert definition.output_prefix is not None
-        return prefix.render(definition.output_prefix, {**config, **job.variables}, job.job_id)
+        return prefix.render(definition.output_prefix, view.variables, view.job_id)
     text = _call(function, view)
     if not isinstance(text, str):
         raise _wrong_answer("output_prefix", text, "a text")
     # Rendered as a value, so that one rule says what a prefix may be and its braces stay.
-    return prefix.render("{text}", {"text": text}, job.job_id)
+    return prefix.render("{text}", {"text": text}, view.job_id)
 
 
 def check_outputs(definition: Definition, view: JobView) -> str | None:
@@ -263,7 +272,6 @@ def _folder(text: str, bucket: str, base: str, shared: bool = False) -> Input:
 def _inputs(
     definition: Definition,
     view: JobView,
-    types: Mapping[str, str],
     job: Job,
     bucket: str,
     folders: Folders,
@@ -278,6 +286,7 @@ def _inputs(
             if not text or value_problem(text, kind):
                 raise _wrong_answer("inputs", text, "keys of the bucket, or s3://bucket/key")
         return [_input(text, kind, bucket, folders.inputs, False) for text, kind in kinds.items()]
+    types = definition.types
     found = []
     for name, value in view.variables.items():
         if types[name] in ("file", "files", "folder") and not is_empty(value):

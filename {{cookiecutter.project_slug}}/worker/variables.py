@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shlex
-import unicodedata
 from collections.abc import Iterable
 
 Value = str | int | float | bool | None | list[str]
@@ -26,6 +25,10 @@ SHELL_NAMES = frozenset(
 )
 
 MAX_KEY_BYTES = 1024  # of S3
+
+# Unicode's categories Cc and Cs, which never change; asking unicodedata for each character is slow.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def braced(name: str) -> str:
@@ -112,10 +115,8 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 def control_character(text: str, allowed: str = "") -> int | None:
     """Where the first control character or lone surrogate is that is not allowed; else None."""
-    for index, character in enumerate(text):
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
-            return index
-    return None
+    found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
+    return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
@@ -188,9 +189,9 @@ def _key_problem(value: object, type_: str) -> str | None:
 
 
 def _characters_problem(text: str) -> str | None:
-    for character in text:
-        if character == "\0":
-            return "must not hold a NUL character"
-        if unicodedata.category(character) == "Cs":
-            return "must not hold half a character (a lone surrogate)"
-    return None
+    found = _UNFIT.search(text)
+    if found is None:
+        return None
+    if found[0] == "\0":
+        return "must not hold a NUL character"
+    return "must not hold half a character (a lone surrogate)"
