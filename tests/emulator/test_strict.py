@@ -97,10 +97,13 @@ class Account:
         overrides: list[dict[str, Any]] | None = None,
         version: str | None = "$Latest",
         template: str = "",
+        name: str = "",
         **more: Any,
     ) -> str:
         """A fleet of a new template."""
         named = {"LaunchTemplateId": template or self.make_template(**(data or {}))}
+        if name:
+            named = {"LaunchTemplateName": name}
         if version:
             named["Version"] = version
         config = {
@@ -259,11 +262,13 @@ def profile_of_role(a: Account) -> None:
     a.iam.add_role_to_instance_profile(InstanceProfileName="holds", RoleName="held")
 
 
-def policy(length: int) -> Step:
+def policy(length: int, name: str = "p") -> Step:
     resource = "arn:aws:s3:::" + "x" * length
     statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    return lambda a: a.iam.put_role_policy(RoleName="task", PolicyName="p", PolicyDocument=document)
+    return lambda a: a.iam.put_role_policy(
+        RoleName="task", PolicyName=name, PolicyDocument=document
+    )
 
 
 def define(**more: Any) -> Step:
@@ -322,16 +327,30 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.sqs.create_queue(QueueName="f_fifo"),
     ),
     (
-        "tags that are too many, too long, reserved, or have other characters",
+        "a queue's tags that are too long, reserved, or have other characters",
         nothing,
         lambda a: a.sqs.create_queue(QueueName="tags1", tags={"aws:x": "1"}),
-        lambda a: a.sqs.create_queue(QueueName="tags1", tags={"ds:app": "Distributed-X 1/2"}),
+        lambda a: a.sqs.create_queue(QueueName="tags1", tags={f"ds:{n}": "1/2" for n in range(51)}),
     ),
     (
-        "a launch template or version that is not there",
+        "a launch template of an id that is not there",
         nothing,
         lambda a: a.fleet(template="lt-00000000000000000"),
         lambda a: a.fleet(),
+    ),
+    (
+        "a launch template of a name that is not there",
+        lambda a: a.ec2.create_launch_template(
+            LaunchTemplateName="named", LaunchTemplateData=a.template()
+        ),
+        lambda a: a.fleet(name="nowhere"),
+        lambda a: a.fleet(name="named"),
+    ),
+    (
+        "a version that a launch template does not have",
+        nothing,
+        lambda a: a.fleet(version="2"),
+        lambda a: a.fleet(version="1"),
     ),
     (
         "a launch template without its version",
@@ -562,10 +581,10 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         define(container={"name": "a-b"}),
     ),
     (
-        "a container's cpu that is negative or over 192 cores",
+        "a task's cpu under an eighth of a core or over 192 cores",
         nothing,
-        define(container={"cpu": -1}),
-        define(container={"cpu": 0}),
+        define(cpu="196609"),
+        define(cpu="196608", container={"cpu": 300_000}),
     ),
     (
         "a container's memory under 6 MiB, or under its reservation",
@@ -609,7 +628,12 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         define(tags=[{"key": "k", "value": "v" * 257}]),
         define(tags=[{"key": "k", "value": "v" * 256}]),
     ),
-    ("a policy that is too long", nothing, policy(10_300), policy(9_900)),
+    (
+        "a policy that is too long, with the other inline ones of its role or user",
+        policy(5_000, "other"),
+        policy(5_300),
+        policy(4_900),
+    ),
     (
         "deleting a role that is in an instance profile",
         profile_of_role,
@@ -637,7 +661,7 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.logs.put_retention_policy(logGroupName="g", retentionInDays=7),
     ),
     (
-        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #",
+        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #, or aws/ first",
         nothing,
         lambda a: a.logs.create_log_group(logGroupName="a b"),
         lambda a: a.logs.create_log_group(logGroupName="/a#b_c.d-e"),

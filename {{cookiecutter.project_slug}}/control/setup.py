@@ -31,8 +31,8 @@ KEPT_SECONDS = 14 * 24 * 3600
 MESSAGE_BYTES = 1024 * 1024
 
 STOP_SECONDS = 120
-"""From SIGTERM to SIGKILL of a container: the most that ECS allows (attempts that upload may
-take 90)."""
+"""From SIGTERM to SIGKILL of a container: as long as a spot machine has from its notice to its end
+(attempts that upload may take 90). ECS has a limit for Fargate only, the same number."""
 
 BLOCKED_SECONDS = 120
 """A deleted queue's name is blocked for 60 s (API reference, DeleteQueue); then something else is
@@ -427,7 +427,7 @@ def task_definition(settings: Settings, observed: Observed, run_id: str) -> dict
     ).environment()
     for name in ONLY_FOR_TESTS:
         environment.pop(name)
-    # ECS on EC2 does not tell a container its region.
+    # "Amazon ECS environment variables" has them, and does not say for which agents on EC2.
     environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = observed.region
     container: dict[str, Any] = {
         "name": named.family,

@@ -42,5 +42,8 @@ def tags_problem(tags: Mapping[str, str]) -> str | None:
         if key.lower().startswith("aws:"):
             return "Tag keys starting with 'aws:' are reserved for system use."
         if not all(re.fullmatch(r"[\w\s.:/=+\-@]*", text) for text in (key, value or "")):
-            return f"The tag '{key}' has characters that are not allowed."
+            return (
+                "Some tags contain invalid characters. Valid characters: UTF-8 letters, spaces, "
+                "numbers and _ . / = + - : @."
+            )
     return None

@@ -38,7 +38,7 @@ def _launches(call: Call) -> list[dict[str, Any]]:
 
 
 def _template(backend: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """A template's data; empty if there is none of that name (another row says so)."""
+    """A template's data; empty if there is none of that name (other rows say so)."""
     identity = named.get("LaunchTemplateId") or backend.launch_template_name_to_ids.get(
         named.get("LaunchTemplateName")
     )
@@ -193,7 +193,7 @@ def _unknown_type(call: Call, data: dict[str, Any]) -> str | None:
     kind = data.get("InstanceType")
     if not kind or kind in INSTANCE_TYPES:
         return None
-    return f"The following supplied instance types do not exist: [{kind}]"
+    return f"Invalid value '{kind}' for InstanceType."
 
 
 def _architecture(call: Call, data: dict[str, Any]) -> str | None:
@@ -209,19 +209,42 @@ def _architecture(call: Call, data: dict[str, Any]) -> str | None:
     return None
 
 
-def _unknown_template(call: Call) -> str | None:
-    backend = ec2_backends[call.account][call.region]
-    for config in call.parameters.get("LaunchTemplateConfigs") or []:
-        named = config.get("LaunchTemplateSpecification") or {}
-        if named and not _template(backend, named):
-            which = named.get("LaunchTemplateId") or named.get("LaunchTemplateName")
-            return f"The specified launch template or version, {which}, does not exist."
+def _unknown_id(call: Call) -> str | None:
+    templates = ec2_backends[call.account][call.region].launch_templates
+    for named in _templates_named(call):
+        identity = named.get("LaunchTemplateId")
+        if identity and identity not in templates:
+            return f"The specified launch template, with template ID {identity}, does not exist."
     return None
 
 
+def _unknown_name(call: Call) -> str | None:
+    names = ec2_backends[call.account][call.region].launch_template_name_to_ids
+    for named in _templates_named(call):
+        name = named.get("LaunchTemplateName")
+        if name and name not in names:
+            return "At least one of the launch templates specified in the request does not exist."
+    return None
+
+
+def _unknown_version(call: Call) -> str | None:
+    backend = ec2_backends[call.account][call.region]
+    for named in _templates_named(call):
+        if named.get("Version") and not _template(backend, named):
+            return (
+                f"Could not find the specified version {named['Version']} for the launch template."
+            )
+    return None
+
+
+def _templates_named(call: Call) -> list[Mapping[str, Any]]:
+    configs = call.parameters.get("LaunchTemplateConfigs") or []
+    return [config.get("LaunchTemplateSpecification") or {} for config in configs]
+
+
 def _no_version(call: Call) -> str | None:
-    for config in call.parameters.get("LaunchTemplateConfigs") or []:
-        if not (config.get("LaunchTemplateSpecification") or {}).get("Version"):
+    for named in _templates_named(call):
+        if not named.get("Version"):
             return "LaunchTemplateSpecification.Version is required."
     return None
 
@@ -269,10 +292,24 @@ def _fleet_numbers(call: Call) -> str | None:
 ROWS = (
     Refusal(
         ("ec2:CreateFleet",),
-        "a launch template or version that is not there",
+        "a launch template of an id that is not there",
         "InvalidLaunchTemplateId.NotFound",
         CODES,
-        _unknown_template,
+        _unknown_id,
+    ),
+    Refusal(
+        ("ec2:CreateFleet",),
+        "a launch template of a name that is not there",
+        "InvalidLaunchTemplateName.NotFoundException",
+        CODES,
+        _unknown_name,
+    ),
+    Refusal(
+        ("ec2:CreateFleet",),
+        "a version that a launch template does not have",
+        "InvalidLaunchTemplateId.VersionNotFound",
+        CODES,
+        _unknown_version,
     ),
     Refusal(
         ("ec2:CreateFleet",),
@@ -348,8 +385,9 @@ ROWS = (
     ),
     Refusal(
         LAUNCH,
+        # DescribeInstanceTypes alone says InvalidInstanceType.
         "a type of machine that is not there",
-        "InvalidInstanceType",
+        "InvalidParameterValue",
         CODES,
         _each_launch(_unknown_type),
     ),
@@ -369,14 +407,16 @@ ROWS = (
     ),
     Refusal(
         ("ec2:CreateFleet",),
+        # The code is that of RunInstances (aws/aws-cli#2865).
         "tags for anything but the fleet, unless it is of type instant",
-        "InvalidTagSpecification",
+        "InvalidParameterValue",
         EC2 + "API_CreateFleet.html",
         _fleet_tags,
         assumed=True,
     ),
     Refusal(
         ("ec2:CreateFleet", "ec2:ModifyFleet"),
+        # The code is seen with ModifyFleet, for other faults (Terraform's resource aws_ec2_fleet).
         "parts of the target that are more than the total",
         "InvalidTargetCapacitySpecification",
         EC2 + "API_TargetCapacitySpecificationRequest.html",

@@ -144,12 +144,15 @@ def _family(call: Call) -> str | None:
     return "Family contains invalid characters."
 
 
-def _container_cpu(call: Call) -> str | None:
-    for container in _containers(call):
-        cpu = container.get("cpu", 0)
-        if cpu < 0 or cpu > 196_608:
-            return f"Invalid setting for container '{container.get('name')}'. 'cpu' is invalid."
-    return None
+def _task_cpu(call: Call) -> str | None:
+    """Of the whole task. A container's can be any number (API reference, ContainerDefinition)."""
+    cpu = str(call.parameters.get("cpu") or "128")
+    if not cpu.isdigit() or 128 <= int(cpu) <= 196_608:
+        return None
+    return (
+        "Invalid 'cpu' setting for task. For more information, see the Troubleshooting section of "
+        "the Amazon ECS Developer Guide."
+    )
 
 
 def _container_memory(call: Call) -> str | None:
@@ -175,7 +178,7 @@ def _container_name(call: Call) -> str | None:
     if not names:
         return "Container list cannot be empty."
     if any(not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name) for name in names):
-        return "Invalid container name."
+        return "Container.name contains invalid characters."
     if len(set(names)) < len(names):
         return "Container names must be unique."
     return None
@@ -193,7 +196,9 @@ def _environment(call: Call) -> str | None:
 
 
 def _definition_size(call: Call) -> str | None:
-    return "Actual length exceeds max allowed length: 65536" if len(call.body) > 65_536 else None
+    length = len(call.body)
+    fits = length <= 65_536
+    return None if fits else f"Actual length: '{length}'. Max allowed length is '65536' bytes."
 
 
 def _roles(call: Call) -> str | None:
@@ -255,7 +260,7 @@ ROWS = (
         IN_CLUSTER,
         "anything in a cluster that is not there, or deleted",
         "ClusterNotFoundException",
-        ECS + "DescribeClusters.html",
+        ECS + "DescribeServices.html",
         _no_cluster,
     ),
     Refusal(
@@ -365,11 +370,10 @@ ROWS = (
     ),
     Refusal(
         DEFINE,
-        "a container's cpu that is negative or over 192 cores",
+        "a task's cpu under an eighth of a core or over 192 cores",
         "ClientException",
-        ECS + "ContainerDefinition.html",
-        _container_cpu,
-        assumed=True,
+        ECS_GUIDE + "task-cpu-memory-error.html",
+        _task_cpu,
     ),
     Refusal(
         DEFINE,
@@ -406,15 +410,14 @@ ROWS = (
         "ClientException",
         ECS_GUIDE + "service-quotas.html",
         _definition_size,
-        assumed=True,
     ),
     Refusal(
         (*DEFINE, "ecs:CreateService", "ecs:CreateCluster", "ecs:TagResource"),
         "tags that are too many, too long, reserved, or have other characters",
+        # Seen with RunTask (PrefectHQ/prefect-aws#223).
         "InvalidParameterException",
         ECS + "Tag.html",
         _ecs_tags,
-        assumed=True,
     ),
     Refusal(
         DEFINE,

@@ -61,10 +61,16 @@ def _tagging(call: Call) -> str | None:
 
 
 def _policy_size(call: Call) -> str | None:
-    limits = {"PutUserPolicy": 2048, "PutGroupPolicy": 5120, "PutRolePolicy": 10_240}
+    """White space does not count. All inline policies of a role, or of a user, count together."""
+    limits = {"PutUserPolicy": 2048, "PutRolePolicy": 10_240}
     limit = limits.get(call.operation, 6144)
-    text = re.sub(r"\s", "", str(call.parameters.get("PolicyDocument", "")))
-    if len(text) <= limit:
+    given = call.parameters
+    backend = iam_backends[call.account]["aws"]
+    roles = (role for role in backend.roles.values() if role.name == given.get("RoleName"))
+    owner = next(roles, None) or backend.users.get(str(given.get("UserName")))
+    inline = dict(owner.policies) if owner else {}
+    inline[str(given.get("PolicyName"))] = given.get("PolicyDocument", "")
+    if sum(len(re.sub(r"\s", "", str(text))) for text in inline.values()) <= limit:
         return None
     return f"Maximum policy size of {limit} bytes exceeded"
 
@@ -100,6 +106,8 @@ def _retention(call: Call) -> str | None:
 
 def _log_group_name(call: Call) -> str | None:
     name = str(call.parameters.get("logGroupName", ""))
+    if name.startswith("aws/"):
+        return "Log groups starting with aws/ are reserved for AWS."
     if re.fullmatch(r"[.\-_/#A-Za-z0-9]{1,512}", name):
         return None
     return f"1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+"  # noqa: E501
@@ -138,7 +146,7 @@ ROWS = (
     ),
     Refusal(
         ("iam:PutRolePolicy", "iam:PutUserPolicy", "iam:CreatePolicy"),
-        "a policy that is too long",
+        "a policy that is too long, with the other inline ones of its role or user",
         "LimitExceeded",
         IAM_GUIDE + "reference_iam-quotas.html",
         _policy_size,
@@ -169,7 +177,7 @@ ROWS = (
     ),
     Refusal(
         ("logs:CreateLogGroup",),
-        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #",
+        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #, or aws/ first",
         "InvalidParameterException",
         LOGS + "CreateLogGroup.html",
         _log_group_name,

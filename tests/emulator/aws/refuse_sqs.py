@@ -116,8 +116,9 @@ def _fifo(call: Call) -> str | None:
 
 
 def _queue_tags(call: Call) -> str | None:
+    """More than 50 are "not recommended" only."""
     tags = call.parameters.get("Tags") or call.parameters.get("tags") or {}
-    return tags_problem(tags)
+    return next(filter(None, (tags_problem({key: tags[key]}) for key in tags)), None)
 
 
 ROWS = (
@@ -165,10 +166,11 @@ ROWS = (
     ),
     Refusal(
         ("sqs:CreateQueue", "sqs:TagQueue"),
-        "tags that are too many, too long, reserved, or have other characters",
+        "a queue's tags that are too long, reserved, or have other characters",
         "InvalidParameterValue",
-        SQS_GUIDE + "sqs-queue-tags.html",
+        SQS_GUIDE + "quotas-queues.html",
         _queue_tags,
+        assumed=True,
     ),
 )
 
