@@ -334,7 +334,8 @@ ROWS = (
         _deployment,
     ),
     Refusal(
-        ("ecs:CreateService", "ecs:UpdateService", "ecs:RunTask"),
+        # RunTask calls an inactive one InvalidParameterException.
+        ("ecs:CreateService", "ecs:UpdateService"),
         "a task definition that is not there, or inactive",
         "ClientException",
         ECS + "DeregisterTaskDefinition.html",

@@ -72,7 +72,8 @@ def _policy_size(call: Call) -> str | None:
     inline[str(given.get("PolicyName"))] = given.get("PolicyDocument", "")
     if sum(len(re.sub(r"\s", "", str(text))) for text in inline.values()) <= limit:
         return None
-    return f"Maximum policy size of {limit} bytes exceeded"
+    whose = f" for {'role' if 'RoleName' in given else 'user'} {owner.name}" if owner else ""
+    return f"Maximum policy size of {limit} bytes exceeded{whose}"
 
 
 def _role_in_profile(call: Call) -> str | None:
