@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from control.errors import Stopped
 from control.submit_job import (
+    Bar,
     Journal,
     Numbered,
     Outputs,
@@ -208,3 +211,13 @@ def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
     head, *lines = map(json.loads, (tmp_path / "j.jsonl").read_text().splitlines())
     assert head == {"jobs": "d", "count": 100, "queue": TARGET.url, "created": "100"}
     assert lines == [[1, 10], {"finished": "2026-01-01T00:00:00Z"}]
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_how_far_it_is_is_shown_where_a_person_looks_on(looked_at: bool) -> None:
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=looked_at, width=80)
+    with Bar(console, 2_000) as bar:
+        bar.show(1_500)
+    assert ("1,500 of 2,000 jobs" in told.getvalue()) is looked_at
+    assert looked_at or not told.getvalue()

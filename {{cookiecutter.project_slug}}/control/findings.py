@@ -9,10 +9,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from control.fleet import Fleet
 from control.settings import Settings
 from worker.problems import Problem
+
+if TYPE_CHECKING:
+    from control.fleet import Fleet
 
 CODES = (
     "DS-CONFIG",
@@ -65,7 +68,7 @@ QUOTAS = {
     "DL": "L-85EED4F7",
 }
 """Service Quotas' codes of EC2's limits of vCPUs of running spot machines, by kind of machine
-("Spot Instance quotas", EC2 User Guide)."""
+("Amazon EC2 instance type quotas", EC2 Instance Types guide)."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from control import jobfile
 from control.aws import Aws
@@ -33,10 +32,13 @@ from control.submit import BATCH_MESSAGES, send
 from worker.message import Job
 from worker.outputs import OutputFile, OutputRule
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 FOLDER = ".submissions"
 """Of the journals, in the implementation."""
 
-THREADS = 8
+THREADS = 16
 
 SHOWN = 3
 """Messages that a dry run prints."""
@@ -390,7 +392,7 @@ class _Submission:
         sent = 0
         self._mark()
         try:
-            with _Bar(self._console, self._jobs.count) as bar:
+            with Bar(self._console, self._jobs.count) as bar:
 
                 def on_sent(count: int) -> None:
                     nonlocal sent
@@ -452,27 +454,34 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-class _Bar:
+class Bar:
     """How far it is, where a person looks on."""
 
     def __init__(self, console: Console, jobs: int) -> None:
-        self._progress = Progress(
-            BarColumn(),
-            TextColumn("{task.completed:,} of {task.total:,} jobs"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("jobs", total=jobs)
+        self._progress: Progress | None = None
+        if console.is_terminal:
+            # Here, because nobody else waits for it to load.
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    def __enter__(self) -> _Bar:
-        self._progress.start()
+            self._progress = Progress(
+                BarColumn(),
+                TextColumn("{task.completed:,} of {task.total:,} jobs"),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._progress.add_task("jobs", total=jobs)
+
+    def __enter__(self) -> Bar:
+        if self._progress:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress:
+            self._progress.stop()
 
     def show(self, count: int) -> None:
         """So many are settled."""
-        self._progress.update(self._task, completed=count)
+        if self._progress:
+            self._progress.update(self._task, completed=count)
