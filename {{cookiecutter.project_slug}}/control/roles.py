@@ -270,8 +270,10 @@ RIGHTS: tuple[Right, ...] = (
 )
 """Actions, resources and conditions: "Service Authorization Reference", whose tables name the
 condition keys of an action, and those of its resource (aws:ResourceTag is there). For queues see
-"ABAC condition keys for Amazon SQS", too. An action on a queue or log group that may not be there
-yet, or be another's, cannot ask for a tag."""
+"ABAC condition keys for Amazon SQS", too. AWS's own policies ask for tags in the same way:
+AmazonRDSCustomServiceRolePolicy (queues), AWSTransformApplicationECSDeploymentPolicy (log groups,
+ECS). An action on a queue or log group that may not be there yet, or be another's, cannot ask for
+a tag."""
 
 CHECK: tuple[Right, ...] = (
     Right(
