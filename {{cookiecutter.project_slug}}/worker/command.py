@@ -64,7 +64,7 @@ class Word:
     def texts(self) -> list[Text]:
         return [part for part in self.parts if isinstance(part, Text)]
 
-    @property
+    @cached_property
     def literal(self) -> str | None:
         """The word's text where no variable is in it, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
@@ -679,6 +679,8 @@ def _missing(
 
 
 def _expanded(word: Word, variables: Mapping[str, str], values: Mapping[str, Value]) -> list[str]:
+    if word.literal is not None:
+        return [word.literal]
     if word.lone:
         value = values[word.lone.name]
         if variables.get(word.lone.name) == "flag":
