@@ -1,5 +1,7 @@
 """An emulated account for one test: an implementation, and its commands run as processes."""
 
+import base64
+import json
 import os
 import signal
 import sys
@@ -21,6 +23,7 @@ IMAGE = "lab/test:1.0"
 SETTINGS = {"DOCKERHUB_TAG": IMAGE}
 NO_RETRIES = {"AWS_MAX_ATTEMPTS": "1"}
 NUMBER = "123456789012"
+WHERE = roles.Account("aws", NUMBER, "test-bucket", "Test")
 
 MADE_UP_KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAMADEUPKEYOFATEST",
@@ -131,8 +134,69 @@ def make_roles(account: Account) -> None:
     before = dict(os.environ)
     os.environ.update(account.control.environment)
     try:
-        where = roles.Account("aws", NUMBER, "test-bucket", "Test")
-        roles.setup_aws(Aws(account.settings), where, lambda _: None)
+        roles.setup_aws(Aws(account.settings), WHERE, lambda _: None)
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def is_scoped(action: str) -> bool:
+    """Whether the emulator asks for the resource of an action."""
+    by_name = action in ("sqs:CreateQueue", "sqs:GetQueueUrl")
+    return action.startswith(("sqs:", "s3:", "iam:PassRole")) and not by_name
+
+
+def enforceable(role: str, without: str = "") -> dict[str, str]:
+    """The policies of a role, but for one action, as far as the emulator can enforce them.
+
+    It knows no conditions, and resources only of queues that are there, S3 and PassRole: the
+    others are left out here, and tests/unit/test_roles.py looks at them.
+    """
+    found = {}
+    for name, document in roles.policies(WHERE)[role].items():
+        statements = [
+            {
+                "Effect": "Allow",
+                "Action": action,
+                "Resource": statement["Resource"] if is_scoped(action) else "*",
+            }
+            for statement in document["Statement"]
+            for action in statement["Action"]
+            if action != without
+        ]
+        found[name] = json.dumps({**document, "Statement": statements})
+    return found
+
+
+def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
+    """Credentials of a role with exactly its rights, but for one."""
+    iam = account.client("iam")
+    for name, document in enforceable(role, without).items():
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
+    return account.control.role(role)
+
+
+def start_machines(control: Control, count: int, cluster: str = "Test") -> None:
+    """Machines of a cluster, as `startCluster` will make them."""
+    iam, ec2 = control.client("iam"), control.client("ec2")
+    iam.create_instance_profile(InstanceProfileName="p")
+    name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+    data = f"#!/bin/bash\ncat > /etc/ecs/ecs.config <<'END'\nECS_CLUSTER={cluster}\nEND\n"
+    template = ec2.create_launch_template(
+        LaunchTemplateName="machines",
+        LaunchTemplateData={
+            "ImageId": control.client("ssm").get_parameter(Name=name)["Parameter"]["Value"],
+            "InstanceType": "m5.xlarge",
+            "IamInstanceProfile": {"Name": "p"},
+            "UserData": base64.b64encode(data.encode()).decode(),
+        },
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    ec2.create_fleet(
+        LaunchTemplateConfigs=[
+            {"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "$Latest"}}
+        ],
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": count,
+            "DefaultTargetCapacityType": "on-demand",
+        },
+    )

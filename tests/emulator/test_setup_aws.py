@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +17,9 @@ from control.roles import (
     TASK_ROLE,
     policies,
 )
-from control.roles import Account as Where
-from tests.emulator.account import NUMBER, Account
+from tests.emulator.account import WHERE, Account, allow, start_machines
 from tests.implementation import write_jobs
 
-WHERE = Where("aws", NUMBER, "test-bucket", "Test")
 SUBMIT = ["submitJob", "files/exampleJob.json", "--again", "--skip-done"]
 
 
@@ -92,35 +89,6 @@ def ruled(account: Account) -> Iterator[Account]:
     account.control.enforce(on=False)
 
 
-def is_scoped(action: str) -> bool:
-    """Whether the emulator asks for the resource of an action."""
-    by_name = action in ("sqs:CreateQueue", "sqs:GetQueueUrl")
-    return action.startswith(("sqs:", "s3:", "iam:PassRole")) and not by_name
-
-
-def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
-    """Credentials of a role with exactly its rights, but for one.
-
-    The emulator knows no conditions, and resources only of queues that are there, S3 and PassRole:
-    the others are left out here, and tests/unit/test_roles.py looks at them.
-    """
-    iam = account.client("iam")
-    for name, document in policies(WHERE)[role].items():
-        statements = [
-            {
-                "Effect": "Allow",
-                "Action": action,
-                "Resource": statement["Resource"] if is_scoped(action) else "*",
-            }
-            for statement in document["Statement"]
-            for action in statement["Action"]
-            if action != without
-        ]
-        text = json.dumps({**document, "Statement": statements})
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
-    return account.control.role(role)
-
-
 def actions_of(role: str) -> list[str]:
     return sorted({action for right in RIGHTS if right.role == role for action in right.actions})
 
@@ -165,32 +133,6 @@ def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     assert "Traceback" not in said
 
 
-def start_machines(account: Account, count: int) -> None:
-    """Machines of the run's cluster, as `startCluster` will make them."""
-    iam, ec2 = account.client("iam"), account.client("ec2")
-    iam.create_instance_profile(InstanceProfileName="p")
-    name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
-    data = "#!/bin/bash\ncat > /etc/ecs/ecs.config <<'END'\nECS_CLUSTER=Test\nEND\n"
-    template = ec2.create_launch_template(
-        LaunchTemplateName="machines",
-        LaunchTemplateData={
-            "ImageId": account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"],
-            "InstanceType": "m5.xlarge",
-            "IamInstanceProfile": {"Name": "p"},
-            "UserData": base64.b64encode(data.encode()).decode(),
-        },
-    )["LaunchTemplate"]["LaunchTemplateId"]
-    ec2.create_fleet(
-        LaunchTemplateConfigs=[
-            {"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "$Latest"}}
-        ],
-        TargetCapacitySpecification={
-            "TotalTargetCapacity": count,
-            "DefaultTargetCapacityType": "on-demand",
-        },
-    )
-
-
 def wait(done: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not done():
@@ -220,7 +162,7 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
     allow(ruled, TASK_ROLE)
     output = ruled.root.parent / "tasks"
     output.mkdir()
-    start_machines(ruled, 1)
+    start_machines(ruled.control, 1)
     # Without keys: the worker takes its task's role, as in a container.
     machine = {k: v for k, v in ruled.control.environment.items() if "ACCESS_KEY" not in k}
     ruled.control.play(ruled.root, environment=machine, output=output)

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from control.roles import (
     CONTROL_ROLE,
@@ -140,6 +141,14 @@ def test_no_other_account_or_service_can_take_a_role() -> None:
         else:
             assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
             assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT.number}
+
+
+def test_the_execution_role_may_do_what_awss_own_may() -> None:
+    """Nothing plays ECS's own work in the emulator: "Amazon ECS task execution IAM role"."""
+    known = json.loads(aws_managed_policies_data)["AmazonECSTaskExecutionRolePolicy"]["Document"]
+    (statement,) = known["Statement"]
+    own = {a for right in RIGHTS if right.role == EXECUTION_ROLE for a in right.actions}
+    assert own == set(statement["Action"])
 
 
 def test_each_secret_is_named_for_its_service() -> None:
