@@ -60,6 +60,7 @@ UNDERSTOOD = [
     ("WORKING_FOLDER = '/opt/fiji'", "WORKING_FOLDER", "/opt/fiji"),
     ("WORKING_FOLDER = 'image'", "WORKING_FOLDER", "image"),
     ("LOG_GROUP_NAME = '/my/logs'", "LOG_GROUP_NAME", "/my/logs"),
+    ("LOG_GROUP_NAME = '/aws/mine'", "LOG_GROUP_NAME", "/aws/mine"),
     ("EXPECTED_NUMBER_FILES = 0", "EXPECTED_NUMBER_FILES", 0),
     (
         "SECRETS = {'TOKEN': 'arn:aws:secretsmanager:us-east-1:1:secret:x'}",
@@ -93,6 +94,7 @@ REFUSED = [
     ("MACHINE_TYPE = []", "MACHINE_TYPE: is []; write a list such as"),
     ("MACHINE_TYPE = ['m5 xlarge']", "MACHINE_TYPE: is 'm5 xlarge'; write a list such as"),
     ("AWS_BUCKET = 's3://mine'", "AWS_BUCKET: is 's3://mine'; write a bucket's name"),
+    ("LOG_GROUP_NAME = 'aws/mine'", "LOG_GROUP_NAME: is 'aws/mine'; write letters, digits and"),
     ("WORKING_FOLDER = 'opt'", "WORKING_FOLDER: is 'opt'; write '', 'image' or a path"),
     ("NECESSARY_STRING = 3", "NECESSARY_STRING: is 3; write a text"),
     ("MEMROY = 4000", "config.py line 2, MEMROY: is no setting; did you mean MEMORY?"),

@@ -72,6 +72,13 @@ def _none_if_empty(value: object) -> object:
     return None if value in ("", 0) and not isinstance(value, bool) else value
 
 
+def _not_amazons(value: object) -> object:
+    """Names that begin with aws/ are AWS's own (API reference, CreateLogGroup); /aws/ is free."""
+    if isinstance(value, str) and value.startswith("aws/"):
+        raise ValueError("is AWS's own")
+    return value
+
+
 Number = BeforeValidator(_no_boolean)
 Whole = Annotated[int, Number]
 Decimal = Annotated[float, Number]
@@ -146,7 +153,7 @@ class Settings(BaseModel):
     MIN_FILE_SIZE_BYTES: Whole = _setting(1, "Smaller files do not count", unit="bytes", ge=0)
     NECESSARY_STRING: str = _setting("", "Only files with this in their name count")
 
-    LOG_GROUP_NAME: str = _setting(
+    LOG_GROUP_NAME: Annotated[str, BeforeValidator(_not_amazons)] = _setting(
         "", "CloudWatch log group; APP_NAME if empty", pattern=r"^[A-Za-z0-9_/.#-]{0,500}$"
     )
 
@@ -376,7 +383,7 @@ def wanted(name: str) -> str:
         "MACHINE_TYPE": "write a list such as ['m6i.large', 'm5.large']",
         "MACHINE_PRICE": "write dollars per hour such as 0.10, or None",
         "WORKING_FOLDER": "write '', 'image' or a path that begins with /",
-        "LOG_GROUP_NAME": "write a log group's name: letters, digits and _ / . # -",
+        "LOG_GROUP_NAME": "write letters, digits and _ / . # -, and aws/ not at the start",
         "SECRETS": 'write {"NAME": "arn:aws:secretsmanager:..."}',
     }
     if name in special:
