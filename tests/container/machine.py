@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -52,19 +51,16 @@ class Containers(World):
         )
         return name
 
-    def finish(self, image: str, *options: str, timeout: float = 90) -> str:
+    def finish(self, image: str, *options: str) -> str:
         """Let one container do all that is in the queue, then stop it; its name."""
         name = self.start(image, *options)
-        self.wait_until(lambda: self.empty() or not self.state(name)["Running"], timeout)
+        self.wait_until(lambda: self.empty() or not self.state(name)["Running"])
         docker("stop", "--time", "60", name)
         return name
 
-    def wait_for_end(self, name: str, timeout: float = 60) -> int:
+    def wait_for_end(self, name: str) -> int:
         """The exit code of a container that ends by itself."""
-        end = time.monotonic() + timeout
-        while self.state(name)["Running"]:
-            assert time.monotonic() < end, f"{name} does not end: {self.said(name)}"
-            time.sleep(0.2)
+        self.wait_until(lambda: not self.state(name)["Running"])
         return int(self.state(name)["ExitCode"])
 
     def state(self, name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def test_docker_stop_in_mid_job_ends_it_within_ten_seconds(
     containers.set(poll_seconds=5)
     containers.send([{"name": "a"}])
     name = containers.start(image)
-    containers.wait_until(lambda: containers.counts() == (0, 1) and _runs(name, "sleep"), 60)
+    containers.wait_until(lambda: containers.counts() == (0, 1) and _runs(name, "sleep"))
     began = time.monotonic()
     docker("stop", name)  # which kills after ten seconds
     seconds = time.monotonic() - began
@@ -39,7 +39,7 @@ def test_docker_stop_is_heard_before_there_are_jobs(image: str, containers: Cont
     name = containers.start(image)
     pid = containers.state(name)["Pid"]
     # Until Python runs nobody can hear; that is a tenth of a second.
-    containers.wait_until(lambda: _hears(pid, signal.SIGTERM), 30)
+    containers.wait_until(lambda: _hears(pid, signal.SIGTERM))
     docker("stop", name)
     assert containers.state(name)["ExitCode"] == 0
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -163,3 +164,15 @@ def test_a_mistake_in_what_a_test_asks_is_told(aws: Control) -> None:
         aws.fault("sqs:*", "exploded")
     with pytest.raises(ValueError, match="unexpected keyword"):
         aws.settings(no_such=1)
+
+
+def test_what_was_asked_before_a_reset_is_not_done_after_it(aws: Control) -> None:
+    """A killed command's last call, say, must not reach the next test's account."""
+    aws.latency(1000, "sqs:CreateQueue")
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(run, aws, CREATE)
+        while not aws.calls("sqs:CreateQueue"):
+            time.sleep(0.05)
+        aws.reset()
+        assert late.result().stdout == "ConnectionClosedError\n"
+    assert queues(aws) == []

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import psutil
 import pytest
 
-from tests.emulator.world import World
+from tests.emulator.world import PATIENCE, World
 
 SLOW = (
     """bash -c 'echo "$job_id" >> "$starts"; sleep "$seconds"; """
@@ -45,10 +45,10 @@ def test_all_jobs_of_killed_workers_are_done_by_others(world: World) -> None:
         for worker in workers:
             worker.kill()
         workers = [world.start_worker() for _ in range(2)]
-    world.wait_until(world.empty, 120)
+    world.wait_until(world.empty)
     for worker in workers:
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(PATIENCE) == 0
     assert world.outputs() == {f"out/{name}/out.txt": f"{name}\n".encode() for name in names}
     assert world.dead() == []
     assert len(starts(world)) > 50  # some were in a killed worker's hands
@@ -102,7 +102,7 @@ def test_a_worker_stopped_for_longer_than_the_visibility_uploads_nothing(
     worker.send_signal(signal.SIGCONT)
     world.wait_until(lambda: idle(world))
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
     assert world.keys() == []
     (record,) = world.records()
     assert record["outcome"] == "lost"
@@ -125,7 +125,7 @@ def test_a_job_longer_than_the_visibility_is_started_once(world: World) -> None:
     shared = implement_slow(world, 60)
     world.set(visibility_seconds=5)
     world.send([{"name": "a"}], **shared)
-    world.work(count=2, timeout=120)
+    world.work(count=2)
     assert len(starts(world)) == 1
     assert len(world.outputs()) == 1
 
@@ -140,7 +140,7 @@ def test_a_job_that_forks_and_hangs_is_dead_after_its_time_out_without_a_process
     world.set(job_retries=1, job_timeout_minutes=0.05)
     world.send([{"name": "a"}])
     worker = world.start_worker(TEST_BUCKET=world.settings.bucket)
-    world.wait_until(world.empty, 60)
+    world.wait_until(world.empty)
     assert world.left_running() == []
     assert psutil.Process(worker.pid).children(recursive=True) == []
     (dead,) = world.dead()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.emulator.world import World
+from tests.emulator.world import PATIENCE, World
 
 ECHO = """bash -c 'echo "$name" > "$output_dir/out.txt"'"""
 
@@ -135,7 +135,7 @@ def test_an_attempt_after_a_failed_one_sees_nothing_of_it(world: World) -> None:
     state.write_text("")
     world.wait_until(world.empty)
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
     seen = world.outputs()["out/a/seen.txt"].decode()
     assert "left" not in seen
 
@@ -170,7 +170,7 @@ def test_invalid_messages_die_at_once_and_stop_nobody(world: World) -> None:
     world.wait_until(world.empty)
     assert worker.poll() is None
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
     assert len(world.outputs()) == 10
     dead = world.dead()
     assert sorted(message["body"] for message in dead) == sorted(bad)

@@ -62,6 +62,7 @@ class Server:
     faults: Faults = field(default_factory=Faults)
     log: deque[Entry] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
     player: Player = field(default_factory=lambda: Player(""))
+    resets: int = 0
 
     def __post_init__(self) -> None:
         self.moto = DomainDispatcherApplication(_app)
@@ -90,7 +91,12 @@ class Server:
         entry = Entry(call, time.time(), self._principal(call))
         self.log.append(entry)
         if seconds := self.faults.seconds(call):
+            resets = self.resets
             time.sleep(seconds)
+            if self.resets != resets:
+                # Asked of the account of another test.
+                hang_up(call.environ)
+                return None
         fault = self.faults.of(call)
         if fault and fault.kind == "refused":
             entry.outcome = f"refused by a fault: {fault.refusal(call).code}"
@@ -182,6 +188,7 @@ class Server:
         return getattr(self, f"_on_{verb}")(**given)
 
     def _on_reset(self, aws: bool = True) -> None:
+        self.resets += 1
         self.player.reset()
         self.faults.reset()
         self.log.clear()
@@ -217,6 +224,9 @@ class Server:
 
     def _on_role(self, name: str, region: str) -> Any:
         return access.role_credentials(name, region)
+
+    def _on_issued(self) -> Any:
+        return access.issued()
 
     def _on_user(self, name: str, policy: str) -> Any:
         return access.user_credentials(name, policy or access.everything())
