@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,6 @@ SETTINGS = {"DOCKERHUB_TAG": IMAGE}
 NO_RETRIES = {"AWS_MAX_ATTEMPTS": "1"}
 NUMBER = "123456789012"
 WHERE = roles.Account("aws", NUMBER, "test-bucket", "Test")
-
-MADE_UP_KEYS = {
-    "AWS_ACCESS_KEY_ID": "AKIAMADEUPKEYOFATEST",
-    "AWS_SECRET_ACCESS_KEY": "madeUpSecretOfATest0123456789abcdefghijk",
-    "AWS_SESSION_TOKEN": "madeUpTokenOfATest0123456789",
-}
 
 
 @dataclass(frozen=True)
@@ -200,3 +194,11 @@ def start_machines(control: Control, count: int, cluster: str = "Test") -> None:
             "DefaultTargetCapacityType": "on-demand",
         },
     )
+
+
+def until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait for something that must happen in that time."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.5)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.account import IMAGE, MADE_UP_KEYS, NUMBER, Account
-from tests.emulator.aws import client
+from tests.emulator.account import IMAGE, NUMBER, Account
 
 
 def test_setup_makes_what_was_specified(account: Account) -> None:
@@ -224,32 +223,3 @@ def test_the_profile_and_region_of_config_py_are_used_whatever_the_environment_s
         calls = account.control.calls()
         assert {call["region"] for call in calls} <= {"eu-central-1", "us-east-1"}
         assert {call["principal"] for call in calls} == {key}
-
-
-def test_no_key_secret_or_token_is_anywhere(account: Account, strict: client.Control) -> None:
-    user = strict.user()
-    strict.enforce()
-    session = {**user, **strict.role("ds-control")}
-    strict.enforce(on=False)
-    said = ""
-    for keys in (user, session, MADE_UP_KEYS):
-        for words in (["setup"], ["setup"], ["submitJob", "files/exampleJob.json", "--again"]):
-            said += account.run(*words, env=keys).output
-    ecs, sqs, logs = (account.client(name) for name in ("ecs", "sqs", "logs"))
-    shown = [
-        ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
-        for arn in ecs.list_task_definitions()["taskDefinitionArns"]
-    ]
-    shown.append(ecs.describe_services(cluster="Test", services=["Test"], include=["TAGS"]))
-    shown.append(ecs.describe_clusters(clusters=["Test"], include=["TAGS"]))
-    for url in sqs.list_queues()["QueueUrls"]:
-        shown.append(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))
-        shown.append(sqs.list_queue_tags(QueueUrl=url))
-        shown.append(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10))
-    shown.append(logs.describe_log_groups())
-    files = [path.read_bytes() for path in account.root.rglob("*") if path.is_file()]
-    text = said + json.dumps(shown, default=str) + "".join(map(repr, files))
-    assert len(text) > 10_000
-    for keys in (user, session, MADE_UP_KEYS):
-        for name, value in keys.items():
-            assert value not in text, name

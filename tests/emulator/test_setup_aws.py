@@ -17,7 +17,7 @@ from control.roles import (
     TASK_ROLE,
     policies,
 )
-from tests.emulator.account import WHERE, Account, allow, start_machines
+from tests.emulator.account import WHERE, Account, allow, start_machines, until
 from tests.implementation import write_jobs
 
 SUBMIT = ["submitJob", "files/exampleJob.json", "--again", "--skip-done"]
@@ -133,13 +133,6 @@ def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     assert "Traceback" not in said
 
 
-def wait(done: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.5)
-
-
 def counts(account: Account, queue: str) -> int:
     sqs = account.client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
@@ -178,7 +171,7 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
     admin = ruled.control.user()
     watcher = Account(_As(ruled.control, admin), ruled.root)  # type: ignore[arg-type]
     try:
-        wait(lambda: counts(watcher, "Test") == 0, 200)
+        until(lambda: counts(watcher, "Test") == 0, 200)
         assert counts(watcher, "Test-dead") == 10
     except AssertionError:
         for path in output.iterdir():
@@ -202,7 +195,7 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
             )
     assert set(dead) == set(bad)
     assert all(code == "3" and reason for code, reason in dead.values()), dead
-    wait(lambda: len(records(ruled)) >= 200, 30)  # sent every few seconds
+    until(lambda: len(records(ruled)) >= 200, 30)  # sent every few seconds
     outcomes = {record["group"]["name"]: record["outcome"] for record in records(ruled)}
     assert outcomes == {**dict.fromkeys(good, "done"), **dict.fromkeys(bad, "dead")}
     assert len(records(ruled)) == 200

@@ -10,14 +10,14 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from control.roles import RIGHTS, TASK_ROLE
-from tests.emulator.account import enforceable, start_machines
+from tests.emulator.account import enforceable, start_machines, until
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
 from worker.message import Job
@@ -205,13 +205,6 @@ class Workers:
             record = json.loads(event["message"])
             if record["outcome"] != "interrupted":
                 yield record["group"]["name"]
-
-
-def until(done: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.5)
 
 
 @pytest.fixture

@@ -38,9 +38,12 @@ _WRONG_KEYS = {
     "IncompleteSignature",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+_WRONG_CLOCK = ("Signature expired", "Signature not yet current")
 _DENIED = {
     "AccessDenied",
     "AccessDeniedException",
@@ -141,8 +144,14 @@ def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> st
         told += f": {message}".rstrip(": .") if message else ""
         if code in _EXPIRED:
             return f"AWS refused {error.operation_name}: the credentials have expired; {login}"
+        if code == "RequestTimeTooSkewed" or message.startswith(_WRONG_CLOCK):
+            return f"{told}; set this machine's clock: AWS takes what was signed minutes ago only"
         if code in _WRONG_KEYS:
-            return f"{told}; the keys of profile {profile} are not valid: {login}"
+            # Not in AWS's words: they may quote the request, and in it the session's token.
+            return (
+                f"AWS refused {error.operation_name}: {code}; the keys of profile {profile} are "
+                f"not valid: {login}"
+            )
         if code in _DENIED:
             return (
                 f"{told}; this needs a right that docs/roles.md of DS lists: setup_AWS.py gives it"

@@ -9,12 +9,19 @@ from moto.core.exceptions import AuthFailureError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import CreateAccessKeyFailure, IAMRequest, create_access_key
 from moto.iam.models import get_account_id_from, iam_backends
+from moto.s3 import responses as s3
 from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import HTTPException
 
 ADMIN = "emulator-admin"
+
+
+def install() -> None:
+    """Let S3 ask for the right that AWS asks for (API reference, HeadBucket)."""
+    rights: Any = s3.ACTION_MAP
+    rights["BUCKET"]["HEAD"]["DEFAULT"] = "ListBucket"
 
 
 def account_of(key: str) -> str:
@@ -103,6 +110,25 @@ def user_credentials(name: str, policy: str, account: str = DEFAULT_ACCOUNT_ID) 
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
+
+
+def issued() -> list[dict[str, str]]:
+    """The keys of all users and sessions."""
+    keys = [
+        (key.access_key_id, key.secret_access_key, "")
+        for backends in iam_backends.values()
+        for backend in backends.values()
+        for user in backend.users.values()
+        for key in user.access_keys
+    ]
+    keys += [
+        (role.access_key_id, role.secret_access_key, role.session_token)
+        for backends in sts_backends.values()
+        for backend in backends.values()
+        for role in backend.assumed_roles
+    ]
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return [dict(zip(names, given, strict=True)) for given in keys]
 
 
 @functools.cache

@@ -90,6 +90,10 @@ class Control:
         """Credentials of a user who may do what `policy` says, or everything."""
         return dict(self._ask("user", name=name, policy=json.dumps(policy) if policy else ""))
 
+    def issued(self) -> list[dict[str, str]]:
+        """The credentials of all users and sessions, as environment variables."""
+        return list(self._ask("issued"))
+
     def play(
         self,
         folder: Path,

@@ -344,6 +344,7 @@ def _plain(value: object) -> object:
 
 def install() -> None:
     """Put everything into moto, once in a process."""
+    access.install()
     quick.install()
     sqs.install()
     fleets.install()
