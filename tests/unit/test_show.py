@@ -83,6 +83,8 @@ def test_warnings_go_to_stderr(root: Path) -> None:
 
 BAD = [
     (["show", "none.json"], "none.json: is not there; name a job file"),
+    (["show", "files/exampleJob.json", "x"], "'x' is not a valid group number"),
+    (["local", "files/exampleJob.json", "--only", "0"], "0 is not in the range"),
     (["show", "files/exampleJob.json", "3"], "has no group 3: it has 2"),
     (["show", "files/exampleJob.json", "0"], "Invalid value for '[N]'"),
     (["show"], "Missing argument 'JOBFILE'"),

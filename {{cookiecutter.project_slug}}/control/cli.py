@@ -23,6 +23,8 @@ from control.project import Project
 from worker.problems import BadInput
 
 JOB_FILE = click.Path(path_type=Path)
+GROUP = click.IntRange(1)
+GROUP.name = "group number"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,7 +55,7 @@ def commands() -> None:
     show_default=True,
     help="Worker processes, each with DOCKER_CORES jobs at a time.",
 )
-@click.option("--only", type=int, multiple=True, help="Only this group; 1 is the first.")
+@click.option("--only", type=GROUP, multiple=True, help="Only this group; 1 is the first.")
 @click.option("--docker", is_flag=True, help="Run them in the image, as on AWS.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
 @click.pass_obj
@@ -84,7 +86,7 @@ def local(
 
 @commands.command()
 @click.argument("jobfile", type=JOB_FILE)
-@click.argument("number", type=click.IntRange(1), required=False, metavar="[N]")
+@click.argument("number", type=GROUP, required=False, metavar="[N]")
 @click.option("--json", "as_json", is_flag=True, help="JSON; of all groups where none is named.")
 @click.pass_obj
 def show(root: Path, jobfile: Path, number: int | None, as_json: bool) -> int:
@@ -173,7 +175,7 @@ def push(root: Path) -> int:
 
 @commands.command()
 @click.argument("jobfile", type=JOB_FILE)
-@click.argument("number", type=click.IntRange(1), default=1, metavar="[N]")
+@click.argument("number", type=GROUP, default=1, metavar="[N]")
 @click.option("--data", type=click.Path(path_type=Path), default=Path("data"), show_default=True)
 @click.pass_obj
 def shell(root: Path, jobfile: Path, number: int, data: Path) -> int:
