@@ -67,6 +67,21 @@ inputs = None
     assert sorted(definition.functions) == ["arguments", "check_outputs", "output_prefix"]
 
 
+@pytest.mark.parametrize(
+    ("functions", "told"),
+    [
+        ("def chek_outputs(job): ...", ["job.py, chek_outputs(): is no function that DS calls"]),
+        ("def chek_outputs(job): ...\ndef check_outputs(job): ...", []),
+        ("def helper(job): ...\ninput = 3", []),
+    ],
+)
+def test_a_function_whose_name_is_nearly_one_that_is_called_is_warned_of(
+    tmp_path: Path, functions: str, told: list[str]
+) -> None:
+    warnings = [str(warning) for warning in loaded(tmp_path, GOOD + functions).warnings]
+    assert warnings == [f"{start}; did you mean check_outputs()?" for start in told]
+
+
 def test_a_data_class_may_help(tmp_path: Path) -> None:
     # Looks its own module up by name, as pickle and typing do.
     text = """
