@@ -32,6 +32,7 @@ def answer(tmp_path: Path, template: Path, answers: Mapping[int, str]) -> tuple[
         seen += dialogue.before
         dialogue.sendline(answers.get(number, ""))
     dialogue.expect(pexpect.EOF)
+    seen += dialogue.before
     dialogue.close()
     assert dialogue.exitstatus == 0, dialogue.before
     (made,) = here.iterdir()
@@ -42,6 +43,7 @@ def test_enter_at_every_question_gives_helloworld(tmp_path: Path, template: Path
     made, seen = answer(tmp_path, template, {})
     assert made.name == "Distributed-HelloWorld"
     assert "'ice_cream': 'text'" in (made / "job.py").read_text(encoding="utf-8")
+    assert "Made Distributed-HelloWorld; README.md there says more, `make local` tries it" in seen
     assert seen.count("e.g.") >= QUESTIONS - 4
     assert seen.count("one blank = none") == 2
     assert "[--mask {mask}]" in seen
