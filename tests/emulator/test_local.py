@@ -240,6 +240,7 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_running(
     assert "Traceback" not in stderr
     document = json.loads(stdout)
     assert [one["state"] for one in document["results"]] == ["done", "unfinished"]
+    assert "1 done, 0 skipped, 0 dead, 1 unfinished, in " in stderr
     assert (root / "local-output" / "out" / "a" / "o").read_text() == "x\n"
     assert naming(mark) == []
     assert not any(one.is_running() for one in ours)
