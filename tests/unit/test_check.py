@@ -712,37 +712,33 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "codes", "warned"),
+    ("image", "own", "codes", "warned"),
     [
-        ({"Os": "linux", "Architecture": "amd64", "Size": 1e9}, [], False),
-        ({"Os": "linux", "Architecture": "arm64", "Size": 1e9}, ["DS-BUILT"], False),
-        ({"Os": "linux", "Architecture": "amd64", "Size": 90e9}, ["DS-BUILT"], False),
-        (
-            {
-                "Os": "linux",
-                "Architecture": "amd64",
-                "Size": 1e9,
-                "Config": {"Entrypoint": ["/own"]},
-            },
-            [],
-            True,
-        ),
-        (None, [], False),
+        ({"Architecture": "amd64", "Size": 1e9}, [], [], False),
+        ({"Architecture": "arm64", "Size": 1e9}, [], ["DS-BUILT"], False),
+        ({"Architecture": "amd64", "Size": 90e9}, [], ["DS-BUILT"], False),
+        ({"Architecture": "amd64", "Size": 1e9}, ["/own"], [], True),
+        (None, [], [], False),
     ],
 )
 def test_the_image_that_was_built_is_looked_at(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     image: dict[str, object] | None,
+    own: list[str],
     codes: list[str],
     warned: bool,
 ) -> None:
-    """By a program in docker's place that knows this one image, or none."""
+    """By a program in docker's place that knows this image and the program's, or none."""
     root = make_implementation(tmp_path, settings=GOOD)
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
-    answer = "exit 1" if image is None else f"echo '{json.dumps([image])}'"
-    docker.write_text(f"#!/bin/sh\necho 'No such image' >&2\n{answer}\n")
+    answer = "echo 'No such image' >&2; exit 1"
+    if image is not None:
+        workers = json.dumps([{"Os": "linux", **image, "Config": {"Entrypoint": ["/worker"]}}])
+        program = json.dumps([{"Config": {"Entrypoint": own}}])
+        answer = f"case $* in *-program) echo '{program}' ;; *) echo '{workers}' ;; esac"
+    docker.write_text(f"#!/bin/sh\n{answer}\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", str(docker.parent), prepend=os.pathsep)
     report = offline(root)
