@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from worker import process as module
+from worker.plan import MAX_ARGUMENT_BYTES
 from worker.process import MARK, Finished, NotStarted, Stop, adopt_orphans, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
@@ -140,7 +141,11 @@ def test_it_has_no_descriptor_of_ours_and_the_usual_signals(command: Command) ->
     assert [int(line, 16) & standard for line in lines if len(line) == 16] == [0, 0]
 
 
-@pytest.mark.parametrize("arguments", [["/no/such/program"], ["/etc/hostname"], ["a\0b"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["/no/such/program"], ["/etc/hostname"], ["a\0b"], ["true", "x" * 200_000]],
+    ids=lambda arguments: str(arguments)[:30],
+)
 def test_what_cannot_be_started_says_so_and_leaves_nothing(
     command: Command, arguments: Sequence[str]
 ) -> None:
@@ -149,6 +154,13 @@ def test_what_cannot_be_started_says_so_and_leaves_nothing(
         command.run(*arguments)
     assert psutil.Process().num_fds() == before
     assert command.run("true").exit_code == 0
+
+
+def test_the_longest_texts_that_a_plan_allows_can_be_given_to_a_program(command: Command) -> None:
+    text = "x" * MAX_ARGUMENT_BYTES
+    assert command.run("printenv", "name", name=text).exit_code == 0
+    assert command.run("test", text, "=", text).exit_code == 0
+    assert command.printed.decode() == f"{text}\n"
 
 
 DAEMON = """
@@ -271,6 +283,9 @@ def test_what_never_stops_writing_is_ended_by_the_gate(
         ("setsid yes & sleep 0.2; exit 0", 1),
         ("(trap '' TERM; exec sleep 1000) & setsid sleep 1000 & sleep 0.2; exit 0", 2),
         (f"exec $PYTHON -c '{DAEMON.format(seconds=0.3)}'", 1),
+        # No results are cut short.
+        ("echo > read; (exec sleep 1000 < read) & exit 0", 1),
+        ('(exec sleep 1000 > "$PWD-beside") & exit 0', 1),
     ],
 )
 def test_what_does_not_end_after_the_command_is_killed_and_counted(
@@ -278,7 +293,7 @@ def test_what_does_not_end_after_the_command_is_killed_and_counted(
 ) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
     began = time.monotonic()
-    finished = command.bash(script)
+    finished = command.bash(script, gate=after(30, Stop("it is waited for")))
     assert (finished.exit_code, finished.left_over) == (0, left_over)
     assert time.monotonic() - began < 30
 
