@@ -343,6 +343,7 @@ CSV = [
     ("plate,well\nP,A\n\nP\n", "group 2, jobs.csv line 4: has 1 cells, the header 2"),
     ("plate\nP\n", "group 1, jobs.csv line 2, well: has no value"),
     ("plate;well\nP;A\n", "jobs.csv, header: has no comma; save the file with commas"),
+    ("plate\twell\nP\tA\n", "jobs.csv, header: has no comma; save the file with commas"),
     ('plate,well\nP,"A"x\n', "jobs.csv after line"),
     ('plate,well\nP,"A\n', "jobs.csv after line"),
     ("plate,well\nP,A\nP,A\n", "group 2: has the output prefix 'out/P/A' of group 1"),
