@@ -94,7 +94,7 @@ def test_all_jobs_are_done_and_their_outputs_lie_under_their_prefixes(tmp_path: 
     assert (output / "out" / "a" / "out.txt").read_text() == "a\n"
     assert (output / "out" / "b" / "out.txt").read_text() == "b\n"
     assert sorted(path.name for path in output.iterdir()) == ["out"]
-    assert "2 done, 0 skipped, 0 dead" in ended.stdout
+    assert "2 done, 0 skipped, 0 dead, in " in ended.stdout
     assert re.search(r"MEMORY = \d+ and JOB_TIMEOUT_MINUTES = 1 in config.py", ended.stdout)
 
 
