@@ -115,9 +115,12 @@ def test_the_examples_of_functions_do_what_the_page_says(
 def test_every_make_target_named_in_the_pages_exists() -> None:
     makefiles = _text("Makefile") + _text("{{cookiecutter.project_slug}}/Makefile")
     targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
+    named: set[str] = set()
     for page in PAGES:
-        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
-        assert named <= targets, page.name
+        found = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+        assert found <= targets, page.name
+        named |= found
+    assert {"local", "local-docker", "image"} <= named
 
 
 def test_every_page_is_in_the_sites_contents() -> None:
