@@ -165,7 +165,7 @@ def test_invalid_messages_die_at_once_and_stop_nobody(world: World) -> None:
     ] * 2
     world.send([{"name": f"g{i}"} for i in range(5)])
     world.send_bodies(bad)
-    jobs = world.send([{"name": f"h{i}"} for i in range(5)])
+    world.send([{"name": f"h{i}"} for i in range(5)])
     worker = world.start_worker()
     world.wait_until(world.empty)
     assert worker.poll() is None
@@ -175,7 +175,6 @@ def test_invalid_messages_die_at_once_and_stop_nobody(world: World) -> None:
     dead = world.dead()
     assert sorted(message["body"] for message in dead) == sorted(bad)
     assert all(message["reason"].startswith("invalid message: ") for message in dead)
-    assert len(jobs) == 5
 
 
 def test_jobs_that_are_done_already_are_skipped(world: World) -> None:
