@@ -128,9 +128,9 @@ def test_dead_jobs_are_told_with_reason_and_log_and_the_exit_code_is_1(tmp_path:
     good, bad, empty = answer(ended)["results"]
     assert (good["state"], good["attempts"]) == ("done", 1)
     assert (bad["state"], bad["attempts"], bad["exit_code"]) == ("dead", 2, 3)
-    assert "3" in bad["reason"]
+    assert bad["reason"] == "exit code 3: cannot read [x]"
     assert (empty["state"], empty["exit_code"]) == ("dead", 0)
-    assert "missing" in empty["reason"]
+    assert empty["reason"].startswith("output files are missing: expected 1 ")
     assert bad["outputs"] == empty["outputs"] == []
     output = root / "local-output"
     assert not (output / "out" / "bad").exists()
@@ -265,6 +265,7 @@ def test_nothing_is_left_running_when_the_control_process_is_killed(tmp_path: Pa
     with started(root, JOBS) as process:
         wait_for(lambda: naming(mark))
         ours = [*of_run(process, "worker"), *of_run(process, "control.emulator")]
+        assert len(ours) == 2
         process.kill()
         wait_for(lambda: not naming(mark) and not any(one.is_running() for one in ours), 20)
         wait_for(lambda: not list(temporary(root).iterdir()), 20)
@@ -322,6 +323,7 @@ def test_of_a_thousand_jobs_none_is_lost_and_none_doubled(tmp_path: Path) -> Non
 
 def test_the_queue_is_fed_in_windows() -> None:
     queue: list[Job] = []
+    fed = []
     most = 0
     for job in windowed(
         (Job({}, {"n": n}) for n in range(500)),
@@ -330,8 +332,10 @@ def test_the_queue_is_fed_in_windows() -> None:
         size=60,
     ):
         queue.append(job)
+        fed.append(job.group["n"])
         most = max(most, len(queue))
-    assert most <= 60 + 20
+    assert fed == list(range(500))
+    assert 60 < most <= 60 + 20
 
 
 def test_the_emulator_ends_with_the_process_that_started_it() -> None:
