@@ -19,7 +19,8 @@ SITE = "/opt/ds/python/lib/python3.13/site-packages"
 def test_docker_stop_in_mid_job_ends_it_within_ten_seconds(
     image: str, containers: Containers
 ) -> None:
-    containers.implement("""sh -c 'echo begun; sleep 1000 & sleep 1000; wait'""")
+    # Deaf, so that it takes all the time that it has until it is killed.
+    containers.implement("""sh -c 'trap "" TERM; sleep 1000 & sleep 1000; wait'""")
     containers.set(poll_seconds=5)
     containers.send([{"name": "a"}])
     name = containers.start(image)
@@ -30,7 +31,6 @@ def test_docker_stop_in_mid_job_ends_it_within_ten_seconds(
     print(f"docker stop took {seconds:.1f} s")
     assert containers.state(name)["ExitCode"] == 0
     assert containers.counts() == (1, 0)
-    assert containers.left_running() == []
     assert [record["outcome"] for record in containers.records()] == ["interrupted"]
 
 
@@ -160,8 +160,7 @@ def test_a_worker_without_rights_says_so(
 
 
 def test_a_worker_that_is_told_nothing_says_what(image: str, containers: Containers) -> None:
-    ended = docker("run", "--detach", "--network=none", "--name", "ds-test-untold", image)
-    assert ended
+    docker("run", "--detach", "--network=none", "--name", "ds-test-untold", image)
     try:
         assert containers.wait_for_end("ds-test-untold") == 2
         said = containers.said("ds-test-untold")
