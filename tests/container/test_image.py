@@ -95,6 +95,12 @@ def test_the_worker_adds_three_layers_and_not_much(image: str) -> None:
     print(f"the worker adds {added} layers, {megabytes:.1f} MB")
     assert added == 3
     assert 20 < megabytes < LARGEST_MB
+    listed = docker(
+        *("run", "--rm", "--network=none", "--entrypoint=ls", image),
+        *("-p", "/opt/ds/python/lib/python3.13/site-packages/botocore/data"),
+    )
+    services = [name for name in listed.split() if name.endswith("/")]
+    assert services == ["ecs/", "logs/", "s3/", "sqs/", "sts/"]
 
 
 def _layers(image: str) -> list[str]:
