@@ -99,6 +99,7 @@ def _be_the_command(
     code = 70
     try:
         os.chdir(root)
+        os.setsid()  # nothing is asked at the terminal of the tests
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115

@@ -1,7 +1,6 @@
 """`setup` against an AWS that refuses what AWS refuses; asked from outside by another client."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -194,32 +193,3 @@ def test_each_refusal_is_one_line_and_exit_code_3(
     assert last.startswith("AWS refused CreateCluster: ")
     assert expected in last
     assert "Traceback" not in ended.output
-
-
-def test_the_profile_and_region_of_config_py_are_used_whatever_the_environment_says(
-    account: Account, tmp_path: Path
-) -> None:
-    config = tmp_path / "aws-config"
-    keys = "aws_access_key_id = {0}\naws_secret_access_key = {0}\n"
-    config.write_text(
-        f"[default]\nregion = us-west-2\n{keys.format('ofdefault')}"
-        f"[profile lab]\nregion = us-west-2\n{keys.format('oflab')}"
-        f"[profile other]\n{keys.format('ofother')}"
-        "[profile asked]\ncredential_process = "
-        'echo \'{"Version": 1, "AccessKeyId": "ofprocess", "SecretAccessKey": "s", '
-        '"SessionToken": "t"}\'\n'
-    )
-    # From the environment, no keys (None would keep the test's own), but another profile.
-    env = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "other", "AWS_REGION": "eu-west-3"}
-    for profile, key, keyless in [
-        ("lab", "oflab", False),
-        ("asked", "ofprocess", False),
-        ("default", "ofdefault", True),
-    ]:
-        account.configure(AWS_PROFILE=profile, AWS_REGION="eu-central-1")
-        account.control.forget_calls()
-        ended = account.run("setup", "--dry-run", env=env, without=KEYS if keyless else ())
-        assert ended.code == 0, ended.output
-        calls = account.control.calls()
-        assert {call["region"] for call in calls} <= {"eu-central-1", "us-east-1"}
-        assert {call["principal"] for call in calls} == {key}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -13,15 +15,16 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
     ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
+    InvalidConfigError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
-    UnauthorizedSSOTokenError,
 )
 
 from control.errors import Refused
@@ -53,6 +56,20 @@ _DENIED = {
 }
 
 
+def session(profile: str = "default") -> botocore.session.Session:
+    """botocore's session of a profile, whatever AWS_PROFILE of the environment says.
+
+    Not boto3's, which takes longer to load and adds nothing to the clients that are used.
+
+    Raises:
+        ProfileNotFound: there is no such profile.
+    """
+    return botocore.session.Session(
+        session_vars={"profile": (None, [], None, None)},
+        profile=None if profile in ("", "default") else profile,
+    )
+
+
 class Aws:
     """One account in one region, as config.py names them.
 
@@ -72,11 +89,7 @@ class Aws:
         """
         self.region = settings.AWS_REGION
         self.profile = settings.AWS_PROFILE
-        # Not boto3's, which takes longer to load and adds nothing to the clients that are used.
-        self._session = botocore.session.Session(
-            session_vars={"profile": (None, [], None, None)},
-            profile=None if self.profile in ("", "default") else self.profile,
-        )
+        self._session = session(self.profile)
         # Also for the requests that get credentials.
         self._session.set_config_variable("region", self.region)
         self._clients: dict[str, Any] = {}
@@ -90,6 +103,8 @@ class Aws:
         """
         key = f"{service} {region}"
         if key not in self._clients:
+            if not self._clients:
+                self._find_credentials()
             retries: dict[str, Any] = {"mode": "adaptive"}
             if "AWS_MAX_ATTEMPTS" not in os.environ:
                 retries["total_max_attempts"] = ATTEMPTS
@@ -103,6 +118,26 @@ class Aws:
                 service, region_name=region or self.region, config=config
             )
         return self._clients[key]
+
+    def _find_credentials(self) -> None:
+        """Get them before anything is asked: botocore lets through what a helper's failure raises.
+
+        Raises:
+            botocore's errors: they cannot be had.
+        """
+        try:
+            if "mfa_serial" in self._session.get_scoped_config() and not _at_a_terminal():
+                raise ValueError("it wants an MFA code, which can be typed at a terminal only")
+            credentials = self._session.get_credentials()
+            if credentials is not None:
+                credentials.get_frozen_credentials()
+        except (BotoCoreError, ClientError):
+            raise
+        except json.JSONDecodeError as error:
+            what = "what its credential_process prints is no JSON"
+            raise CredentialRetrievalError(provider="profile", error_msg=what) from error
+        except (EOFError, OSError, ValueError) as error:
+            raise CredentialRetrievalError(provider="profile", error_msg=str(error)) from error
 
     @functools.cached_property
     def caller(self) -> str:
@@ -124,6 +159,15 @@ class Aws:
         return f"{self.client('sqs').meta.endpoint_url}/{self.account}/{name}"
 
 
+def _at_a_terminal() -> bool:
+    """Whether botocore can ask: it does so at the terminal itself, whatever standard input is."""
+    try:
+        Path("/dev/tty").open().close()
+    except OSError:
+        return False
+    return True
+
+
 def code_of(error: ClientError) -> str:
     """AWS's word for an error, such as "AccessDenied"; SQS writes some with a prefix."""
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
@@ -136,7 +180,8 @@ def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> st
         error: of boto3.
         profile: AWS_PROFILE of config.py.
     """
-    login = f"log in again (aws sso login --profile {profile}), or renew the keys"
+    sso_login = f"log in again (aws sso login --profile {profile})"
+    login = f"{sso_login}, or renew the keys"
     if isinstance(error, ClientError):
         code = code_of(error)
         message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
@@ -152,6 +197,11 @@ def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> st
                 f"AWS refused {error.operation_name}: {code}; the keys of profile {profile} are "
                 f"not valid: {login}"
             )
+        if code in _DENIED and error.operation_name == "AssumeRole":
+            return (
+                f"{told}; profile {profile} may not take its role: see role_arn and "
+                "source_profile in ~/.aws/config, and whether the role lets it (sts:AssumeRole)"
+            )
         if code in _DENIED:
             return (
                 f"{told}; this needs a right that docs/roles.md of DS lists: setup_AWS.py gives it"
@@ -165,9 +215,15 @@ def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> st
             f"There are no complete credentials for profile {profile}: {text}; do aws configure "
             "or aws configure sso, or name the profile as AWS_PROFILE in config.py"
         )
-    signed_out = (SSOError, TokenRetrievalError, UnauthorizedSSOTokenError)
-    if isinstance(error, (*signed_out, CredentialRetrievalError)):
-        return f"The credentials of profile {profile} cannot be had: {text}; {login}"
+    if isinstance(error, (InvalidConfigError, ConfigParseError)):
+        return f"{text}; mend profile {profile} in ~/.aws/config"
+    if text.startswith("Error when retrieving"):  # "... credentials from custom-process: why"
+        text = text.partition(": ")[2]
+    cannot = f"The credentials of profile {profile} cannot be had: {text}"
+    if isinstance(error, (SSOError, TokenRetrievalError)):
+        return f"{cannot}; {sso_login}"
+    if isinstance(error, CredentialRetrievalError):
+        return f"{cannot}; see what the profile names in ~/.aws/config, and whether it works"
     if isinstance(error, (ConnectionError, HTTPClientError)):
         return f"AWS cannot be reached: {text}; check network and AWS_REGION, then run it again"
     return f"AWS cannot be asked: {text}"

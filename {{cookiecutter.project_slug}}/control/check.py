@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import random
 import re
 from dataclasses import asdict, dataclass
@@ -195,12 +196,14 @@ def sample(count: int, chance: random.Random) -> set[int]:
 
 @functools.cache
 def known_regions() -> frozenset[str]:
-    """All regions that boto3 knows, of every partition."""
-    session = botocore.session.Session()
+    """All regions that botocore knows, of every partition; ~/.aws is not looked at."""
+    nowhere: Any = (None, [], os.devnull, None)
+    files = {"config_file": nowhere, "credentials_file": nowhere}
+    known = botocore.session.Session({"profile": (None, [], None, None), **files})
     return frozenset(
         region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions("ec2", partition, allow_non_regional=False)
+        for partition in known.get_available_partitions()
+        for region in known.get_available_regions("ec2", partition, allow_non_regional=False)
     )
 
 

@@ -314,15 +314,11 @@ def _description(image: str) -> dict[str, Any] | None:
 
 
 def _log_in(project: Project, registry: str, region: str) -> None:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
+    from control import aws as way
 
-    try:
-        session = boto3.Session(profile_name=os.environ.get("AWS_PROFILE") or None)
-        client = session.client("ecr", region_name=region)
-        token = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    except (BotoCoreError, ClientError) as error:
-        raise Stopped(f"AWS gives no login for {registry}: {error}") from error
+    with way.told(project.settings.AWS_PROFILE):
+        answer = way.Aws(project.settings).client("ecr", region).get_authorization_token()
+    token = answer["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     words = ["docker", "login", "--username", user, "--password-stdin", registry]
     _run(words, project.root, f"docker could not log in to {registry}", password)

@@ -324,6 +324,31 @@ CHECK: tuple[Right, ...] = (
 )
 """What `check` asks. Without one of these it says that the answer is unknown."""
 
+PUSH: tuple[Right, ...] = (
+    Right(
+        CONTROL_ROLE,
+        ("ecr:GetAuthorizationToken",),
+        "*",
+        "push: log in to ECR",
+        star="the token is for the whole registry: ECR knows no resource for this action",
+    ),
+    Right(
+        CONTROL_ROLE,
+        (
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:CompleteLayerUpload",
+            "ecr:InitiateLayerUpload",
+            "ecr:PutImage",
+            "ecr:UploadLayerPart",
+        ),
+        "arn:{aws}:ecr:*:{account}:repository/*",
+        "push: put the image into a repository that is there",
+    ),
+)
+"""What `push` does ("Pushing a Docker image to an Amazon ECR private repository")."""
+
+EVERY = (*RIGHTS, *CHECK, *PUSH)
+
 
 @dataclass(frozen=True)
 class Account:
@@ -342,9 +367,7 @@ class Account:
     secrets: tuple[str, ...] = ()
 
 
-def policies(
-    account: Account, rights: Sequence[Right] = (*RIGHTS, *CHECK)
-) -> dict[str, dict[str, Any]]:
+def policies(account: Account, rights: Sequence[Right] = EVERY) -> dict[str, dict[str, Any]]:
     """The inline policies of each role, by the policy's name."""
     names = {BASE: BASE, "bucket": f"bucket-{account.bucket}"}
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
@@ -647,7 +670,7 @@ policy of your own.
 """
 
 
-def page(rights: Iterable[Right] = (*RIGHTS, *CHECK)) -> str:
+def page(rights: Iterable[Right] = EVERY) -> str:
     """docs/roles.md."""
     words = {str(MARKED): "marked", str(MARKING): "marking"}
     parts = [HEAD]
