@@ -100,7 +100,6 @@ def run(
         NotStarted: the program cannot be started.
     """
     with _starting:
-        own_memory = _own_peak_kb()
         try:
             with _killed_first():
                 process = subprocess.Popen(
@@ -114,6 +113,8 @@ def run(
                 )
         except (OSError, ValueError) as error:
             raise NotStarted(str(error)) from error
+        # Not before: starting it takes memory, too, and what the kernel had not counted yet.
+        own_memory = _own_peak_kb()
         _roots.add(process.pid)
     watch = _Watch(process, mark, output, own_memory)
     try:
