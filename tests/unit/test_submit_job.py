@@ -217,7 +217,7 @@ def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
 def test_how_far_it_is_is_shown_where_a_person_looks_on(looked_at: bool) -> None:
     told = io.StringIO()
     console = Console(file=told, force_terminal=looked_at, width=80)
-    with Bar(console, 2_000) as bar:
-        bar.show(1_500)
+    with Bar(console, 2_000, settled=500) as bar:
+        bar.show(1_000, 1_500)
     assert ("1,500 of 2,000 jobs" in told.getvalue()) is looked_at
     assert looked_at or not told.getvalue()

@@ -388,16 +388,17 @@ class _Submission:
 
     def _send(self) -> int:
         left = Numbered(self._jobs.jobs(), self._journal.taken, self._is_done)
+        before = sum(last - first + 1 for first, last in self._journal.taken)
         began = time.monotonic()
         sent = 0
         self._mark()
         try:
-            with Bar(self._console, self._jobs.count) as bar:
+            with Bar(self._console, self._jobs.count, before) as bar:
 
                 def on_sent(count: int) -> None:
                     nonlocal sent
                     sent = count
-                    bar.show(count + left.done)
+                    bar.show(count, before + count + left.done)
                     if time.monotonic() - self._marked > MARK_SECONDS:
                         self._mark()
 
@@ -457,20 +458,22 @@ def _now() -> str:
 class Bar:
     """How far it is, where a person looks on."""
 
-    def __init__(self, console: Console, jobs: int) -> None:
+    def __init__(self, console: Console, jobs: int, settled: int = 0) -> None:
         self._progress: Progress | None = None
+        self._began = time.monotonic()
         if console.is_terminal:
             # Here, because nobody else waits for it to load.
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._progress = Progress(
                 BarColumn(),
-                TextColumn("{task.completed:,} of {task.total:,} jobs"),
-                TimeElapsedColumn(),
+                TextColumn("{task.completed:,} of {task.total:,} jobs{task.fields[rate]},"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
                 console=console,
                 transient=True,
             )
-            self._task = self._progress.add_task("jobs", total=jobs)
+            self._task = self._progress.add_task("jobs", total=jobs, completed=settled, rate="")
 
     def __enter__(self) -> Bar:
         if self._progress:
@@ -481,7 +484,9 @@ class Bar:
         if self._progress:
             self._progress.stop()
 
-    def show(self, count: int) -> None:
-        """So many are settled."""
+    def show(self, sent: int, settled: int) -> None:
+        """So many are sent now; so many need no sending any more, those of before with them."""
         if self._progress:
-            self._progress.update(self._task, completed=count)
+            seconds = time.monotonic() - self._began
+            rate = f", {sent / seconds:,.0f} a second" if seconds > 1 else ""
+            self._progress.update(self._task, completed=settled, rate=rate)
