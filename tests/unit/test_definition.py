@@ -29,7 +29,10 @@ def refused(folder: Path, text: str, config_names: tuple[str, ...] = ()) -> list
     return [str(problem) for problem in error.value.problems if not problem.warning]
 
 
-def test_what_it_says_is_found_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_what_it_says_is_found_and_nothing_is_left_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     definition = loaded(tmp_path, GOOD)
     assert definition.types == {"image": "file", "fast": "flag"}
     assert definition.output_prefix == "out/{image}"
@@ -37,7 +40,7 @@ def test_what_it_says_is_found_and_nothing_is_left_beside_it(tmp_path: Path) -> 
     assert definition.functions == {}
     assert definition.warnings == ()
     assert [path.name for path in tmp_path.iterdir()] == ["job.py"]
-    assert not sys.dont_write_bytecode or sys.flags.dont_write_bytecode
+    assert not sys.dont_write_bytecode
 
 
 def test_settings_of_the_program_are_text_unless_it_says_otherwise(tmp_path: Path) -> None:
@@ -65,6 +68,12 @@ inputs = None
     assert definition.command is None
     assert definition.output_prefix is None
     assert sorted(definition.functions) == ["arguments", "check_outputs", "output_prefix"]
+
+
+def test_a_variable_that_nothing_names_is_warned_of(tmp_path: Path) -> None:
+    text = GOOD.replace('"flag"}', '"flag", "other": "text"}')
+    (warning,) = loaded(tmp_path, text).warnings
+    assert str(warning).startswith("job.py, VARIABLES: {other} is never used; ")
 
 
 @pytest.mark.parametrize(
