@@ -25,7 +25,8 @@ VALUES: dict[str, Value] = {
     "root": "/etc",
     "line": "a\nb",
     "half": "\ud800",
-    "long": "é" * 401,
+    "full": "é" * 400,
+    "long": "é" * 400 + "a",
 }
 
 
@@ -38,6 +39,7 @@ VALUES: dict[str, Value] = {
         ("{number}_{flag}", "3_true"),
         ("{outer}/{job_id}", "x/y/0123"),
         ("{image}", "raw/a.tif"),
+        ("{full}/", "é" * 400),
         ("a/{plate}{empty}", "a/P 1"),
         ("naïve 🧪/a..b/.hidden/{well}", "naïve 🧪/a..b/.hidden/A01"),
     ],
