@@ -143,9 +143,14 @@ def described(**changes: Any) -> dict[str, Any]:
         ({}, ["/opt/fiji/run.sh"], ["warning: its own entry point '/opt/fiji/run.sh' is not run"]),
         ({}, ["/usr/local/bin/_entrypoint.sh"], []),  # COMMAND begins with it
         ({"Architecture": "arm64"}, None, ["is for linux/arm64"]),
-        ({"Size": 36e9}, None, ["of 36.0 GB does not fit on the disk"]),
-        ({"Size": 30e9}, None, ["warning: of 30.0 GB leaves 5 GB of each machine's disk"]),
-        ({"Size": 24e9}, None, []),
+        (
+            {"Size": 36e9},
+            None,
+            ["of 36.0 GB does not fit on the disk; raise EBS_VOL_SIZE to more than 41"],
+        ),
+        ({"Size": 34.9e9}, None, ["warning: of 34.9 GB leaves 0 GB of each machine's disk"]),
+        ({"Size": 25.1e9}, None, ["warning: of 25.1 GB leaves 10 GB of each machine's disk"]),
+        ({"Size": 24.9e9}, None, []),
     ],
 )
 def test_what_is_said_against_an_image(
@@ -156,6 +161,5 @@ def test_what_is_said_against_an_image(
     told = findings(SETTINGS, described(**both), program, job_py)
     assert len(told) == len(found)
     for problem, expected in zip(told, found, strict=True):
-        assert problem.where == "image me/x:1"
-        assert problem.what.startswith(expected.removeprefix("warning: "))
+        assert str(problem).startswith(f"image me/x:1: {expected.removeprefix('warning: ')}")
         assert problem.warning == expected.startswith("warning: ")
