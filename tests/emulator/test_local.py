@@ -338,6 +338,18 @@ def test_the_queue_is_fed_in_windows() -> None:
     assert 60 < most <= 60 + 20
 
 
+def test_a_feeder_that_is_stopped_while_it_waits_feeds_no_more() -> None:
+    stop = threading.Event()
+    looks = iter(range(3))
+
+    def length() -> int:
+        stop.set()
+        return next(looks) + 100
+
+    jobs = (Job({}, {"n": n}) for n in range(500))
+    assert len(list(windowed(jobs, length, stop, size=60))) == 10
+
+
 def test_the_emulator_ends_with_the_process_that_started_it() -> None:
     script = (
         "import os, signal\nfrom control import emulator\n"
