@@ -147,6 +147,21 @@ def test_a_blocked_name_and_a_draining_service_are_waited_for_and_said(account: 
     assert "register" not in said
 
 
+def test_a_new_dead_letter_queue_that_is_not_known_yet_is_waited_for(account: Account) -> None:
+    account.control.fault(
+        "sqs:CreateQueue",
+        "refused",
+        containing="RedrivePolicy",
+        times=2,
+        code="InvalidParameterValue",
+        message="Value {...} for parameter RedrivePolicy is invalid. "
+        "Reason: Dead letter target does not exist.",
+    )
+    said = account.ok("setup")
+    assert "waiting, 0 s: SQS does not know the new dead-letter queue everywhere yet" in said
+    assert account.client("sqs").get_queue_url(QueueName="Test")
+
+
 def test_without_roles_it_is_said_what_to_do(bare_account: Account) -> None:
     ended = bare_account.run("setup")
     assert ended.code == 2

@@ -10,24 +10,19 @@ import pytest
 
 from control.errors import Stopped
 from control.names import names, tags
+from control.observe import Cluster, Definition, LogGroup, Observed, Queue, Service
 from control.roles import EXECUTION_ROLE, TASK_ROLE
 from control.settings import Settings, check
 from control.setup import (
     LOG_DAYS,
     Actor,
     ChangeQueue,
-    Cluster,
     CreateCluster,
     CreateLogGroup,
     CreateQueue,
     CreateService,
-    Definition,
     KeepLogs,
-    LogGroup,
-    Observed,
-    Queue,
     Register,
-    Service,
     Tag,
     UpdateService,
     WaitForService,
@@ -392,7 +387,7 @@ def test_a_wait_says_why_now_and_then_and_ends() -> None:
         now[0] += seconds
 
     actor = Actor(None, said.append, sleep, lambda: now[0])  # type: ignore[arg-type]
-    actor._wait(lambda: now[0] >= 25, 60, "it is so")
+    actor._wait(lambda: "" if now[0] >= 25 else "it is so", 60)
     assert said == [f"  waiting, {s} s: it is so" for s in (0, 12, 22)]
     with pytest.raises(Stopped, match=r"Waited 62 s: it is so; run setup again later"):
-        actor._wait(lambda: now[0] >= 1e9, 60, "it is so")
+        actor._wait(lambda: "it is so", 60)

@@ -1,6 +1,6 @@
 """`setup`: what a run needs before its jobs: queues, log groups, cluster, task definition, service.
 
-`observe` asks what is there, `plan` (pure) decides what is to be done, `act` does it. So `setup`
+`observe` asks what is there, `plan` (pure) decides what is to be done, `Actor` does it. So `setup`
 again changes what differs and nothing else, and completes what an interruption left.
 """
 
@@ -19,6 +19,16 @@ from control.aws import Aws, code_of
 from control.errors import Interrupted, Stopped
 from control.findings import is_placeholder
 from control.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags, worker_settings
+from control.observe import (
+    Cluster,
+    Definition,
+    LogGroup,
+    Observed,
+    Queue,
+    Service,
+    observe,
+    observe_service,
+)
 from control.roles import EXECUTION_ROLE, TASK_ROLE
 from control.settings import Settings
 
@@ -34,9 +44,9 @@ STOP_SECONDS = 120
 """From SIGTERM to SIGKILL of a container: as long as a spot machine has from its notice to its end
 (attempts that upload may take 90). ECS has a limit for Fargate only, the same number."""
 
-BLOCKED_SECONDS = 120
-"""A deleted queue's name is blocked for 60 s (API reference, DeleteQueue); then something else is
-wrong."""
+NEW_QUEUE_SECONDS = 120
+"""A deleted queue's name is blocked for 60 s (API reference, DeleteQueue), and a new queue can be
+used after a second (CreateQueue); then something else is wrong."""
 
 DRAINING_SECONDS = 900
 """A deleted service is gone when its last task is."""
@@ -45,72 +55,6 @@ LOOK_SECONDS = 2
 
 ONLY_FOR_TESTS = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
 """Of a worker's environment: the worker's own defaults hold."""
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A queue that is there."""
-
-    url: str
-    attributes: Mapping[str, str]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class LogGroup:
-    """A log group that is there; `days` None keeps for ever."""
-
-    arn: str
-    days: int | None
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster that is there."""
-
-    arn: str
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Definition:
-    """The newest revision of a task definition."""
-
-    arn: str
-    content: Mapping[str, Any]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service that is ACTIVE or DRAINING."""
-
-    arn: str
-    status: str
-    definition: str
-    healthy_percent: tuple[int, int]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What is there; None where nothing is.
-
-    Attributes:
-        urls, arns: of both queues by name, whether they are there or not.
-        roles: ARNs of the roles by name.
-    """
-
-    region: str
-    urls: Mapping[str, str]
-    arns: Mapping[str, str]
-    roles: Mapping[str, str | None]
-    queues: Mapping[str, Queue | None]
-    log_groups: Mapping[str, LogGroup | None]
-    cluster: Cluster | None
-    definition: Definition | None
-    service: Service | None
 
 
 @dataclass(frozen=True)
@@ -480,104 +424,6 @@ def _same(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def observe(aws: Aws, settings: Settings) -> Observed:
-    """Ask AWS what is there."""
-    named = names(settings)
-    queues = (named.queue, named.dead_letter_queue)
-    prefix = f"arn:{aws.partition}:sqs:{aws.region}:{aws.account}"
-    cluster = _observe_cluster(aws, named.cluster)
-    return Observed(
-        region=aws.region,
-        urls={name: aws.queue_url(name) for name in queues},
-        arns={name: f"{prefix}:{name}" for name in queues},
-        roles={name: _observe_role(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
-        queues={name: observe_queue(aws, name) for name in queues},
-        log_groups={
-            name: _observe_log_group(aws, name) for name in (named.log_group, named.record_group)
-        },
-        cluster=cluster,
-        definition=_observe_definition(aws, named.family),
-        service=_observe_service(aws, named.cluster, named.service) if cluster else None,
-    )
-
-
-def observe_queue(aws: Aws, name: str) -> Queue | None:
-    """A queue with its attributes and tags; None where there is none."""
-    sqs = aws.client("sqs")
-    try:
-        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        return Queue(
-            url, answer.get("Attributes", {}), sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
-        )
-    except ClientError as error:
-        if code_of(error) in ("NonExistentQueue", "QueueDoesNotExist"):
-            return None
-        raise
-
-
-def _observe_log_group(aws: Aws, name: str) -> LogGroup | None:
-    logs = aws.client("logs")
-    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
-        for group in page["logGroups"]:
-            if group["logGroupName"] == name:
-                arn = group["arn"].removesuffix(":*")
-                found = logs.list_tags_for_resource(resourceArn=arn).get("tags", {})
-                return LogGroup(arn, group.get("retentionInDays"), found)
-    return None
-
-
-def _observe_cluster(aws: Aws, name: str) -> Cluster | None:
-    answer = aws.client("ecs").describe_clusters(clusters=[name], include=["TAGS"])
-    for cluster in answer["clusters"]:
-        if cluster["status"] != "INACTIVE":
-            return Cluster(cluster["clusterArn"], _tag_dict(cluster.get("tags")))
-    return None
-
-
-def _observe_definition(aws: Aws, family: str) -> Definition | None:
-    ecs = aws.client("ecs")
-    # Asked first, because "describe" has one error for "none" and for "not a good name".
-    listed = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
-    revisions = {
-        int(arn.rpartition(":")[2]): arn
-        for arn in listed["taskDefinitionArns"]
-        if arn.rpartition("/")[2].rpartition(":")[0] == family
-    }
-    if not revisions:
-        return None
-    newest = revisions[max(revisions)]
-    answer = ecs.describe_task_definition(taskDefinition=newest, include=["TAGS"])
-    return Definition(newest, answer["taskDefinition"], _tag_dict(answer.get("tags")))
-
-
-def _observe_service(aws: Aws, cluster: str, name: str) -> Service | None:
-    answer = aws.client("ecs").describe_services(cluster=cluster, services=[name], include=["TAGS"])
-    for service in answer["services"]:
-        if service["status"] != "INACTIVE":
-            deployment = service.get("deploymentConfiguration", {})
-            return Service(
-                service["serviceArn"],
-                service["status"],
-                service["taskDefinition"],
-                (deployment.get("minimumHealthyPercent"), deployment.get("maximumPercent")),
-                _tag_dict(service.get("tags")),
-            )
-    return None
-
-
-def _observe_role(aws: Aws, name: str) -> str | None:
-    iam = aws.client("iam")
-    try:
-        return str(iam.get_role(RoleName=name)["Role"]["Arn"])
-    except iam.exceptions.NoSuchEntityException:
-        return None
-
-
-def _tag_dict(listed: list[dict[str, str]] | None) -> dict[str, str]:
-    return {tag["key"]: tag.get("value", "") for tag in listed or []}
-
-
 def _tag_list(marks: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in marks.items()]
 
@@ -624,10 +470,10 @@ class Actor:
                 answer = ecs.register_task_definition(**content, tags=_tag_list(marks))
                 self._registered = answer["taskDefinition"]["taskDefinitionArn"]
             case WaitForService(cluster, name):
+                draining = f"service {name} is still draining"
                 self._wait(
-                    lambda: _observe_service(self._aws, cluster, name) is None,
+                    lambda: draining if observe_service(self._aws, cluster, name) else "",
                     DRAINING_SECONDS,
-                    f"service {name} is still draining",
                 )
             case CreateService(cluster, name, definition, marks):
                 ecs.create_service(
@@ -658,7 +504,7 @@ class Actor:
                 ecs.tag_resource(resourceArn=identity, tags=_tag_list(marks))
 
     def _create_queue(self, action: CreateQueue) -> None:
-        def made() -> bool:
+        def not_yet() -> str:
             try:
                 self._aws.client("sqs").create_queue(
                     QueueName=action.name,
@@ -667,19 +513,19 @@ class Actor:
                 )
             except ClientError as error:
                 if code_of(error) == "QueueDeletedRecently":
-                    return False
+                    return f"AWS keeps the name of the deleted queue {action.name} for 60 s"
+                if "dead letter target does not exist" in str(error).lower():
+                    return "SQS does not know the new dead-letter queue everywhere yet"
                 raise
-            return True
+            return ""
 
-        self._wait(
-            made, BLOCKED_SECONDS, f"AWS keeps the name of the deleted queue {action.name} for 60 s"
-        )
+        self._wait(not_yet, NEW_QUEUE_SECONDS)
 
-    def _wait(self, done: Callable[[], bool], seconds: float, why: str) -> None:
-        """Look until it is so, and say that this waits."""
+    def _wait(self, not_yet: Callable[[], str], seconds: float) -> None:
+        """Ask until there is no reason to wait any more, and say the reason."""
         began = self._clock()
         told = 0.0
-        while not done():
+        while why := not_yet():
             waited = self._clock() - began
             if waited > seconds:
                 raise Stopped(f"Waited {waited:.0f} s: {why}; run setup again later")

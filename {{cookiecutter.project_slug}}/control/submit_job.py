@@ -26,8 +26,8 @@ from control import jobfile
 from control.aws import Aws
 from control.errors import Interrupted, Stopped
 from control.names import APP_TAG, SUBMITTING_TAG, is_ours, names
+from control.observe import Queue, observe_queue
 from control.project import Project
-from control.setup import Queue, observe_queue
 from control.submit import BATCH_MESSAGES, send
 from worker.message import Job
 from worker.outputs import OutputFile, OutputRule
