@@ -42,6 +42,8 @@ STATES = [
         True,
         ("dead", 3, 4.5, "exit code 3"),
     ),
+    # Its records were lost: CloudWatch was away.
+    ([], DEAD, True, ("dead", 3, None, "exit code 3")),
     # Moved by SQS itself, without attributes.
     ([], {"one": {}}, True, ("dead", 1, None, "its worker died in every attempt")),
     # Gone from the queue, and its worker was killed before it could say so.
