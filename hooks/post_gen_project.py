@@ -14,8 +14,6 @@ CONTEXT = dict(json.loads({{ '%r'|format(cookiecutter.items()|list|jsonify) }}))
 RENDERED = ("cookiecutter.json", "hooks", "templates", "{" + "{cookiecutter.project_slug}" + "}")
 ONLY_COOKIECUTTER = ("_output_dir", "_repo_dir", "_checkout", "_cookiecutter")
 
-sys.dont_write_bytecode = True  # a stray .pyc would be part of the implementation
-
 
 class NotLinked(Exception):
     """Why the template's address and commit are not known for sure."""

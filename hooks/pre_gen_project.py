@@ -1618,8 +1618,6 @@ def _shown(text: str) -> str:
 CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
-sys.dont_write_bytecode = True  # a stray .pyc would be part of the implementation
-
 
 def main() -> int:
     """Tell all problems on stderr; the exit code, 1 if the answers are refused."""
