@@ -679,7 +679,7 @@ def check_command(command: Command, variables: Mapping[str, str]) -> list[Proble
     code_words = [code.word for code in codes]
     findings = [
         *_unknown(command, types, code_words),
-        *_misplaced(command, types),
+        *_misplaced(command, types, code_words),
         *_variables_in_code(codes, types),
         *_slips_in_code(codes, types),
         *_looks_meant(command, types, code_words),
@@ -699,7 +699,12 @@ def check_unused(
     if "job_json" in used | in_code:
         return []
     return [
-        Problem("", f"{braced(name)} is never used", "use it, or remove the variable", warning=True)
+        Problem(
+            "",
+            f"{braced(name)} is never used",
+            f"use it or remove it, unless the program reads ${environment_name(name)}",
+            warning=True,
+        )
         for name in variables
         if name not in used and environment_name(name) not in in_code
     ]
@@ -725,9 +730,13 @@ def _unknown(
                 yield _Finding(reference.offset, what, todo)
 
 
-def _misplaced(command: Command, types: Mapping[str, str]) -> Iterator[_Finding]:
+def _misplaced(
+    command: Command, types: Mapping[str, str], code_words: Collection[Word]
+) -> Iterator[_Finding]:
     for item in command.items:
         for word in _words_of(item):
+            if word in code_words:
+                continue
             for reference in word.references:
                 type_ = types.get(reference.name, "text")
                 what = f"{braced(reference.name)} of type {type_}"
@@ -804,6 +813,8 @@ class _Language:
     code_option: str  # pattern of the option that says: code follows (in the same word, or next)
     valued_option: str  # pattern of options whose value is the next word
     variable: str  # how the code reads NAME
+    arguments: str  # how it reads what follows it
+    first_argument: str  # what must stand there first
     use: str  # pattern of a name in use
     takes_more: bool = False  # after the code, more options with code may follow
 
@@ -818,14 +829,28 @@ _SHELL = _Language(
     "-[A-Za-z]*c[A-Za-z]*",
     "[-+][A-Za-z]*[oO]|--rcfile|--init-file",
     '"$NAME"',
+    '"$@"',
+    "a word such as bash and",
     r"\$(?:\{[#!]?)?" + _ANY_WORD,
 )
 
 _LANGUAGES = (
     _SHELL,
-    _Language(r"python[0-9.]*", "-[bBdEiIOPqRsSuvx]*c", "-[WX]", 'os.environ["NAME"]', _ANY_WORD),
-    _Language("perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", _ANY_WORD, True),
-    _Language("R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', _ANY_WORD, True),
+    _Language(
+        r"python[0-9.]*",
+        "-[bBdEiIOPqRsSuvx]*c",
+        "-[WX]",
+        'os.environ["NAME"]',
+        "sys.argv[1:]",
+        "",
+        _ANY_WORD,
+    ),
+    _Language(
+        "perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", "@ARGV", "", _ANY_WORD, True
+    ),
+    _Language(
+        "R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', "commandArgs(TRUE)", "", _ANY_WORD, True
+    ),
 )
 
 
@@ -893,9 +918,19 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
             what = f"{braced(name)} is not put into code of {code.program}"
             todo = "write it in single quotes, it is not a variable"
             if name in types:
-                read = code.language.variable.replace("NAME", environment_name(name))
-                todo = f"write {read} in the code, and the code in single quotes"
+                todo = _read_in_code(name, types[name], code.language)
             yield _Finding(offset, what, todo)
+
+
+def _read_in_code(name: str, type_: str, language: _Language) -> str:
+    """How code gets a variable's value. In the environment a list is one text, quoted."""
+    if type_ in ("files", "args"):
+        after = f"{language.first_argument} {braced(name)}".lstrip()
+        return f"write {language.arguments} in the code, the code in single quotes, {after} after it"
+    read = language.variable.replace("NAME", environment_name(name))
+    if type_ == "flag":
+        return f"compare {read} with the text true in the code, and the code in single quotes"
+    return f"write {read} in the code, and the code in single quotes"
 
 
 def _slips_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[_Finding]:
