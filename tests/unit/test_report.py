@@ -79,6 +79,11 @@ def test_records_of_other_jobs_do_not_count() -> None:
     assert (result.state, result.peak_memory_mb) == ("done", None)
 
 
+def test_a_peak_that_nobody_saw_is_none() -> None:
+    (result,) = results([(1, "one")], [{**record("done"), "peak_memory_mb": 0}], {}, True)
+    assert result.peak_memory_mb is None
+
+
 def result(
     group: int = 1, state: State = "done", seconds: float | None = 2, mb: int | None = 100
 ) -> Result:
@@ -145,9 +150,9 @@ def table(found: list[Result], jobs: dict[int, Job], width: int = 100) -> str:
 
 
 def test_the_table_shows_values_as_they_are() -> None:
-    group = {"a": "[bold]x[/bold]", "b": ["k"], "c": True, "d": None, "e": 1.5}
+    group = {"a": "[bold]x[/bold]", "b": ["ü"], "c": True, "d": None, "e": 1.5}
     text = table([result()], {1: Job({}, group)})
-    for shown in ("a=[bold]x[/bold]", 'b=["k"]', "c=true", "d=null", "e=1.5"):
+    for shown in ("a=[bold]x[/bold]", 'b=["ü"]', "c=true", "d=null", "e=1.5"):
         assert shown in text
 
 
@@ -167,3 +172,9 @@ def test_of_many_jobs_only_those_that_are_not_done_are_shown() -> None:
     assert "well=W33" in text
     assert "well=W32" not in text
     assert "and 99 more jobs" in text
+
+
+def test_of_many_jobs_that_are_all_done_only_the_count_is_told() -> None:
+    found = [result(n, "done") for n in range(1, MOST_ROWS + 2)]
+    text = table(found, {n: Job({}, {"well": "A"}) for n in range(1, MOST_ROWS + 2)})
+    assert text == f"{MOST_ROWS + 1} jobs, none of them dead; --json has each\n"

@@ -102,6 +102,7 @@ REFUSED = [
     ("WORKING_FOLDER = 'opt'", "WORKING_FOLDER: is 'opt'; write '', 'image' or a path"),
     ("NECESSARY_STRING = 3", "NECESSARY_STRING: is 3; write a text"),
     ("MEMROY = 4000", "config.py line 2, MEMROY: is no setting; did you mean MEMORY?"),
+    ("Memory = 16000", "config.py line 2, Memory: is no setting; write MEMORY"),
     ("GPU = 1", "GPU: is no setting; did you mean GPUS?"),
     ("JOB_RETRIE = 1", "did you mean JOB_RETRIES?"),
     ("AWS_THING = 1", "config.py line 2, AWS_THING: this name is reserved"),
@@ -211,6 +212,14 @@ def test_other_upper_case_names_are_the_programs_own(tmp_path: Path) -> None:
         "NOTHING": None,
         "PARTS": ["a", "b"],
     }
+
+
+def test_a_setting_in_small_letters_beside_the_real_one_is_warned_of(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, "APP_NAME = 'Me'\nMEMORY = 4000\nmemory = 16000\n"))
+    assert settings.MEMORY == 4000
+    (warning,) = settings.warnings
+    assert str(warning) == "config.py line 3, memory: is no setting; MEMORY is what counts"
+    assert "memory" not in settings.program
 
 
 @pytest.mark.parametrize("name", NEEDLESS)

@@ -73,7 +73,7 @@ def read(root: Path) -> tuple[Settings | None, Definition | None, list[Problem]]
         problems += error.problems
         if not found:
             return None, None, problems  # job.py may name what config.py would have told
-    program = [name for name in found if name not in SETTING_NAMES]
+    program = [name for name in found if name.isupper() and name not in SETTING_NAMES]
     try:
         definition = definition_of_job.load(root / "job.py", program)
     except BadInput as error:

@@ -37,7 +37,7 @@ class Result:
         attempts: how often work on it started.
         seconds: of the last attempt; None where no record is left of it.
         exit_code: of the last attempt's command; None if it did not end by itself.
-        peak_memory_mb: the largest of all attempts.
+        peak_memory_mb: the largest of all attempts; None where it was too short to be seen.
         reason: why it is not done.
         outputs: its files, as paths below the output folder.
     """
@@ -159,7 +159,7 @@ def _result(
         attempts=max(*told, len(records), 1 if state in ("done", "dead") else 0),
         seconds=last["seconds"] if last and (known or state == "unfinished") else None,
         exit_code=last["exit_code"] if last and (known or state == "unfinished") else None,
-        peak_memory_mb=max((record["peak_memory_mb"] for record in records), default=None),
+        peak_memory_mb=max((record["peak_memory_mb"] for record in records), default=0) or None,
         reason=reason,
         outputs=[],
     )
@@ -216,14 +216,15 @@ def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> 
             Text(result.state, style=_STYLES[result.state]),
             str(result.attempts),
             _figure(result.seconds),
-            _figure(result.peak_memory_mb or None),
+            _figure(result.peak_memory_mb),
             Text(result.reason),
         )
     if table.row_count:
         console.print(table)
     hidden = len(summary.results) - min(len(rows), MOST_ROWS)
     if hidden:
-        console.print(f"and {hidden} more jobs; --json has all", markup=False)
+        told = f"and {hidden} more jobs" if table.row_count else f"{hidden} jobs, none of them dead"
+        console.print(f"{told}; --json has each", markup=False)
 
 
 _STYLES = {"done": "green", "skipped": "cyan", "dead": "bold red", "unfinished": "yellow"}
@@ -231,7 +232,9 @@ _STYLES = {"done": "green", "skipped": "cyan", "dead": "bold red", "unfinished":
 
 def _variables(group: Mapping[str, object]) -> str:
     # As the job file has them.
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in group.items()}
+    texts = {
+        k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in group.items()
+    }
     text = ", ".join(f"{name}={value}" for name, value in texts.items())
     return text if len(text) <= 96 else f"{text[:93]}..."
 

@@ -186,7 +186,7 @@ def check(
     """Settings out of config.py's names.
 
     Args:
-        found: the upper-case names and their values.
+        found: the upper-case names and their values, also settings in small letters.
         lines: in which line each name is set.
         file: config.py's name, for messages.
 
@@ -199,8 +199,14 @@ def check(
         return f"{file} line {line}, {name}" if line else f"{file}, {name}"
 
     known = {name: value for name, value in found.items() if name in FIELDS}
-    program = {name: value for name, value in found.items() if name not in SETTING_NAMES}
+    small = {name: name.upper() for name in found if not name.isupper()}
+    program = {n: value for n, value in found.items() if n not in SETTING_NAMES and n not in small}
     warnings = tuple(
+        Problem(where(name), "is no setting", f"{capitals} is what counts", warning=True)
+        for name, capitals in small.items()
+        if capitals in found
+    )
+    warnings += tuple(
         Problem(where(name), f"is not needed: {NEEDLESS[name]}", "remove it", warning=True)
         for name in found
         if name in NEEDLESS
@@ -215,6 +221,11 @@ def check(
         Problem(where(name), what, todo)
         for name, value in program.items()
         for what, todo in _program_problems(name, value)
+    ]
+    problems += [
+        Problem(where(name), "is no setting", f"write {capitals}")
+        for name, capitals in small.items()
+        if capitals not in found
     ]
     problems += [
         Problem(f"{where('SECRETS')}, {name}", reason, "give it another name")
@@ -296,7 +307,8 @@ def execute(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     """Run config.py.
 
     Returns:
-        Its upper-case names with their values, and the line where each name is set last.
+        Its upper-case names with their values, also settings in small letters, and the line where
+        each name is set last.
 
     Raises:
         BadInput: it is not there, is not Python, or fails.
@@ -324,7 +336,9 @@ def execute(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     found = {
         name: value
         for name, value in namespace.items()
-        if name.isupper() and not name.startswith("_") and not isinstance(value, no_value)
+        if (name.isupper() or name.upper() in FIELDS)
+        and not name.startswith("_")
+        and not isinstance(value, no_value)
     }
     return found, lines
 
