@@ -642,7 +642,9 @@ def _read_in_code(name: str, type_: str, language: _Language) -> str:
     """How code gets a variable's value. In the environment a list is one text, quoted."""
     if type_ in ("files", "args"):
         after = f"{language.first_argument} {braced(name)}".lstrip()
-        return f"write {language.arguments} in the code, the code in single quotes, {after} after it"
+        return (
+            f"write {language.arguments} in the code, the code in single quotes, {after} after it"
+        )
     read = language.variable.replace("NAME", environment_name(name))
     if type_ == "flag":
         return f"compare {read} with the text true in the code, and the code in single quotes"
