@@ -115,6 +115,22 @@ def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None
     ]
 
 
+def test_blanks_at_the_ends_of_a_cell_do_not_count_whatever_its_type(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text(
+        "plate , well,image, parts, fast, more\n"
+        ' P1\t, "A 1, left ", a.tif , "b , c", true , -a  b \n'
+    )
+    (group,) = groups(read(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=TYPES))
+    assert group == {
+        "plate": "P1",
+        "well": "A 1, left",
+        "image": "a.tif",
+        "parts": ["b", "c"],
+        "fast": True,
+        "more": "-a  b",
+    }
+
+
 def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     group = {
         "plate": 1.5,
@@ -228,12 +244,67 @@ def test_a_variable_at_two_levels_is_refused(tmp_path: Path) -> None:
     assert line.startswith("jobs.json, group 1, plate: is given at two levels")
 
 
-def test_many_problems_are_counted_and_the_first_ones_printed(tmp_path: Path) -> None:
-    document = {"groups": [{"plate": "P", "wel": str(n)} for n in range(166)]}
+def test_what_is_wrong_with_many_groups_is_told_once_and_hides_nothing(tmp_path: Path) -> None:
+    slips = [{"plate": "P", "wel": str(n)} for n in range(1100)]
+    assert refusal(tmp_path, {"groups": [*slips, {"plate": ["P"], "wel": "A"}]}) == [
+        "jobs.json, group 1, wel: is no variable of job.py; did you mean well?"
+        " (and in 1,100 more groups)",
+        "jobs.json, group 1101, plate: must be text, a number, true or false;"
+        " its type in job.py is text",
+    ]
+    (line,) = refusal(tmp_path, {"groups": slips[:2]})
+    assert line.endswith("did you mean well? (and in 1 more group)")
+    (line,) = refusal(tmp_path, {"groups": slips[:1]})
+    assert line.endswith("did you mean well?")
+
+
+def test_a_missing_value_is_told_where_no_slip_explains_it(tmp_path: Path) -> None:
+    wrong = [{"plate": "P", "wel": "A"}, {"plate": "P"}, {"wel": "A"}, {"plate": "P"}]
+    assert [line.split(";")[0] for line in refusal(tmp_path, {"groups": wrong})] == [
+        "jobs.json, group 1, wel: is no variable of job.py",
+        "jobs.json, group 2, well: has no value",
+        "jobs.json, group 3, plate: has no value",
+    ]
+    (line,) = refusal(tmp_path, {"wel": "A", "groups": [{"plate": str(n)} for n in range(9)]})
+    assert line == "jobs.json, wel: is no variable of job.py; did you mean well?"
+
+
+def test_the_same_mistake_beside_groups_and_in_one_is_told_at_both(tmp_path: Path) -> None:
+    document = {"plate": {"a": 1}, "groups": [{"plate": {"a": 1}, "well": "A"}, {"well": "B"}]}
+    lines = refusal(tmp_path, document)
+    assert [line.split(":")[0] for line in lines if "must be text" in line] == [
+        "jobs.json, group 1, plate",
+        "jobs.json, plate",
+    ]
+
+
+def test_kinds_of_problems_are_counted_and_the_first_ones_printed(tmp_path: Path) -> None:
+    document = {"groups": [{"plate": "P", "well": "A", f"x{n % 500}": 1} for n in range(1000)]}
     lines = refusal(tmp_path, document)
     assert len(lines) == 21
-    assert lines[20].startswith("jobs.json: and 312 more;")
-    assert {line.split(",")[1] for line in lines[:20]} == {f" group {n}" for n in range(1, 11)}
+    assert lines[0].startswith("jobs.json, group 1, x0: ")
+    assert lines[19].startswith("jobs.json, group 20, x19: ")
+    assert all(line.endswith(" (and in 1 more group)") for line in lines[:20])
+    assert lines[20].startswith("jobs.json: and 960 more;")
+
+
+def test_problems_need_no_more_memory_when_there_are_more(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        with (tmp_path / "jobs.csv").open("w") as file:
+            file.write("plate,well,fast\n")
+            file.writelines(f"P,{n},yes\nP,{n}{',' * n}\n" for n in range(rows))
+        types = {"plate": "text", "well": "text", "fast": "flag"}
+        tracemalloc.start()
+        try:
+            lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=types)
+            assert len(lines) == 21
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(30)
+    short, long = peak(200), peak(600)
+    assert long < short * 1.5
 
 
 def test_a_null_outside_a_bracket_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
@@ -296,10 +367,24 @@ def test_equal_jobs_are_refused_even_with_the_job_id_as_prefix(tmp_path: Path) -
     assert len(refusal(tmp_path, document, prefix="{job_id}")) == 1
 
 
-def test_many_collisions_are_told_and_capped(tmp_path: Path) -> None:
+def test_many_collisions_are_told_once_a_prefix(tmp_path: Path) -> None:
     document = {"groups": [{"plate": "P", "well": n} for n in range(3)] * 30}
     lines = refusal(tmp_path, document)
     assert len(lines) == 3
+
+
+def test_of_very_many_collisions_the_first_ones_are_printed_and_all_counted(
+    tmp_path: Path,
+) -> None:
+    document = {"groups": [{"plate": f"P{n % 900}", "well": n} for n in range(1500)]}
+    lines = refusal(tmp_path, document, prefix="{plate}")
+    assert len(lines) == 21
+    assert lines[20].startswith("jobs.json: and 580 more;")
+    plates = [{"plate": f"P{n}", "well": ""} for n in range(50)]
+    document = {"groups": [*plates, *({**group, "well": "/x"} for group in plates)]}
+    lines = refusal(tmp_path, document, prefix="{plate}{well}")
+    assert "in which others lie" in lines[0]
+    assert lines[20].startswith("jobs.json: and 30 more;")
 
 
 # Files that cannot be read.
@@ -321,6 +406,19 @@ def test_an_unreadable_file_gets_one_clear_line(tmp_path: Path, data: bytes, mes
     (line,) = refusal(tmp_path, data)
     assert message in line
     assert "jobs.json" in line
+
+
+@pytest.mark.parametrize("name", ["j.csv", "Ö 1.CSV"])
+def test_a_csv_file_is_no_job_file_but_one_can_name_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("plate,well\nP,A\n")
+    with pytest.raises(BadInput) as refused:
+        jobfile.read(tmp_path / name, definition(tmp_path), {})
+    form = f'{{"groups": {{"csv": "{name}"}}}}'
+    told = f"{name}: is a CSV file; write {form} into a .json file beside it, and name that"
+    assert str(refused.value) == f"{tmp_path}/{told}"
+    assert groups(read(tmp_path, form)) == [{"plate": "P", "well": "A"}]
+    with pytest.raises(BadInput, match=r"none\.csv: is not there"):
+        jobfile.read(tmp_path / "none.csv", definition(tmp_path), {})
 
 
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
@@ -359,19 +457,32 @@ def test_a_wrong_csv_file_is_refused_with_its_line(tmp_path: Path, text: str, me
 
 
 def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
-    (tmp_path / "jobs.csv").write_text("plate,well,fast\nP,A,no\nP,B,true\nP,C,1\n")
+    (tmp_path / "jobs.csv").write_text("plate,well,fast\nP,A,no\nP,B,true\nP,C,1\nP,D\n")
     types = {"plate": "text", "well": "text", "fast": "flag"}
     lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=types)
     assert [line.split(":")[0] for line in lines] == [
         "jobs.json, group 1, jobs.csv line 2, fast",
-        "jobs.json, group 3, jobs.csv line 4, fast",
+        "jobs.json, group 4, jobs.csv line 5",
     ]
+    assert lines[0].endswith(" (and in 1 more group)")
 
 
-def test_a_csv_file_in_another_encoding_is_told(tmp_path: Path) -> None:
-    (tmp_path / "jobs.csv").write_bytes("plate,well\nP,ö\n".encode("latin-1"))
+def test_a_header_with_one_name_many_times_counts_no_groups(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("plate,well,wel,well,well,wel\n")
+    lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
+    assert not any("more" in line for line in lines)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("before", [0, 3, 5000])
+def test_a_csv_file_in_another_encoding_is_told_with_its_line(
+    tmp_path: Path, before: int, end: str
+) -> None:
+    rows = ["plate,well", *(f"P,{n}é" for n in range(before))]
+    text = "".join(row + end for row in rows).encode() + f"P,ö{end}P,ü{end}".encode("latin-1")
+    (tmp_path / "jobs.csv").write_bytes(text)
     (line,) = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
-    assert "is not UTF-8; save it as CSV in UTF-8" in line
+    assert line.startswith(f"jobs.json, jobs.csv line {before + 2}: is not UTF-8; save it as CSV")
 
 
 def test_a_csv_file_needs_no_more_memory_when_it_is_longer(tmp_path: Path) -> None:

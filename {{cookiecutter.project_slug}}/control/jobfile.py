@@ -13,13 +13,14 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from control.errors import MOST_KEPT, Findings
+from control.errors import MOST_KEPT
 from worker.definition import Definition
 from worker.message import MAX_BYTES, Job
 from worker.plan import plan
@@ -70,6 +71,46 @@ class JobFile:
             yield Job(self.shared, group.variables)
 
 
+class _Findings:
+    """Problems as they are found: the first of a kind is kept, all are counted.
+
+    What groups have in common is one kind, told at the first of them, so that a mistake in every
+    group hides no other one. However many there are, MOST_KEPT kinds are kept.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begin with none; `name` is the file that they are in."""
+        self._name = name
+        self._kept: dict[tuple[Problem, bool], tuple[str, int]] = {}
+        self.count = 0
+
+    def add(self, problems: Iterable[Problem], group: str = "") -> None:
+        """Add problems; those of a group say only where in it they are."""
+        for problem in problems:
+            self.count += 1
+            kind = problem, bool(group)
+            first, seen = self._kept.get(kind, (group, 0))
+            if seen or len(self._kept) < MOST_KEPT:
+                self._kept[kind] = first, seen + 1
+
+    def refuse(self) -> None:
+        """Raise BadInput with what was found, if anything was."""
+        if not self.count:
+            return
+        told = []
+        more = self.count
+        for (problem, _), (group, seen) in self._kept.items():
+            more -= seen
+            if group and seen > 1:
+                others = f"{seen - 1:,} more group{'s' if seen > 2 else ''}"
+                problem = replace(problem, todo=f"{problem.todo} (and in {others})")
+            told += at([problem], f"{self._name}, {group}" if group else self._name)
+        if more:
+            todo = "correct the ones above first"
+            told.append(Problem(self._name, f"and {more:,} more", todo))
+        raise BadInput(told)
+
+
 class _Doubled(dict[str, Any]):
     """A JSON object in which names are written twice."""
 
@@ -89,16 +130,16 @@ def read(path: Path, definition: Definition, config: Mapping[str, Value]) -> Job
     """
     name = path.name
     shared = _document(path)
-    findings = Findings(name)
-    findings.add(at(_doubled(shared), name))
+    findings = _Findings(name)
+    findings.add(_doubled(shared))
     if "groups" not in shared:
         slip = closest("groups", shared)
         todo = f"did you mean groups where you wrote {slip}?" if slip else "add groups: one a job"
         raise BadInput([Problem(name, "has no groups", todo)])
     groups = _groups(shared.pop("groups"), path, definition.types)
-    findings.add(at(groups.problems, name))
+    findings.add(groups.problems)
     findings.refuse()
-    count, digest = _check(groups, shared, definition, config, name, findings)
+    count, digest = _check(groups, shared, definition, config, findings)
     findings.refuse()
     return JobFile(path, shared, count, digest, groups)
 
@@ -108,8 +149,7 @@ def _check(
     shared: Mapping[str, Value],
     definition: Definition,
     config: Mapping[str, Value],
-    name: str,
-    findings: Findings,
+    findings: _Findings,
 ) -> tuple[int, str]:
     """Check every group, and that no two have one output prefix; how many there are, and digest."""
     number = 0
@@ -123,25 +163,35 @@ def _check(
                     body = _checked_body(group, job)
                     prefix = plan(definition, config, job, "bucket").output_prefix
                 except BadInput as error:
-                    for problem in error.problems:
+                    for problem in _causes(error.problems):
                         if problem.where in shared and problem.where not in group.variables:
                             # A mistake of the shared variables is one, not one of every group.
                             if problem not in told:
                                 told.add(problem)
-                                findings.add(at([problem], name))
+                                findings.add([problem])
                         else:
-                            findings.add(at([problem], f"{name}, {group.where}"))
+                            findings.add([problem], group.where)
                     continue
                 digest.update(f"{body}\n".encode())
                 if not findings.count:
                     prefixes.add(number, prefix)
         except BadInput as unreadable:
-            findings.add(at(unreadable.problems, name))
+            findings.add(unreadable.problems)
         if not number and not findings.count:
-            findings.add([Problem(name, "has no groups", "write at least one")])
+            findings.add([Problem("", "has no groups", "write at least one")])
         if not findings.count:
-            findings.add(at(prefixes.problems(), name))
+            findings.add(prefixes.problems())
     return number, digest.hexdigest()
+
+
+def _causes(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems of a group, without a value that is only missing because its name has a slip."""
+    told = {problem.todo for problem in problems}
+    return [
+        problem
+        for problem in problems
+        if problem.what != "has no value" or f"did you mean {problem.where}?" not in told
+    ]
 
 
 def _checked_body(group: _Group, job: Job) -> str:
@@ -164,6 +214,9 @@ def _document(path: Path) -> dict[str, Any]:
     def refuse(what: str, todo: str) -> BadInput:
         return BadInput([Problem(str(path), what, todo)])
 
+    if path.suffix.lower() == ".csv" and path.is_file():
+        form = json.dumps({"groups": {"csv": path.name}}, ensure_ascii=False)
+        raise refuse("is a CSV file", f"write {form} into a .json file beside it, and name that")
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -273,7 +326,7 @@ def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
         todo = f"put it there, or give its path as seen from {path.name}"
         return _wrong(f"groups, csv, {file}", "is not there", todo)
     try:
-        header = [cell.strip() for cell in next(_rows(file, name), (0, []))[1]]
+        header = next(_rows(file, name), (0, []))[1]
     except BadInput as error:
         return _Groups(list, list(error.problems))
     found = _header_problems(header, types)
@@ -308,20 +361,29 @@ def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Proble
 
 
 def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
-    """A CSV file's rows that are not blank, each with its line."""
+    """A CSV file's rows that are not blank, each with its line; no cell has blanks at its ends."""
     reader = None
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, strict=True)
+            # skipinitialspace, since only so may a quote follow a blank.
+            reader = csv.reader(text, strict=True, skipinitialspace=True)
             for row in reader:
                 if row:
-                    yield reader.line_num, row
+                    yield reader.line_num, [cell.strip() for cell in row]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
-        is_text = isinstance(error, UnicodeDecodeError)
-        what = "is not UTF-8" if is_text else f"is not CSV: {error}"
-        where = f"{name} after line {reader.line_num if reader else 0}"
+        if isinstance(error, UnicodeDecodeError):
+            where, what = f"{name} line {_undecodable_line(file)}", "is not UTF-8"
+        else:
+            where = f"{name} after line {reader.line_num if reader else 0}"
+            what = f"is not CSV: {error}"
         todo = "save it as CSV in UTF-8 with commas"
         raise BadInput([Problem(where, what, todo)]) from None
+
+
+def _undecodable_line(file: Path) -> int:
+    """The first line that is not UTF-8. A decoder reads ahead of the lines, so it cannot tell."""
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
+        return next(n for n, line in enumerate(text, 1) if re.search("[\udc80-\udcff]", line))
 
 
 def _group_of_row(
@@ -373,8 +435,8 @@ class _Prefixes:
         if len(self._rows) >= 1_000:
             self._write()
 
-    def problems(self) -> list[Problem]:
-        """The collisions, each told at the later group; the first ones are enough."""
+    def problems(self) -> Iterator[Problem]:
+        """The collisions, each told at the later group."""
         self._write()
         self._database.execute("CREATE INDEX by_text ON prefix (text, number)")
         same = self._database.execute(
@@ -386,16 +448,10 @@ class _Prefixes:
             " ORDER BY prefix.number"
         )
         todo = "use a variable in OUTPUT_PREFIX of job.py that tells them apart, or {job_id}"
-        return [
-            *(
-                Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", todo)
-                for one, other, text in same.fetchmany(MOST_KEPT + 1)
-            ),
-            *(
-                Problem(f"group {one}", f"has a prefix, {text!r}, in which others lie", todo)
-                for one, text in inside.fetchmany(MOST_KEPT + 1)
-            ),
-        ]
+        for one, other, text in same:
+            yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", todo)
+        for one, text in inside:
+            yield Problem(f"group {one}", f"has a prefix, {text!r}, in which others lie", todo)
 
     def _write(self) -> None:
         self._database.executemany("INSERT INTO prefix VALUES (?, ?)", self._rows)
