@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from control.errors import MOST_KEPT
 from worker.definition import Definition
 from worker.message import MAX_BYTES, Job
 from worker.plan import plan
@@ -29,6 +28,9 @@ from worker.variables import Value, from_text
 
 MOST_GROUPS = 10_000_000
 """More jobs are a mistake in a matrix: checking them would take hours."""
+
+MOST_KEPT = 20
+"""So many problems are kept and printed; the others are counted."""
 
 csv.field_size_limit(MAX_BYTES)
 
