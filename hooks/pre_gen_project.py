@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -926,7 +927,9 @@ def _read_in_code(name: str, type_: str, language: _Language) -> str:
     """How code gets a variable's value. In the environment a list is one text, quoted."""
     if type_ in ("files", "args"):
         after = f"{language.first_argument} {braced(name)}".lstrip()
-        return f"write {language.arguments} in the code, the code in single quotes, {after} after it"
+        return (
+            f"write {language.arguments} in the code, the code in single quotes, {after} after it"
+        )
     read = language.variable.replace("NAME", environment_name(name))
     if type_ == "flag":
         return f"compare {read} with the text true in the code, and the code in single quotes"
@@ -1216,23 +1219,47 @@ def parse_list(text: str) -> list[Variable]:
     Raises:
         BadInput: with every problem.
     """
-    variables = []
-    problems = []
+    variables, _, problems = _read_list(text)
+    if problems:
+        raise BadInput(problems)
+    return variables
+
+
+class _List(NamedTuple):
+    """What can be read of a list, however much of it is wrong.
+
+    A type that is none is read as text, which fits every place. A variable whose value may have
+    been cut at a ; has no examples.
+    """
+
+    variables: list[Variable]
+    without_value: list[str]  # names, or the whole text where there is none to be had
+    problems: list[Problem]
+
+
+_WITHOUT_VALUE = re.compile(rf"({NAME_PATTERN})(?:[\s:][^'\"|]*)?")  # else the rest of a cut value
+
+
+def _read_list(text: str) -> _List:
+    read = _List([], [], [])
     for entry in filter(str.strip, text.split(";")):
         key, equals, value = entry.partition("=")
         name, colon, type_ = (part.strip() for part in key.partition(":"))
         if not equals:
             todo = "write name=value; a value cannot hold ; here, such a one goes into the job file"
-            problems.append(Problem(name, "has no =", todo))
-        elif colon and type_ not in TYPES:
+            read.problems.append(Problem(name, "has no =", todo))
+            named = _WITHOUT_VALUE.fullmatch(entry.strip())
+            read.without_value.append(named[1] if named else entry.strip())
+            if read.variables and not named:
+                read.variables[-1] = read.variables[-1]._replace(examples=[])
+            continue
+        if colon and type_ not in TYPES:
             suggestion = closest(type_, TYPES)
             todo = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
-            problems.append(Problem(name, f"has no type {type_!r}", todo))
+            read.problems.append(Problem(name, f"has no type {type_!r}", todo))
         examples = [example.strip() for example in value.split("|")]
-        variables.append(Variable(name, type_ or "text", examples))
-    if problems:
-        raise BadInput(problems)
-    return variables
+        read.variables.append(Variable(name, type_ if type_ in TYPES else "text", examples))
+    return read
 
 
 def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
@@ -1252,18 +1279,38 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
     ]
 
 
-def _lists(answers: Answers) -> dict[str, list[Variable]] | None:
-    """The three lists; None where list_rule tells that something is wrong with them."""
-    if any(True for _ in list_rule(answers)):
-        return None
-    return {question: parse_list(answers[question]) for question in LISTS}
+def _lists(answers: Answers) -> dict[str, list[Variable]]:
+    """The variables of each list, as far as they can be read."""
+    return {question: _read_list(answers[question]).variables for question in LISTS}
 
 
-def _types(answers: Answers) -> dict[str, str] | None:
-    lists = _lists(answers)
-    if lists is None:
-        return None
-    return {name: type_ for variables in lists.values() for name, type_, _ in variables}
+def _types(answers: Answers, wanted: Iterable[str]) -> dict[str, str]:
+    """Type by name; a wanted name is there as text if it may be that of an unreadable entry.
+
+    Without group_variables any name may be one that is still to be written there.
+    """
+    types = {}
+    for question in LISTS:
+        variables, without_value, _ = _read_list(answers[question])
+        types.update(dict.fromkeys(without_value, "text"))
+        types.update({name: type_ for name, type_, _ in variables})
+    unreadable = [name for name in types if not re.fullmatch(NAME_PATTERN, name)]
+    if not any(_read_list(answers["group_variables"])):
+        unreadable.append("")
+    for name in wanted:
+        if name not in types and any(_may_stand_for(entry, name) for entry in unreadable):
+            types[name] = "text"
+    return types
+
+
+def _may_stand_for(entry: str, name: str) -> bool:
+    return not entry or closest(name, [entry, *re.findall(NAME_PATTERN, entry)]) is not None
+
+
+def _slips(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
+    """The names that unknown ones were probably meant to be."""
+    known = [*types, *BUILT_IN]
+    return {closest(name, known) for name in wanted if name not in known}
 
 
 # --- Rules: what would damage the files that are written ------------------------------------------
@@ -1315,12 +1362,9 @@ def number_rule(answers: Answers) -> Iterator[Problem]:
 def list_rule(answers: Answers) -> Iterator[Problem]:
     """The lists can be read; only groups have examples."""
     for question in LISTS:
-        try:
-            variables = parse_list(answers[question])
-        except BadInput as error:
-            yield from at(error.problems, f"question {question}")
-            continue
-        if question == "group_variables" and not variables:
+        variables, without_value, problems = _read_list(answers[question])
+        yield from at(problems, f"question {question}")
+        if question == "group_variables" and not variables and not without_value:
             todo = "name what differs from job to job, with examples: well=A01|A02"
             yield Problem(f"question {question}", "is empty", todo)
         for name, _, examples in variables:
@@ -1333,7 +1377,7 @@ def list_rule(answers: Answers) -> Iterator[Problem]:
 def name_rule(answers: Answers) -> Iterator[Problem]:
     """Names are names, and each is there once."""
     seen: dict[str, str] = {}
-    for question, variables in (_lists(answers) or {}).items():
+    for question, variables in _lists(answers).items():
         for variable in variables:
             where = f"question {question}, {variable.name}"
             if reason := name_problem(variable.name):
@@ -1352,7 +1396,7 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
 
 def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
     """config.py has one line for each name."""
-    for variable in (_lists(answers) or {}).get("config_variables", ()):
+    for variable in _lists(answers)["config_variables"]:
         if variable.name in setting_names:
             what = "is the name of a setting of DS"
             where = f"question config_variables, {variable.name}"
@@ -1364,7 +1408,7 @@ def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[P
 
 def name_like_setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
     """A slip in a setting's name would silently leave the setting at its default."""
-    for variable in (_lists(answers) or {}).get("config_variables", ()):
+    for variable in _lists(answers)["config_variables"]:
         where = f"question config_variables, {variable.name}"
         if variable.name in setting_names:
             continue
@@ -1435,7 +1479,7 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
     """Examples fit their types, and make whole groups."""
-    lists = _lists(answers) or {}
+    lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
             where = f"question {question}, {name}"
@@ -1443,7 +1487,7 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
                 if reason := _example_problem(example, type_):
                     todo = f"write a value of type {type_}"
                     yield Problem(where, f"{_shown(example)} {reason}", todo)
-    counts = {name: len(examples) for name, _, examples in lists.get("group_variables", ())}
+    counts = {name: len(examples) for name, _, examples in lists["group_variables"] if examples}
     most = max(counts.values(), default=1)
     for name, count in counts.items():
         if count not in (1, most):
@@ -1455,16 +1499,44 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
     """The command can be read, and fits the variables."""
-    types = _types(answers)
     try:
         command = parse(answers["command"])
     except BadInput as error:
         yield from at(error.problems, "question command")
         return
-    if types is not None:
-        used = prefix_names(answers["output_prefix"])
-        problems = [*check_command(command, types), *check_unused(command, types, used)]
-        yield from at(problems, "question command")
+    types = _types(answers, names(command))
+    for problem in at(check_command(command, types), "question command"):
+        # What is never used has no place in the command.
+        unused = problem.where == "question command"
+        if not unused or _slips(names(command), types).isdisjoint({"output_dir", "job_json"}):
+            yield problem
+
+
+def unused_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
+    """A variable is there to be used, unless it must be renamed or a slip may be its use."""
+    try:
+        command = parse(answers["command"])
+    except BadInput:
+        return
+    in_prefix = prefix_names(answers["output_prefix"])
+    slips = _slips(names(command) | in_prefix, _types(answers, ()))
+    used = in_prefix | {name for name in slips if name}
+    renamed = {
+        problem.where
+        for rule in (
+            name_rule,
+            partial(setting_rule, setting_names),
+            partial(name_like_setting_rule, setting_names),
+        )
+        for problem in rule(answers)
+    }
+    told = [
+        name
+        for question, variables in _lists(answers).items()
+        for name, _, _ in variables
+        if f"question {question}, {name}" not in renamed
+    ]
+    yield from at(check_unused(command, told, used), "question command")
 
 
 def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
@@ -1474,9 +1546,7 @@ def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
         todo = "write where the outputs of one job go, such as results/{well}"
         yield Problem(where, "is empty", todo)
         return
-    types = _types(answers)
-    if types is None:
-        return
+    types = _types(answers, prefix_names(answers["output_prefix"]))
     problems = check_prefix(answers["output_prefix"], types)
     yield from at(problems, where)
     if not any(not problem.warning for problem in problems):
@@ -1484,12 +1554,24 @@ def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
-    lists = _lists(answers) or {}
-    if any(True for _ in example_rule(answers)):
+    lists = _lists(answers)
+    if not prefix_names(answers["output_prefix"]) <= _sure_names(answers):
         return
-    fixed = [*lists["shared_variables"], *lists["config_variables"]]
+    counts = {len(examples) for _, _, examples in lists["group_variables"]} - {0, 1}
+    if len(counts) > 1:
+        return
+    values = {
+        question: [
+            # Text, so that what is no value of its type can be compared, too.
+            variable if _fits(variable) else variable._replace(type="text")
+            for variable in variables
+            if variable.examples
+        ]
+        for question, variables in lists.items()
+    }
+    fixed = [*values["shared_variables"], *values["config_variables"]]
     common = {name: from_text(examples[0], type_) for name, type_, examples in fixed}
-    groups = example_groups(lists["group_variables"])
+    groups = example_groups(values["group_variables"])
     prefixes = []
     for number, group in enumerate(groups, 1):
         job_id = hashlib.sha256(json.dumps(group, sort_keys=True).encode()).hexdigest()[:16]
@@ -1502,14 +1584,29 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         what = f"examples {one + 1} and {other + 1} write to {_shown(prefixes[one])}"
         if prefixes[one] != prefixes[other]:
             what += f" and {_shown(prefixes[other])}, one inside the other"
-        names = [variable.name for variable in lists["group_variables"]]
-        missing = [f"{{{name}}}" for name in names if _differs(name, groups[one], groups[other])]
+        missing = [
+            f"{{{name}}}"
+            for name in groups[one]
+            if groups[one][name] != groups[other][name] and not name_problem(name)
+        ]
         todo = f"put {missing[0]} into it" if missing else "give each example other values"
         yield Problem(where, what, todo)
 
 
-def _differs(name: str, one: Mapping[str, Value], other: Mapping[str, Value]) -> bool:
-    return one[name] != other[name]
+def _sure_names(answers: Answers) -> set[str]:
+    """The names whose values in the examples are known, whatever is wrong elsewhere."""
+    lists = _lists(answers)
+    everything = [variable for variables in lists.values() for variable in variables]
+    times = Counter(variable.name for variable in everything)
+    sure = {v.name for v in everything if v.examples and _fits(v) and times[v.name] == 1}
+    once = all(times[variable.name] == 1 for variable in lists["group_variables"])
+    if once and not _read_list(answers["group_variables"]).without_value:
+        sure.add("job_id")
+    return sure
+
+
+def _fits(variable: Variable) -> bool:
+    return not any(_example_problem(example, variable.type) for example in variable.examples)
 
 
 # --- All rules ------------------------------------------------------------------------------------
@@ -1546,6 +1643,7 @@ def check_answers(
         machine_rule,
         example_rule,
         command_rule,
+        partial(unused_rule, setting_names),
         output_prefix_rule,
     ]
     problems = [problem for rule in damaging for problem in rule(texts)]

@@ -173,10 +173,174 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_questions() -> None:
     assert places == [f"question {place}" for place in expected]
 
 
-def test_a_shared_prefix_is_answered_by_the_variable_that_differs() -> None:
-    changes = {**OWN, "group_variables": "p=1; image=a|b", "output_prefix": "{p}"}
-    (told,) = problems_of(changes)
-    assert told.endswith("put {image} into it")
+def all_told(changes: Mapping[str, str]) -> list[str]:
+    """Place and beginning of everything that is told, warnings too."""
+    found = check_answers(default_answers(**changes), settings.SETTING_NAMES)
+    lines = [str(problem).split(";")[0].removeprefix("question ") for problem in found]
+    return sorted(lines, key=lambda line: QUESTIONS.index(line.split(":")[0].split(",")[0]))
+
+
+# Several mistakes, and all that is told of them at once: no more follows, and nothing hides.
+TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
+    "a newcomer's eight": (
+        {
+            "command": "m {image} {output_dir} {script} {sigma}",
+            "group_variables": "image=a|b; x:fles=1|2|3",
+            "shared_variables": "sigma; AWS_BUCKET=x; script:file=/abs.awk",
+            "config_variables": "API_KEY=abc; MEMORYY=3",
+            "output_prefix": "/{imag}",
+        },
+        [
+            "command: {x} is never used",
+            "group_variables, x: has no type 'fles'",
+            "group_variables, image: has 2 examples, but x has 3",
+            "shared_variables, sigma: has no =",
+            "shared_variables, AWS_BUCKET: this name is reserved, choose another one",
+            "shared_variables, script: '/abs.awk' must not begin with /, a key has no root",
+            "config_variables, API_KEY: looks like a secret, which no file may hold",
+            "config_variables, MEMORYY: is nearly the setting MEMORY",
+            "output_prefix: {imag} is not a variable",
+            "output_prefix: /x begins with /",
+        ],
+    ),
+    "a wrong type hides neither unknown names nor the prefix": (
+        {**OWN, "group_variables": "image:fles=a|b", "command": "a {imagee} {output_dir}"}
+        | {"output_prefix": "/{image}/../{x}"},
+        [
+            "command, column 3: {imagee} is not a variable",
+            "group_variables, image: has no type 'fles'",
+            "output_prefix: {x} is not a variable",
+            "output_prefix: /x/../x begins with /",
+            "output_prefix: /x/../x has . or .. as a part",
+        ],
+    ),
+    "a wrong type raises nothing else": (
+        {**OWN, "group_variables": "image:fles=a, b|c"},
+        ["group_variables, image: has no type 'fles'"],
+    ),
+    "examples collide whatever their type is": (
+        {**OWN, "group_variables": "image:fil=a|a"},
+        [
+            "group_variables, image: has no type 'fil'",
+            "output_prefix: examples 1 and 2 write to 'out/a'",
+        ],
+    ),
+    "examples collide though another list is wrong": (
+        {**OWN, "shared_variables": "x", "output_prefix": "all"},
+        [
+            "shared_variables, x: has no =",
+            "output_prefix: has no variable, so that every job writes to the same place",
+            "output_prefix: examples 1 and 2 write to 'all'",
+        ],
+    ),
+    "a wrong value elsewhere does not hide that examples collide": (
+        {**OWN, "group_variables": "image=a|a; x:flag=maybe"}
+        | {"command": "m {image} {output_dir} [-x {x}]"},
+        [
+            "group_variables, x: 'maybe' must be true or false",
+            "output_prefix: examples 1 and 2 write to 'out/a'",
+        ],
+    ),
+    "a wrong value in the prefix is told once": (
+        {**OWN, "group_variables": "image:file=/a|/a"},
+        ["group_variables, image: '/a' must not begin with /, a key has no root"] * 2,
+    ),
+    "a job id is not known without all its values": (
+        {**OWN, "group_variables": "image=a|a; plate", "output_prefix": "{job_id}"},
+        ["group_variables, plate: has no ="],
+    ),
+    "a name that is there twice has no value": (
+        {**OWN, "group_variables": "image=a|b; image=c|c"},
+        ["group_variables, image: is there already, as image of group_variables"],
+    ),
+    "nor has the job an id then": (
+        {**OWN, "group_variables": "image=a|b; image=c|c", "output_prefix": "{job_id}"},
+        ["group_variables, image: is there already, as image of group_variables"],
+    ),
+    "a name without = is a name": (
+        {**OWN, "shared_variables": "sigma; mask:file m.png; size 2"}
+        | {"command": "m {sigma} {mask} {size} {image} {output_dir}"},
+        [
+            "shared_variables, sigma: has no =",
+            "shared_variables, mask: has no =",
+            "shared_variables, size 2: has no =",
+        ],
+    ),
+    "a value that was cut at its ; is judged no further": (
+        {**OWN, "group_variables": "image=a|b; x:args='-a; -b'|c|d; y=1|2|3"}
+        | {"command": "m {image} {output_dir} {x} {y}"},
+        [
+            "group_variables, -b'|c|d: has no =",
+            "group_variables, image: has 2 examples, but y has 3",
+        ],
+    ),
+    "so is one that no prefix needs": (
+        {**OWN, "shared_variables": "x='a; b'", "command": "m {image} {output_dir} {x}"},
+        ["shared_variables, b': has no ="],
+    ),
+    "an entry without a name may be the unknown variable": (
+        {**OWN, "shared_variables": "=1", "command": "m {image} {output_dir} {sigma}"},
+        ["shared_variables, : a name has letters, digits, _ and -, and begins with a letter or _"],
+    ),
+    "so may one whose name is none, if it is like it": (
+        {**OWN, "shared_variables": "my mask=1", "command": "m {image} {output_dir} {my_mask} {z}"}
+        | {"output_prefix": "{image}/{mask}/{y}"},
+        [
+            "command, column 34: {z} is not a variable",
+            "shared_variables, my mask: a name has letters, digits, _ and -, and begins with "
+            "a letter or _",
+            "output_prefix: {y} is not a variable",
+        ],
+    ),
+    "a variable that a slip means is used": (
+        {**OWN, "shared_variables": "column=1; row=2; size=3"}
+        | {"command": "m {image} {output_dir} {colum}", "output_prefix": "{image}/{siz}"},
+        [
+            "command, column 24: {colum} is not a variable",
+            "command: {row} is never used",
+            "output_prefix: {siz} is not a variable",
+        ],
+    ),
+    "so is output_dir": (
+        {**OWN, "command": "m {image} {outputdir}"},
+        ["command, column 11: {outputdir} is not a variable"],
+    ),
+    "with a command that cannot be read nothing is unused": (
+        {**OWN, "command": "m > x", "shared_variables": "x=1"},
+        ["command, column 3: > unquoted needs a shell, and none runs"],
+    ),
+    "a list of what cannot be read is not empty": (
+        {**OWN, "group_variables": "image"},
+        ["group_variables, image: has no ="],
+    ),
+    "without group_variables any name may be one of them": (
+        {**OWN, "group_variables": " ;", "output_prefix": "/{well}"},
+        ["group_variables: is empty", "output_prefix: /x begins with /"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_all_that_is_sure_is_told_at_once_and_no_more(case: str) -> None:
+    changes, expected = TOGETHER[case]
+    lines = all_told(changes)
+    assert len(lines) == len(expected), lines
+    for line, beginning in zip(lines, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("groups", "todo"),
+    [
+        ("p=1; image=a|b", "put {image} into it"),
+        ("p=1; my image=a|b; image=a|b", "put {image} into it"),
+        ("p=1; my image=a|b; image=a", "give each example other values"),
+    ],
+)
+def test_a_shared_prefix_is_answered_by_the_variable_that_differs(groups: str, todo: str) -> None:
+    *_, told = problems_of({**OWN, "group_variables": groups, "output_prefix": "{p}"})
+    assert told.startswith("question output_prefix: examples 1 and 2")
+    assert told.endswith(f"; {todo}")
 
 
 @pytest.mark.parametrize(
