@@ -282,8 +282,12 @@ def test_push_logs_in_to_ecr_with_the_profile_and_the_control_nodes_role(home: H
     assert by == {("arn:aws:sts::123456789012:assumed-role/ds-control/session", "eu-west-1")}
 
 
-def test_the_users_own_process_finds_an_sso_session(home: Home) -> None:
+def test_the_users_own_process_finds_an_sso_session(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sso(home)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)  # those of another test's emulator
     given = home.account.control.environment
     env = {**{k: v for k, v in given.items() if k not in NOT_FOR_PROFILES}, **home.environment}
     env |= {"HOME": str(home.folder), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -149,16 +149,17 @@ def test_an_interrupted_submission_goes_on_in_many_threads(ready: Account) -> No
 
 def test_at_a_terminal_it_shows_how_far_it_is_and_leaves_whole_lines(ready: Account) -> None:
     write_jobs(ready.root, [{"name": f"n{number}"} for number in range(800)])
-    ready.control.fault("sqs:SendMessageBatch", "killed", skip=30)
+    ready.control.fault("sqs:SendMessageBatch", "killed", skip=20)
     assert ready.run(*SUBMIT, env=NO_RETRIES).code == -9
     ready.control.clear_faults()
-    ready.control.latency(400, "sqs:SendMessageBatch")
+    # In several rounds of all threads: a rate is there from the second on.
+    ready.control.latency(600, "sqs:SendMessageBatch")
     env = {**os.environ, **ready.control.environment, "TERM": "xterm", "COLUMNS": "100"}
     shown = pexpect.run(
         f"{sys.executable} run.py {' '.join(SUBMIT)}", cwd=str(ready.root), env=env, timeout=120
     ).decode()
     counts = [int(count) for count in re.findall(r"(\d+) of 800 jobs", shown)]
-    assert counts[0] >= 300  # what was sent before counts
+    assert counts[0] >= 100  # what was sent before counts
     assert counts[-1] == 800
     assert counts == sorted(counts)
     assert re.search(r"of 800 jobs, \d+ a second, ", shown)
