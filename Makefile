@@ -18,6 +18,8 @@ IMPLEMENTATION := demo/Distributed-HelloWorld
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/.venv/cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.venv/cache/mypy
+# Where this is set nothing would be cached there, and each start of Python takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
