@@ -324,6 +324,7 @@ def measured(script: str, own_bytes: int = 0) -> int:
     words = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", MEASURE, str(own_bytes)]
     words += ["bash", "-c", script]
     environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(module.__file__).parents[1])}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # cookiecutter would copy it
     said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     return int(said.stdout.split()[1])
 
