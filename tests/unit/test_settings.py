@@ -220,6 +220,10 @@ def test_a_setting_in_small_letters_beside_the_real_one_is_warned_of(tmp_path: P
     (warning,) = settings.warnings
     assert str(warning) == "config.py line 3, memory: is no setting; MEMORY is what counts"
     assert "memory" not in settings.program
+    (tmp_path / "job.py").write_text(
+        "COMMAND = 'a {x} {output_dir}'\nVARIABLES = {'x': 'text'}\nOUTPUT_PREFIX = '{x}'\n"
+    )
+    assert "memory" not in project.load(tmp_path).definition.types
 
 
 @pytest.mark.parametrize("name", NEEDLESS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control import settings as settings_of_config
-from control.settings import SETTING_NAMES, Settings
+from control.settings import Settings
 from worker import definition as definition_of_job
 from worker.definition import Definition
 from worker.message import Job
@@ -73,7 +73,7 @@ def read(root: Path) -> tuple[Settings | None, Definition | None, list[Problem]]
         problems += error.problems
         if not found:
             return None, None, problems  # job.py may name what config.py would have told
-    program = [name for name in found if name.isupper() and name not in SETTING_NAMES]
+    program = settings_of_config.program_names(found)
     try:
         definition = definition_of_job.load(root / "job.py", program)
     except BadInput as error:

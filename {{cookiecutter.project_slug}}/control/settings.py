@@ -10,7 +10,7 @@ import ast
 import re
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -200,7 +200,7 @@ def check(
 
     known = {name: value for name, value in found.items() if name in FIELDS}
     small = {name: name.upper() for name in found if not name.isupper()}
-    program = {n: value for n, value in found.items() if n not in SETTING_NAMES and n not in small}
+    program = {name: found[name] for name in program_names(found)}
     warnings = tuple(
         Problem(where(name), "is no setting", f"{capitals} is what counts", warning=True)
         for name, capitals in small.items()
@@ -249,6 +249,11 @@ def check(
     if not settings.LOG_GROUP_NAME:
         update["LOG_GROUP_NAME"] = settings.APP_NAME
     return settings.model_copy(update=update)
+
+
+def program_names(found: Iterable[str]) -> list[str]:
+    """The names, of those in config.py, that are the program's own settings."""
+    return [name for name in found if name.isupper() and name not in SETTING_NAMES]
 
 
 def meant(name: str) -> str | None:

@@ -91,6 +91,7 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Problem]:
+    """Names at two levels; none where there are as many different names as names."""
     if different == len(config) + len(job.shared) + len(job.group):
         return []
     levels = {"the shared variables": job.shared, "the group": job.group, "config.py": config}
