@@ -44,10 +44,10 @@ lint: install  ## ruff, its format, shellcheck, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/shellcheck .ci/run
-	@$(BIN)/hadolint '$(ENGINE)/worker/Dockerfile'
+	@$(BIN)/hadolint '$(ENGINE)/ds/worker/Dockerfile'
 
 types: install  ## mypy --strict
-	@$(BIN)/mypy '$(ENGINE)/worker' '$(ENGINE)/control' '$(ENGINE)/run.py' '$(ENGINE)/setup_AWS.py' benchmarks scripts
+	@$(BIN)/mypy '$(ENGINE)/ds' '$(ENGINE)/run.py' '$(ENGINE)/setup_AWS.py' benchmarks scripts
 
 format: install  ## let ruff format and repair
 	@$(BIN)/ruff check --fix .
@@ -65,7 +65,7 @@ hooks: install  ## write hooks/ again from the engine's modules
 
 lock: install  ## pin what pyproject.toml asks for; `make lock ARGS=--upgrade` takes newer versions
 	@$(BIN)/uv pip compile $(COMPILE) --group dev pyproject.toml -o requirements.lock
-	@cd '$(ENGINE)' && for pair in worker:worker/requirements.txt control:requirements.txt \
+	@cd '$(ENGINE)' && for pair in worker:ds/worker/requirements.txt control:requirements.txt \
 		dev:requirements-dev.txt; do \
 		$(BIN)/uv pip compile $(COMPILE) --group "$${pair%%:*}" -o "$${pair#*:}" >/dev/null; done
 

@@ -24,10 +24,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "{{cookiecutter.project_slug}}"), str(ROOT)]
 
+from ds.jobs.message import Job  # noqa: E402
 from tests.emulator.account import make_account, make_roles  # noqa: E402
 from tests.emulator.aws import client  # noqa: E402
 from tests.implementation import make_implementation, run, write_jobs  # noqa: E402
-from worker.message import Job  # noqa: E402
 
 LATENCY_MS = 15
 SINGLE = 500

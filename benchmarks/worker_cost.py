@@ -26,8 +26,8 @@ import boto3
 ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
 sys.path.insert(0, str(ENGINE))
 
-from control.emulator import running  # noqa: E402
-from worker.settings import WorkerSettings  # noqa: E402
+from ds.control.local.emulator import running  # noqa: E402
+from ds.worker.settings import WorkerSettings  # noqa: E402
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -77,7 +77,7 @@ def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
     environment["PYTHONPATH"] = str(ENGINE)
     with (scratch / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker"], cwd=scratch, env=environment, stderr=log
+            [sys.executable, "-m", "ds.worker"], cwd=scratch, env=environment, stderr=log
         )
     while len(outputs(aws, scratch.name)) < jobs and process.poll() is None:
         time.sleep(2)

@@ -12,14 +12,14 @@ from pathlib import Path
 HOOKS = Path(__file__).resolve().parent
 ENGINE = HOOKS.parent / "{{cookiecutter.project_slug}}"
 PARTS = [
-    ENGINE / "worker" / "problems.py",
-    ENGINE / "worker" / "variables.py",
-    ENGINE / "worker" / "command.py",
-    ENGINE / "worker" / "prefix.py",
-    ENGINE / "control" / "answers.py",
+    ENGINE / "ds" / "jobs" / "problems.py",
+    ENGINE / "ds" / "jobs" / "variables.py",
+    ENGINE / "ds" / "jobs" / "command.py",
+    ENGINE / "ds" / "jobs" / "output_prefix.py",
+    HOOKS / "answers.py",
     HOOKS / "refuse.py",
 ]
-OWN = ("worker", "control")
+OWN = ("ds", "hooks")
 
 HEAD = '''"""Refuse answers that cannot become a working repository, before anything is written.
 
@@ -33,7 +33,7 @@ Written by `make hooks` out of the engine's modules and hooks/refuse.py: edit th
 def build() -> str:
     """The hook's text."""
     sys.path.insert(0, str(ENGINE))
-    from control.settings import SETTING_NAMES
+    from ds.control.files.config_file import SETTING_NAMES
 
     imports: dict[str, set[str]] = defaultdict(set)
     bodies = {path: body(path.read_text(encoding="utf-8"), imports) for path in PARTS}

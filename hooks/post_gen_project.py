@@ -25,7 +25,7 @@ def main() -> None:
         Path("LICENSE").unlink(missing_ok=True)
     for stray in ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
         # Tests and tools leave these in the template's working tree.
-        for folder in [*Path().glob(stray), *Path().glob(f"[wct]*/**/{stray}")]:
+        for folder in [*Path().glob(stray), *Path().glob(f"[dt]*/**/{stray}")]:
             shutil.rmtree(folder)
     if "_commit" in CONTEXT:
         return  # cruft runs, and writes .cruft.json itself

@@ -60,7 +60,7 @@ SETTING_NAMES = (
 )
 
 
-# === worker/problems.py
+# === jobs/problems.py
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _folded(name: str) -> str:
     return name.casefold().replace("-", "_")
 
 
-# === worker/variables.py
+# === jobs/variables.py
 
 
 Value = str | int | float | bool | None | list[str]
@@ -310,7 +310,7 @@ def _characters_problem(text: str) -> str | None:
     return "must not hold half a character (a lone surrogate)"
 
 
-# === worker/command.py
+# === jobs/command.py
 
 
 # --- What a command is ---------------------------------------------------------------------------
@@ -1021,7 +1021,7 @@ def _written(part: Text | Reference, values: Mapping[str, Value]) -> str:
     return as_text(value)
 
 
-# === worker/prefix.py
+# === jobs/output_prefix.py
 
 
 MAX_PREFIX_BYTES = 800  # S3 allows 1024 for a whole key: this leaves room for file names
@@ -1155,7 +1155,7 @@ def _constant(template: str) -> Iterator[Problem]:
         yield Problem("", what, "use one that differs between jobs, or {job_id}", warning=True)
 
 
-# === control/answers.py
+# === hooks/answers.py
 
 
 QUESTIONS = (

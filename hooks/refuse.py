@@ -6,8 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from control.answers import answers_file, check_answers
-from control.settings import SETTING_NAMES
+from ds.control.files.config_file import SETTING_NAMES
+from hooks.answers import answers_file, check_answers
 
 # Cookiecutter renders this one expression; the answers arrive as data, never as code.
 CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # fmt: skip  # noqa: F821

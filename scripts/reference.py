@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
-from control import roles  # noqa: E402
-from control.settings import FIELDS, NEEDLESS, OTHERWISE, Settings, wanted  # noqa: E402
+from ds.cloud import rights as roles  # noqa: E402
+from ds.control.files.config_file import FIELDS, NEEDLESS, OTHERWISE, Settings, wanted  # noqa: E402
 
 HEAD = """# Settings
 

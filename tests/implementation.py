@@ -39,7 +39,7 @@ def make_implementation(
     """
     root = tmp_path / folder
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("worker", "control"):
+    for name in ("ds",):
         shutil.copytree(ENGINE / name, root / name, ignore=ignore)
     for name in ("run.py", "setup_AWS.py"):
         shutil.copy(ENGINE / name, root / name)

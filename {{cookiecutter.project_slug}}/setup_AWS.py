@@ -8,9 +8,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("This needs Python 3.11 or newer. Nothing was done.")
 
 try:
-    from control.cli import main_setup_aws
+    from ds.control.cli import main_setup_aws
 except ModuleNotFoundError as missing:
-    if (missing.name or "").split(".")[0] in ("control", "worker"):
+    if (missing.name or "").split(".")[0] == "ds":
         raise
     sys.stderr.write(
         f"The Python package '{missing.name}' is not installed here: use `make` (it lists what it "

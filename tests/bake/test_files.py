@@ -27,7 +27,6 @@ TOP = {
     "Makefile",
     "README.md",
     "config.py",
-    "control",
     "files",
     "job.py",
     "pyproject.toml",
@@ -36,7 +35,7 @@ TOP = {
     "run.py",
     "setup_AWS.py",
     "tests",
-    "worker",
+    "ds",
 }
 
 
@@ -84,7 +83,7 @@ def test_what_tools_left_in_the_template_is_not_part_of_a_repository(
     template: Path, bake: Bake
 ) -> None:
     before = files_of(template / FOLDER)
-    strays = ["worker/__pycache__/plan.cpython-311.pyc", ".ruff_cache/CACHEDIR.TAG"]
+    strays = ["ds/worker/__pycache__/lease.cpython-311.pyc", ".ruff_cache/CACHEDIR.TAG"]
     for name in strays:
         path = template / FOLDER / name
         path.parent.mkdir()

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from control import jobfile, project
-from control.answers import LISTS, QUESTIONS, BadInput, check_answers, parse_list
-from control.settings import SETTING_NAMES
+from ds.control.files import job_file as jobfile
+from ds.control.files import project
+from ds.control.files.config_file import SETTING_NAMES
+from ds.jobs.variables import TYPES
+from hooks.answers import LISTS, QUESTIONS, BadInput, check_answers, parse_list
 from tests.bake.unharmed import Renderer, assert_unharmed
 from tests.template import YOURS, default_answers
-from worker.variables import TYPES
 
 Bake = Callable[..., Path]
 

@@ -11,9 +11,9 @@ from jinja2 import FileSystemLoader
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from control.answers import LISTS, example_groups, parse_list
+from ds.jobs.variables import from_text
+from hooks.answers import LISTS, example_groups, parse_list
 from tests.template import FOLDER, YOURS
-from worker.variables import from_text
 
 
 class Renderer:

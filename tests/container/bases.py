@@ -111,7 +111,7 @@ def imagej(folder: Path, name: str) -> None:
 
 def downloads(folder: Path) -> Downloads:
     """What the worker's Dockerfile needs besides a base."""
-    text = (ENGINE / "worker/Dockerfile").read_text()
+    text = (ENGINE / "ds/worker/Dockerfile").read_text()
     (image,) = [line[12:] for line in text.splitlines() if line.startswith("ARG UV_IMAGE=")]
     if _pulled(image):
         return Downloads()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from control.emulator import Emulator, running
+from ds.control.local.emulator import Emulator, running
 from tests.container import bases
 from tests.container.bases import Downloads, docker
 from tests.container.daemon import Unavailable, daemon
@@ -62,7 +62,7 @@ def build(downloads: Downloads, tmp_path_factory: pytest.TempPathFactory) -> Bui
         docker("build", "--network=host", "--tag", program, str(root))
         docker(
             *("build", *downloads.build_arguments, "--build-arg", f"PROGRAM_IMAGE={program}"),
-            *("--file", str(root / "worker/Dockerfile"), "--tag", f"ds-test/{name}", str(root)),
+            *("--file", str(root / "ds/worker/Dockerfile"), "--tag", f"ds-test/{name}", str(root)),
         )
         return f"ds-test/{name}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import boto3
 
-from control.emulator import Emulator
+from ds.control.local.emulator import Emulator
 from tests.container.bases import docker
 from tests.container.machine import Containers
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from control import cli, roles
-from control.aws import Aws
-from control.settings import Settings, load
+from ds.cloud import rights as roles
+from ds.cloud.client import Aws
+from ds.control import cli
+from ds.control.files.config_file import Settings, load
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
 

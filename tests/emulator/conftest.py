@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from control.emulator import Emulator, running
+from ds.control.local.emulator import Emulator, running
 from tests.emulator.account import Account, make_account, make_roles
 from tests.emulator.aws import client
 from tests.emulator.world import World

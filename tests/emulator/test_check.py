@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from control import roles
-from control.fleet import EXAMPLE
+from ds.cloud import rights as roles
+from ds.control.files.fleet_file import EXAMPLE
 from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
 from tests.emulator.aws.client import Control
 from tests.implementation import write_jobs

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from control.roles import CONTROL_ROLE, TASK_ROLE
+from ds.cloud.rights import CONTROL_ROLE, TASK_ROLE
 from tests.emulator.account import Account, allow, make_account, start_machines, until
 from tests.emulator.aws.client import Control
 

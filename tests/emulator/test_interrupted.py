@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from control import submit_job
+from ds.control.commands import submit_job
 from tests.emulator.account import NO_RETRIES, Account, make_roles
 from tests.implementation import write_jobs
 

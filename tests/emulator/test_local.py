@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from control import emulator
-from control.local.feed import windowed
+from ds.control.local import emulator
+from ds.control.local.feed import windowed
+from ds.jobs.message import Job
 from tests.implementation import make_implementation, run, write_jobs
-from worker.message import Job
 
 JOBS = "files/exampleJob.json"
 
@@ -232,7 +232,7 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_running(
     root = slow_implementation(tmp_path, mark)
     with started(root, JOBS, "--json") as process:
         wait_for(lambda: naming(mark))
-        ours = [*of_run(process, "worker"), *of_run(process, "control.emulator")]
+        ours = [*of_run(process, "ds.worker"), *of_run(process, "ds.control.local.emulator")]
         assert len(ours) == 2
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
@@ -250,7 +250,7 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_running(
 def test_an_interruption_before_the_first_job_leaves_nothing_running(tmp_path: Path) -> None:
     root = make_implementation(tmp_path)
     with started(root, JOBS) as process:
-        (emulated,) = wait_for(lambda: of_run(process, "control.emulator"))
+        (emulated,) = wait_for(lambda: of_run(process, "ds.control.local.emulator"))
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -264,7 +264,7 @@ def test_nothing_is_left_running_when_the_control_process_is_killed(tmp_path: Pa
     root = slow_implementation(tmp_path, mark)
     with started(root, JOBS) as process:
         wait_for(lambda: naming(mark))
-        ours = [*of_run(process, "worker"), *of_run(process, "control.emulator")]
+        ours = [*of_run(process, "ds.worker"), *of_run(process, "ds.control.local.emulator")]
         assert len(ours) == 2
         process.kill()
         wait_for(lambda: not naming(mark) and not any(one.is_running() for one in ours), 20)
@@ -277,10 +277,10 @@ def test_a_killed_worker_is_started_again_and_its_program_ended(tmp_path: Path) 
     root = slow_implementation(tmp_path, mark)
     with started(root, JOBS) as process:
         orphan = wait_for(lambda: naming(mark))[0]
-        (worker,) = of_run(process, "worker")
+        (worker,) = of_run(process, "ds.worker")
         worker.kill()
         wait_for(lambda: not orphan.is_running(), 20)
-        wait_for(lambda: [one for one in of_run(process, "worker") if one != worker], 20)
+        wait_for(lambda: [one for one in of_run(process, "ds.worker") if one != worker], 20)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
@@ -359,7 +359,7 @@ def test_the_emulator_ends_with_the_process_that_started_it() -> None:
     )
     ended = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(emulator.__file__).parents[1],
+        cwd=Path(emulator.__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=60,

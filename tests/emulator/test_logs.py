@@ -5,10 +5,10 @@ import time
 
 import pytest
 
+from ds.jobs.record import Record
+from ds.worker import logs as module
+from ds.worker.logs import WorkerLogs
 from tests.emulator.aws.client import Control
-from worker import logs as module
-from worker.logs import WorkerLogs
-from worker.record import Record
 
 
 def test_no_record_is_lost_while_streams_are_made(

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ds.jobs.message import Job
+from ds.worker.settings import WorkerSettings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
-from worker.message import Job
-from worker.settings import WorkerSettings
 
 CONFIG = "ECS_CLUSTER=c\nECS_ENABLE_SPOT_INSTANCE_DRAINING=true\n"
 TASK = """

@@ -19,7 +19,7 @@ import pytest
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
 
-from control.roles import CONTROL_ROLE
+from ds.cloud.rights import CONTROL_ROLE
 from tests.emulator.account import Account, Ended, allow
 from tests.implementation import run
 

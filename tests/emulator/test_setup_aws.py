@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from control.roles import (
+from ds.cloud.rights import (
     CONTROL_ROLE,
     EXECUTION_ROLE,
     RIGHTS,

@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from control.emulator import Emulator
-from worker.s3 import THREADS, S3Object, SharedInputs, Storage, TransferFailed, Upload
+from ds.control.local.emulator import Emulator
+from ds.worker.s3 import THREADS, S3Object, SharedInputs, Storage, TransferFailed, Upload
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -12,7 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from control.submit_job import FOLDER
+from ds.control.commands.submit_job import FOLDER
 from tests.emulator.account import NO_RETRIES, Account
 from tests.implementation import write_jobs
 

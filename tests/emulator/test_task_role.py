@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from control.roles import RIGHTS, TASK_ROLE
+from ds.cloud.rights import RIGHTS, TASK_ROLE
+from ds.jobs.message import Job
+from ds.worker.settings import WorkerSettings
 from tests.emulator.account import enforceable, start_machines, until
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
-from worker.message import Job
-from worker.settings import WorkerSettings
 
 ACTIONS = sorted(
     {action for right in RIGHTS if right.role == TASK_ROLE for action in right.actions}

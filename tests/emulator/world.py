@@ -17,9 +17,9 @@ from typing import Any
 import boto3
 import psutil
 
+from ds.jobs.message import Job
+from ds.worker.settings import WorkerSettings
 from tests.implementation import make_implementation
-from worker.message import Job
-from worker.settings import WorkerSettings
 
 PATIENCE = 120
 """Seconds for what takes one or two on a machine that is not busy: only what hangs takes longer."""
@@ -104,7 +104,7 @@ class World:
     def start_worker(self, **environment: str) -> subprocess.Popen[str]:
         """A real worker process."""
         worker = subprocess.Popen(
-            [sys.executable, "-m", "worker"],
+            [sys.executable, "-m", "ds.worker"],
             cwd=self.root,
             env={
                 **os.environ,

@@ -14,8 +14,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from control import check as checking
-from control.account import (
+from ds.control.checks.ask import (
     ECR,
     MOST_PAGES,
     ami_variant,
@@ -26,9 +25,10 @@ from control.account import (
     look_at_bucket,
     snapshot_size,
 )
-from control.findings import Bucket, Image, Machine
+from ds.control.checks.rules import Bucket, Image, Machine
+from ds.control.commands import check as checking
+from ds.jobs.resolve import Input
 from tests.implementation import make_implementation
-from worker.plan import Input
 
 
 class Stubbed:

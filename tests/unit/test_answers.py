@@ -11,12 +11,12 @@ from cookiecutter.prompt import create_env_with_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control import answers as rules
-from control import settings
-from control.answers import NUMBERS, QUESTIONS, answers_file, check_answers, parse_list
+from ds.control.files import config_file as settings
+from ds.jobs.problems import BadInput
+from hooks import answers as rules
 from hooks import build
+from hooks.answers import NUMBERS, QUESTIONS, answers_file, check_answers, parse_list
 from tests.template import ROOT, default_answers
-from worker.problems import BadInput
 
 OWN = {
     "command": "measure {image} {output_dir}",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker import logs
-from worker.logs import LONGEST_LINE, MOST_LINES, AttemptLog
+from ds.worker import logs
+from ds.worker.logs import LONGEST_LINE, MOST_LINES, AttemptLog
 
 LINE_BYTES = 256 * 1024
 """What CloudWatch takes as one event ("CloudWatch Logs quotas"), with its own 26."""

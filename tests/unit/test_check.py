@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from control import fleet as fleets
-from control import settings as settings_of_config
-from control.check import PAGE, Report, answers, check, known_regions, page, sample
-from control.findings import (
+from ds.control.checks.rules import (
     CODES,
     QUOTAS,
     Account,
@@ -32,9 +29,12 @@ from control.findings import (
     is_placeholder,
     quota_kind,
 )
-from control.fleet import Fleet
+from ds.control.commands.check import PAGE, Report, answers, check, known_regions, page, sample
+from ds.control.files import config_file as settings_of_config
+from ds.control.files import fleet_file as fleets
+from ds.control.files.fleet_file import Fleet
+from ds.jobs.problems import BadInput
 from tests.implementation import make_implementation, write_jobs
-from worker.problems import BadInput
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/it:1"
 FLEET = Fleet(("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine")

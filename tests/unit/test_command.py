@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from worker.command import Command, arguments, check_command, check_unused, mentioned, names, parse
-from worker.problems import BadInput, Problem
-from worker.variables import Value, split_args
+from ds.jobs.command import Command, arguments, check_command, check_unused, mentioned, names, parse
+from ds.jobs.problems import BadInput, Problem
+from ds.jobs.variables import Value, split_args
 
 TYPES = {
     "x": "text",

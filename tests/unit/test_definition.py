@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.definition import Definition, load
-from worker.problems import BadInput
+from ds.jobs.definition import Definition, load
+from ds.jobs.problems import BadInput
 
 GOOD = """
 COMMAND = "measure {image} [--fast {fast}] {output_dir}"

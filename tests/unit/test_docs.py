@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from control.answers import NUMBERS
-from control.findings import CODES
-from control.settings import FIELDS
+from ds.control.checks.rules import CODES
+from ds.control.files.config_file import FIELDS
+from ds.jobs.definition import FUNCTIONS, load
+from ds.jobs.message import Job
+from ds.jobs.resolve import plan
+from ds.jobs.variables import Value
+from hooks.answers import NUMBERS
 from scripts import reference
-from worker.definition import FUNCTIONS, load
-from worker.message import Job
-from worker.plan import plan
-from worker.variables import Value
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

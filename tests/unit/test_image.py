@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control.image import (
+from ds.control.commands.image import (
     base_of,
     build_commands,
     ecr_region,
@@ -18,8 +18,8 @@ from control.image import (
     without_user,
     worker_command,
 )
-from control.settings import Settings
-from worker.plan import JobView, Plan
+from ds.control.files.config_file import Settings
+from ds.jobs.resolve import JobView, Plan
 
 SETTINGS = Settings(
     APP_NAME="Test", DOCKERHUB_TAG="me/x:1", MEMORY=4000, DOCKER_CORES=4, CPUS_PER_JOB=2
@@ -92,7 +92,7 @@ def test_two_builds_make_an_image() -> None:
     assert both == [
         *start,
         *("--build-arg=PROGRAM_IMAGE=me/x:1-program", "--label=a=b c"),
-        *("--file", "worker/Dockerfile", "--tag", "me/x:1", "."),
+        *("--file", "ds/worker/Dockerfile", "--tag", "me/x:1", "."),
     ]
 
 

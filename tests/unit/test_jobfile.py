@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from control import jobfile
-from control.jobfile import JobFile
-from worker.definition import Definition, load
-from worker.message import MAX_BYTES, Job
-from worker.problems import BadInput
+from ds.control.files import job_file as jobfile
+from ds.control.files.job_file import JobFile
+from ds.jobs.definition import Definition, load
+from ds.jobs.message import MAX_BYTES, Job
+from ds.jobs.problems import BadInput
 
 TYPES = {
     "plate": "text",

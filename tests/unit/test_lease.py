@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from worker.lease import Leases
-from worker.sqs import Received
+from ds.worker.lease import Leases
+from ds.worker.sqs import Received
 
 VISIBILITY = 60.0
 

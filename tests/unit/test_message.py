@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from worker.message import InvalidMessage, Job, decode, problems
-from worker.variables import Value
+from ds.jobs.message import InvalidMessage, Job, decode, problems
+from ds.jobs.variables import Value
 
 JOBS = [
     Job({}, {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.outputs import OutputFile, OutputRule
+from ds.jobs.outputs import OutputFile, OutputRule
 
 A, B, EMPTY = OutputFile("a.csv", 10), OutputFile("sub/b.txt", 10), OutputFile("c.csv", 0)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.definition import Definition, load
-from worker.message import Job
-from worker.plan import SHOWN, Input, Plan, check_outputs, plan
-from worker.problems import BadInput
-from worker.variables import Value
+from ds.jobs.definition import Definition, load
+from ds.jobs.message import Job
+from ds.jobs.problems import BadInput
+from ds.jobs.resolve import SHOWN, Input, Plan, check_outputs, plan
+from ds.jobs.variables import Value
 
 
 def defined(

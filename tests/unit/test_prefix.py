@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.prefix import check_prefix, collisions, prefix_names, render
-from worker.problems import BadInput
-from worker.variables import Value
+from ds.jobs.output_prefix import check_prefix, collisions, prefix_names, render
+from ds.jobs.problems import BadInput
+from ds.jobs.variables import Value
 
 TYPES = {"plate": "text", "well": "text", "reads": "files", "image": "file", "extra": "args"}
 VALUES: dict[str, Value] = {

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from worker import problems
-from worker.problems import BadInput, Problem, at, closest
+from ds.jobs import problems
+from ds.jobs.problems import BadInput, Problem, at, closest
 
 WORKER = Path(problems.__file__).parent
-LANGUAGE = ("problems", "variables", "command", "prefix")
+LANGUAGE = ("problems", "variables", "command", "output_prefix")
 
 
 def test_a_problem_reads_as_one_line() -> None:
@@ -66,6 +66,6 @@ def test_the_language_can_be_written_into_the_hook_as_one_file() -> None:
                 defined[node.name] += 1
             elif isinstance(node, ast.ImportFrom):
                 assert node.module
-                assert node.module.partition(".")[0] != "worker" or node.module[7:] in LANGUAGE
+                assert node.module.partition(".")[0] != "ds" or node.module.startswith("ds.jobs.")
                 assert not [name for name in node.names if name.asname]
     assert [name for name, times in defined.items() if times > 1] == []

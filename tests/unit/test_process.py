@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker import process as module
-from worker.plan import MAX_ARGUMENT_BYTES
-from worker.process import MARK, Finished, NotStarted, Stop, adopt_orphans, run
+from ds.jobs.resolve import MAX_ARGUMENT_BYTES
+from ds.worker import process as module
+from ds.worker.process import MARK, Finished, NotStarted, Stop, adopt_orphans, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -307,7 +307,7 @@ def test_a_gate_is_asked_all_the_time(command: Command, script: str) -> None:
 
 MEASURE = """
 import os, sys
-from worker.process import adopt_orphans, run
+from ds.worker.process import adopt_orphans, run
 adopt_orphans()
 ballast = b"x" * int(sys.argv[1])
 finished = run(
@@ -323,7 +323,7 @@ def measured(script: str, own_bytes: int = 0) -> int:
     # Forked by a small shell: a process begins with the peak of what started it (getrusage(2)).
     words = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", MEASURE, str(own_bytes)]
     words += ["bash", "-c", script]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(module.__file__).parents[1])}
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(module.__file__).parents[2])}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # cookiecutter would copy it
     said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     return int(said.stdout.split()[1])

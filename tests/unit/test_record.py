@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from worker.record import MAX_BYTES, Record
+from ds.jobs.record import MAX_BYTES, Record
 
 PLAIN = Record(
     job_id="c24f0a46dc07d0a6",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from control.report import MOST_ROWS, Result, State, Summary, print_table, results, suggestion
-from worker.message import Job
+from ds.control.results import MOST_ROWS, Result, State, Summary, print_table, results, suggestion
+from ds.jobs.message import Job
 
 
 def record(outcome: str, attempt: int = 1, **more: Any) -> dict[str, Any]:

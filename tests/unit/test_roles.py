@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from control.roles import (
+from ds.cloud.rights import (
     CONTROL_ROLE,
     EVERY,
     EXECUTION_ROLE,

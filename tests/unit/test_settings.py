@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from control import project
-from control.settings import (
+from ds.control.files import project
+from ds.control.files.config_file import (
     FIELDS,
     NEEDLESS,
     OTHERWISE,
@@ -15,7 +15,7 @@ from control.settings import (
     looks_secret,
     meant,
 )
-from worker.problems import BadInput
+from ds.jobs.problems import BadInput
 
 
 def write(tmp_path: Path, text: str) -> Path:

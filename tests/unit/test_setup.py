@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from control.errors import Stopped
-from control.names import names, tags
-from control.observe import Cluster, Definition, LogGroup, Observed, Queue, Service
-from control.roles import EXECUTION_ROLE, TASK_ROLE
-from control.settings import Settings, check
-from control.setup import (
+from ds.cloud.errors import Stopped
+from ds.cloud.names import names, tags
+from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
+from ds.cloud.state import Cluster, Definition, LogGroup, Observed, Queue, Service
+from ds.control.commands.setup import (
     LOG_DAYS,
     Actor,
     ChangeQueue,
@@ -32,7 +31,8 @@ from control.setup import (
     problems,
     task_definition,
 )
-from worker.settings import WorkerSettings
+from ds.control.files.config_file import Settings, check
+from ds.worker.settings import WorkerSettings
 
 RUN = "20260101T000000Z"
 MARKS = tags("Test", RUN)

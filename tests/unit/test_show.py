@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from control import cli
+from ds.control import cli
 from tests.implementation import make_implementation, run, write_jobs
 
 VARIABLES = {

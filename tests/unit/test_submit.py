@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from control.errors import Stopped
-from control.submit import BATCH_BYTES, WAITS, batches, send
-from worker.message import Job
+from ds.cloud.errors import Stopped
+from ds.cloud.send import BATCH_BYTES, WAITS, batches, send
+from ds.jobs.message import Job
 
 
 def jobs(count: int, size: int = 10) -> Iterator[Job]:

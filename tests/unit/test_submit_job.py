@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from control.errors import Stopped
-from control.submit_job import (
+from ds.cloud.errors import Stopped
+from ds.control.commands.submit_job import (
     Bar,
     Journal,
     Numbered,
@@ -22,8 +22,8 @@ from control.submit_job import (
     merged,
     roots,
 )
-from worker.message import Job
-from worker.outputs import OutputRule
+from ds.jobs.message import Job
+from ds.jobs.outputs import OutputRule
 
 TARGET = Target("https://sqs/1/Test", "100")
 

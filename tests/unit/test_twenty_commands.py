@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.command import arguments, check_command, parse
-from worker.problems import BadInput, Problem
-from worker.variables import Value
+from ds.jobs.command import arguments, check_command, parse
+from ds.jobs.problems import BadInput, Problem
+from ds.jobs.variables import Value
 
 PROGRAMS: list[dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("twenty_commands.yaml").read_text(encoding="utf-8")

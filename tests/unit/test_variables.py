@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.variables import (
+from ds.jobs.variables import (
     BUILT_IN,
     TYPES,
     Value,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.process import run
-from worker.watch import Cgroup, Look, Place, Pressure, Watch, explain, place
+from ds.worker.process import run
+from ds.worker.resources import Cgroup, Look, Place, Pressure, Watch, explain, place
 
 GB = 10**9
 LIMIT = 4000 << 20

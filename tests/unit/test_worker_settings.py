@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.problems import BadInput
-from worker.settings import WorkerSettings
+from ds.jobs.problems import BadInput
+from ds.worker.settings import WorkerSettings
 
 REQUIRED = {
     "APP_NAME": "Test",

@@ -213,14 +213,14 @@ def test_edits_of_a_user_and_a_newer_template_merge(
     commit(made, "mine")
     mine = tree(made)
 
-    (origin / FOLDER / "worker" / "new.py").write_text('"""New."""\n')
+    (origin / FOLDER / "ds" / "new.py").write_text('"""New."""\n')
     with (origin / FOLDER / "run.py").open("a") as file:
         file.write("# newer\n")
     commit(origin, "two")
 
     update(environment, made)
     after = tree(made)
-    assert after.pop("worker/new.py") == b'"""New."""\n'
+    assert after.pop("ds/new.py") == b'"""New."""\n'
     assert after.pop("run.py").endswith(b"# newer\n")
     for name in (".cruft.json", "run.py"):
         mine.pop(name)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from control import jobfile, project
-from control.jobfile import JobFile
-from control.project import Project
-from worker.plan import SHOWN, Plan, plan
-from worker.problems import BadInput
+from ds.control.files import job_file as jobfile
+from ds.control.files import project
+from ds.control.files.job_file import JobFile
+from ds.control.files.project import Project
+from ds.jobs.problems import BadInput
+from ds.jobs.resolve import SHOWN, Plan, plan
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from control.emulator import REGION, _environment
+from ds.control.local.emulator import REGION, _environment
 
 ROOT = Path(__file__).resolve().parents[3]
 ENGINE = ROOT / "{{cookiecutter.project_slug}}"
@@ -97,7 +97,7 @@ class Control:
     def play(
         self,
         folder: Path,
-        command: Sequence[str] = (sys.executable, "-m", "worker"),
+        command: Sequence[str] = (sys.executable, "-m", "ds.worker"),
         environment: Mapping[str, str] | None = None,
         output: Path | None = None,
     ) -> None:

@@ -1,0 +1,1 @@
+"""The engine, by what may be imported: jobs, worker, cloud, control."""

@@ -1,0 +1,399 @@
+"""What `check` asks of AWS: one function for each thing asked, nothing is made or changed.
+
+A refusal of a single question makes it unknown, with the reason; it never ends the command.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ds.cloud.client import Aws, code_of, one_line
+from ds.cloud.rights import PROBE
+from ds.control.checks.rules import (
+    QUOTAS,
+    Account,
+    Bucket,
+    Given,
+    Image,
+    Machine,
+    MissingInput,
+    Place,
+    Unknown,
+    is_placeholder,
+    quota_kind,
+)
+from ds.jobs.resolve import Input
+
+T = TypeVar("T")
+
+ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
+    r"/(?P<name>[^:@]+)(:(?P<tag>[^@]+))?(@(?P<digest>.+))?$"
+)
+"""An image in Amazon's private registry."""
+
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64", "386": "i386"}
+"""Docker's words and EC2's."""
+
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+THREADS = 8
+MOST_PAGES = 10
+"""Pages of a folder's listing in which a file of its pattern is looked for."""
+
+
+@dataclass
+class Asked:
+    """Questions to one account, and what could not be answered."""
+
+    aws: Aws
+    unknown: list[Unknown] = field(default_factory=list)
+
+    def ask(self, what: str, question: Callable[[], T]) -> T | None:
+        """The answer, or None with `what` among the unknown."""
+        try:
+            return question()
+        except (BotoCoreError, ClientError) as error:
+            self.unknown.append(Unknown(what, one_line(error, self.aws.profile)))
+            return None
+
+
+def observe(
+    aws: Aws, given: Given, inputs: Mapping[int, Iterable[Input]]
+) -> tuple[Account, list[Unknown]]:
+    """Ask all that the rules want to know.
+
+    Args:
+        aws: the account, with credentials that work.
+        given: what the files say; placeholders are not asked after.
+        inputs: of the groups to look at, by the group's number, counted from 1.
+
+    Returns:
+        What AWS says, and what it did not say.
+    """
+    asked = Asked(aws)
+    settings, fleet = given.settings, given.fleet
+    tag, bucket_name = settings.DOCKERHUB_TAG, settings.AWS_BUCKET
+    machines = asked.ask("the machine types", lambda: instance_types(aws, settings.MACHINE_TYPE))
+    known = {name: machine for name, machine in (machines or {}).items() if machine}
+    subnets = groups = bucket = quotas = prices = None
+    key = profile = None
+    if fleet:
+        ids = [name for name in fleet.subnets if not is_placeholder(name)]
+        subnets = asked.ask("the subnets", lambda: find_subnets(aws, ids))
+        group_ids = [name for name in fleet.security_groups if not is_placeholder(name)]
+        groups = asked.ask("the security groups", lambda: find_groups(aws, group_ids))
+        if fleet.key_name and not is_placeholder(fleet.key_name):
+            key = asked.ask("the key pair", lambda: has_key(aws, fleet.key_name))
+        if not is_placeholder(fleet.instance_profile):
+            name = fleet.instance_profile.rpartition("/")[2]
+            profile = asked.ask("the instance profile", lambda: has_profile(aws, name))
+    if not is_placeholder(bucket_name):
+        bucket = asked.ask("the bucket", lambda: look_at_bucket(aws, bucket_name))
+    if bucket and bucket.state == "there" and bucket.writable is None:
+        asked.unknown.append(Unknown("whether the bucket is writable", "S3 gave no clear answer"))
+    kinds = {kind for name in known if (kind := quota_kind(name))}
+    if kinds:
+        quotas = asked.ask("the spot quota", lambda: spot_quotas(aws, kinds))
+    if settings.MACHINE_PRICE is not None and known:
+        zones = {place.zone for place in (subnets or {}).values() if place}
+        prices = asked.ask("the spot prices", lambda: spot_prices(aws, sorted(known), zones))
+        for name in sorted(set(known) - set(known if prices is None else prices)):
+            asked.unknown.append(Unknown(f"the spot price of {name}", "EC2 has none for it"))
+    variant = ami_variant(settings.GPUS, known.values())
+    account = Account(
+        enabled=True,
+        machines=machines,
+        bucket=bucket,
+        image=_image(asked, tag),
+        subnets=subnets,
+        groups=groups,
+        key=key,
+        profile=profile,
+        quotas=quotas,
+        prices=prices,
+        snapshot_gb=asked.ask("the machine image's size", lambda: snapshot_size(aws, variant)),
+        missing=_missing(asked, inputs, bucket_name, bucket),
+    )
+    return account, asked.unknown
+
+
+def is_enabled(aws: Aws) -> bool:
+    """Whether the account has switched its region on.
+
+    Asked in the partition's first region, because one that is off knows no credentials.
+    """
+    home = {"cn": "cn-north-1", "us-gov": "us-gov-west-1"}
+    asked_in = next((home[start] for start in home if aws.region.startswith(f"{start}-")), "")
+    client = aws.client("ec2", asked_in or "us-east-1")
+    found = client.describe_regions(RegionNames=[aws.region], AllRegions=True)
+    return all(region.get("OptInStatus") != "not-opted-in" for region in found["Regions"])
+
+
+def instance_types(aws: Aws, names: Iterable[str]) -> dict[str, Machine | None]:
+    """What EC2 has of these types; None for one that the region lacks."""
+    client = aws.client("ec2")
+    machines: dict[str, Machine | None] = {}
+    for name in names:
+        # One by one: a single unknown type fails a whole request.
+        found = _unless(client.describe_instance_types, "InvalidInstanceType", InstanceTypes=[name])
+        machines[name] = _machine(found["InstanceTypes"][0]) if found else None
+    return machines
+
+
+def _machine(found: Mapping[str, Any]) -> Machine:
+    gpus = found.get("GpuInfo", {}).get("Gpus", [])
+    return Machine(
+        memory_mib=found["MemoryInfo"]["SizeInMiB"],
+        vcpus=found["VCpuInfo"]["DefaultVCpus"],
+        gpus=sum(gpu.get("Count", 0) for gpu in gpus),
+        architectures=tuple(
+            name for name in found["ProcessorInfo"]["SupportedArchitectures"] if name != "i386"
+        ),
+    )
+
+
+def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
+    """Network and zone of each subnet."""
+    client = aws.client("ec2")
+    places: dict[str, Place | None] = {}
+    for name in ids:
+        found = _unless(client.describe_subnets, "InvalidSubnet", SubnetIds=[name])
+        first = found["Subnets"][0] if found else None
+        places[name] = Place(first["VpcId"], first["AvailabilityZone"]) if first else None
+    return places
+
+
+def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
+    """Network of each security group."""
+    client = aws.client("ec2")
+    places: dict[str, Place | None] = {}
+    for name in ids:
+        found = _unless(client.describe_security_groups, "InvalidGroup", GroupIds=[name])
+        places[name] = Place(found["SecurityGroups"][0]["VpcId"]) if found else None
+    return places
+
+
+def has_key(aws: Aws, name: str) -> bool:
+    """Whether the key pair is there."""
+    asks = aws.client("ec2").describe_key_pairs
+    return _unless(asks, "InvalidKeyPair", KeyNames=[name]) is not None
+
+
+def has_profile(aws: Aws, name: str) -> bool:
+    """Whether the instance profile is there."""
+    asks = aws.client("iam").get_instance_profile
+    return _unless(asks, "NoSuchEntity", InstanceProfileName=name) is not None
+
+
+def look_at_bucket(aws: Aws, name: str) -> Bucket:
+    """Whether the bucket is there, where, and writable.
+
+    An upload in parts is begun and given up: that needs s3:PutObject, and no object is ever made.
+    """
+    client = aws.client("s3")
+    try:
+        head = client.head_bucket(Bucket=name)
+    except ClientError as error:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = headers.get("x-amz-bucket-region")
+        if code_of(error) in ("404", "NoSuchBucket"):
+            return Bucket("missing")
+        if code_of(error) in ("403", "AccessDenied", "Forbidden"):
+            return Bucket("denied", region)
+        raise
+    region = head.get("BucketRegion")
+    try:
+        begun = client.create_multipart_upload(Bucket=name, Key=PROBE)
+    except ClientError as error:
+        denied = code_of(error) in ("403", "AccessDenied")
+        return Bucket("there", region, False if denied else None)
+    client.abort_multipart_upload(Bucket=name, Key=PROBE, UploadId=begun["UploadId"])
+    return Bucket("there", region, True)
+
+
+def _image(asked: Asked, tag: str) -> Image | None:
+    if not tag or is_placeholder(tag):
+        return None
+    place = ECR.match(tag)
+    if place is None:
+        why = f"only ECR can be asked; docker manifest inspect {tag} says it"
+        asked.unknown.append(Unknown(f"whether {tag} is in its registry", why))
+        return None
+    image = asked.ask("the image", lambda: ecr_image(asked.aws, place))
+    if image and image.exists and image.architectures is None:
+        asked.unknown.append(Unknown("the image's architecture", "its registry does not tell it"))
+    return image
+
+
+def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
+    """The image in its registry, and the architectures that it was built for."""
+    client = aws.client("ecr", place["region"])
+    image_id = {"imageDigest": place["digest"]} if place["digest"] else {}
+    image_id |= {"imageTag": place["tag"] or "latest"} if not place["digest"] else {}
+    repository = {"registryId": place["account"], "repositoryName": place["name"]}
+    found = _unless(
+        client.batch_get_image,
+        "RepositoryNotFound",
+        **repository,
+        imageIds=[image_id],
+        acceptedMediaTypes=list(MANIFESTS),
+    )
+    if not found or not found.get("images"):
+        return Image(exists=False)
+    manifest = json.loads(found["images"][0]["imageManifest"])
+    if "manifests" in manifest:
+        names = [part.get("platform", {}).get("architecture", "") for part in manifest["manifests"]]
+        # Attestations of buildx are listed, too, as "unknown".
+        return Image(True, _architectures(name for name in names if name != "unknown"))
+    digest = manifest.get("config", {}).get("digest", "")
+    try:
+        link = client.get_download_url_for_layer(**repository, layerDigest=digest)["downloadUrl"]
+        with urllib.request.urlopen(link, timeout=20) as answer:
+            config = json.load(answer)
+    except (ClientError, OSError, ValueError):
+        return Image(True)
+    return Image(True, _architectures([config.get("architecture", "")]))
+
+
+def _architectures(names: Iterable[str]) -> tuple[str, ...] | None:
+    known = tuple(dict.fromkeys(ARCHITECTURES.get(name, name) for name in names if name))
+    return known or None
+
+
+def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
+    """vCPUs of spot machines that may run at a time, by kind."""
+    client = aws.client("service-quotas")
+    quotas = {}
+    for kind in kinds:
+        found = _unless(
+            client.get_service_quota,
+            "NoSuchResource",
+            ServiceCode="ec2",
+            QuotaCode=QUOTAS[kind],
+        )
+        if found:
+            quotas[kind] = float(found["Quota"]["Value"])
+    return quotas
+
+
+def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, float]:
+    """The cheapest price now of each type, in these zones or, without any, in the region."""
+    filters = [{"Name": "availability-zone", "Values": sorted(zones)}] if zones else []
+    pages = aws.client("ec2").get_paginator("describe_spot_price_history")
+    prices: dict[str, float] = {}
+    # A start of now gives the price that holds now, and no history.
+    for page in pages.paginate(
+        InstanceTypes=types,
+        ProductDescriptions=["Linux/UNIX"],
+        StartTime=datetime.now(UTC),
+        Filters=filters,
+    ):
+        for found in page["SpotPriceHistory"]:
+            name, price = found["InstanceType"], float(found["SpotPrice"])
+            prices[name] = min(price, prices.get(name, price))
+    return {name: prices[name] for name in types if name in prices}
+
+
+def ami_variant(gpus: int, machines: Iterable[Machine]) -> str:
+    """Which of ECS's images of Amazon Linux 2023 such machines start with."""
+    kinds = [machine.architectures for machine in machines]
+    if kinds and all(kind == ("arm64",) for kind in kinds):
+        return "arm64/"
+    return "gpu/" if gpus else ""
+
+
+def snapshot_size(aws: Aws, variant: str) -> int:
+    """GB of the root disk of ECS's image; a smaller disk is refused when machines start."""
+    name = f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{variant}recommended/image_id"
+    ami = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    image = aws.client("ec2").describe_images(ImageIds=[ami])["Images"][0]
+    root = image["RootDeviceName"]
+    disks = [disk for disk in image["BlockDeviceMappings"] if disk.get("DeviceName") == root]
+    return int(disks[0]["Ebs"]["VolumeSize"])
+
+
+def _missing(
+    asked: Asked, inputs: Mapping[int, Iterable[Input]], own: str, bucket: Bucket | None
+) -> tuple[MissingInput, ...]:
+    """The inputs that are not there, each told of the first group that needs it."""
+    first: dict[tuple[str, str, str], tuple[int, Input]] = {}
+    for number, needed in inputs.items():
+        for one in needed:
+            # Of a bucket that is a placeholder, or not there, one finding is enough.
+            if one.bucket != own or (bucket and bucket.state == "there"):
+                first.setdefault((one.bucket, one.key, one.pattern), (number, one))
+    client = asked.aws.client("s3")
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = list(pool.map(lambda needed: _look(client, needed[1]), first.values()))
+    missing = []
+    for (number, one), answer in zip(first.values(), answers, strict=True):
+        uri = f"s3://{one.bucket}/{one.key}{one.pattern}"
+        if answer is False:
+            missing.append(MissingInput(number, uri))
+        elif answer is not True:
+            asked.unknown.append(Unknown(uri, answer))
+    return tuple(missing)
+
+
+def _look(client: Any, one: Input) -> bool | str:
+    """Whether an input is there, or why that is not known."""
+    try:
+        return is_there(client, one)
+    except (BotoCoreError, ClientError) as error:
+        return one_line(error)
+
+
+def is_there(client: Any, one: Input) -> bool | str:
+    """Whether an object is there, or any file that a folder wants; a text if it cannot be told."""
+    if not one.folder:
+        return _object_is_there(client, one)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=one.key)
+    for number, page in enumerate(pages, 1):
+        keys = [found["Key"] for found in page.get("Contents", [])]
+        if any(one.takes(key) and not key.endswith("/") for key in keys):
+            return True
+        if number == MOST_PAGES and page.get("IsTruncated"):
+            return f"its folder has more than the {number * 1000} files that were looked at"
+    return False
+
+
+def _object_is_there(client: Any, one: Input) -> bool:
+    """Asked for itself, which public buckets allow, else by listing, which the own one allows."""
+    try:
+        return _unless(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
+    except ClientError as error:
+        if code_of(error) not in ("403", "AccessDenied"):
+            raise
+    found = client.list_objects_v2(Bucket=one.bucket, Prefix=one.key, MaxKeys=1)
+    return any(listed["Key"] == one.key for listed in found.get("Contents", []))
+
+
+def _unless(question: Callable[..., Any], code: str, **words: Any) -> Any | None:
+    """The answer, or None if AWS answers that there is no such thing.
+
+    Args:
+        question: of a client.
+        code: how AWS's word for that begins; EC2 writes InvalidSubnetID.NotFound or ...Malformed.
+        words: the question's parameters.
+    """
+    try:
+        return question(**words)
+    except ClientError as error:
+        if str(error.response["Error"].get("Code", "")).startswith((code, "NoSuchBucket")):
+            return None
+        raise

@@ -1,0 +1,83 @@
+"""`show`: what a job would do, without doing it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ds.cloud.errors import Stopped
+from ds.control.files import job_file as jobfile
+from ds.control.files.job_file import JobFile
+from ds.control.files.project import Project
+from ds.jobs.message import Job
+from ds.jobs.resolve import Input
+
+
+def show(project: Project, path: Path, number: int | None, as_json: bool) -> Iterator[str]:
+    """The text to print, in pieces of a line or more.
+
+    Args:
+        project: the implementation.
+        path: a job file.
+        number: the group; None is the first one, or all of them as JSON.
+        as_json: one JSON object, or a list of all where no group is named.
+
+    Raises:
+        BadInput, Stopped: the job file cannot be used, or has no such group.
+    """
+    jobs = jobfile.read(path, project.definition, project.settings.program)
+    if not as_json:
+        yield _human(project, jobs, number or 1)
+    elif number:
+        yield json.dumps(_document(project, number, pick(jobs, number)), indent=2)
+    else:
+        for at, job in enumerate(jobs.jobs(), 1):
+            yield ("[" if at == 1 else ",") + json.dumps(_document(project, at, job), indent=2)
+        yield "]"
+
+
+def pick(jobs: JobFile, number: int) -> Job:
+    """Group `number` of a job file, 1 being the first."""
+    for at, job in enumerate(jobs.jobs(), 1):
+        if at == number:
+            return job
+    raise Stopped(
+        f"{jobs.path.name} has no group {number}: it has {jobs.count}; name one from 1 on"
+    )
+
+
+def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
+    planned = project.plan(job)
+    return {
+        "group": number,
+        "job_id": planned.job_id,
+        "arguments": planned.arguments,
+        "inputs": [
+            {"from": _source(item), "to": item.path, "shared": item.shared}
+            for item in planned.inputs
+        ],
+        "output_prefix": planned.output_prefix,
+    }
+
+
+def _human(project: Project, jobs: JobFile, number: int) -> str:
+    planned = project.plan(pick(jobs, number))
+    inputs = [f"  {_source(item)} -> {item.path}" for item in planned.inputs]
+    return "\n".join(
+        [
+            f"group {number} of {jobs.count}, job {planned.job_id}",
+            "command:",
+            f"  {shlex.join(planned.arguments)}",
+            "inputs:" if inputs else "inputs: none",
+            *inputs,
+            "outputs:",
+            f"  s3://{project.settings.AWS_BUCKET}/{planned.output_prefix}/",
+        ]
+    )
+
+
+def _source(item: Input) -> str:
+    return f"s3://{item.bucket}/{item.key}{item.pattern}"

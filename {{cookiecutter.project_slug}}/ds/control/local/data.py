@@ -1,0 +1,66 @@
+"""The folders that play a bucket: the files of --data and --output that jobs name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ds.jobs.resolve import Input, Plan
+
+
+def inputs(
+    plans: Mapping[int, Plan], data: Path, bucket: str
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """The files of --data that jobs name, by bucket and key, and a line for each that is missing.
+
+    Each is listed once, however many jobs name it.
+    """
+    wanted: dict[str, dict[str, Path]] = {}
+    missing = []
+    seen: set[Input] = set()
+    for number, planned in plans.items():
+        for item in planned.inputs:
+            same = replace(item, path="", shared=False)
+            if same in seen:
+                continue
+            seen.add(same)
+            top = data if item.bucket == bucket else data / item.bucket
+            files = dict(found(item, top))
+            wanted.setdefault(item.bucket, {}).update(files)
+            if not files:
+                place = top / f"{item.key}{item.pattern}"
+                missing.append(f"{place} is not there; group {number} needs it")
+    return wanted, missing
+
+
+def found(item: Input, top: Path) -> Iterator[tuple[str, Path]]:
+    """The keys and files of one input, below the folder that plays its bucket."""
+    if not item.folder:
+        if (top / item.key).is_file():
+            yield item.key, top / item.key
+        return
+    for folder, _, names in os.walk(top / item.key, followlinks=True):
+        for name in sorted(names):
+            path = Path(folder, name)
+            key = path.relative_to(top).as_posix()
+            if item.takes(key):
+                yield key, path
+
+
+def files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """What an earlier run left under these prefixes."""
+    for prefix in prefixes:
+        for folder, _, names in os.walk(output / prefix):
+            for name in names:
+                path = Path(folder, name)
+                yield path.relative_to(output).as_posix(), path
+
+
+def owner(key: str, prefixes: Container[str]) -> str:
+    """The output prefix in which a key lies; "" if in none."""
+    folder = key.rpartition("/")[0]
+    while folder and folder not in prefixes:
+        folder = folder.rpartition("/")[0]
+    return folder

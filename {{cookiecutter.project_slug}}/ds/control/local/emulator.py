@@ -1,0 +1,253 @@
+"""An AWS on this machine: moto's server in a process of its own, for `run.py local` and tests.
+
+`python -m ds.control.local.emulator [FOLDER]` prints its port, serves on 127.0.0.1 only, and
+ends when its standard input is closed: so it ends with the process that started it, however that
+ends. Then it also ends every process that belongs to FOLDER, and removes the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ds.cloud.errors import Stopped
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator.
+
+    Attributes:
+        url: where it listens.
+        environment: variables that make boto3 talk to it, and to nothing else.
+    """
+
+    url: str
+    environment: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulator]:
+    """Start an emulator; this process talks to it and to no other AWS until it ends.
+
+    Args:
+        folder: if this process is killed, those that belong to the folder are ended too, and
+            it is removed. What ends in order cleans up itself (`sweep`).
+        region: of all clients.
+
+    Raises:
+        Stopped: it did not start.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ds.control.local.emulator", *([str(folder)] if folder else [])],
+            cwd=Path(__file__).resolve().parents[3],
+            env={name: text for name, text in os.environ.items() if not name.startswith("AWS_")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            # Ctrl-C is for the control process, which ends this one in its time.
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port.isdigit():
+                process.wait()
+                said.seek(0)
+                last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+                raise Stopped(f"The emulator of AWS did not start: {last}")
+            url = f"http://127.0.0.1:{port}"
+            environment = _environment(url, region)
+            with _environ(environment):
+                yield Emulator(url, environment)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def belonging(folder: Path) -> list[psutil.Process]:
+    """The processes that were started for a folder: their environment or current folder says so.
+
+    A killed worker's programs have no parent any more, so that they cannot be found by it.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            places = [*process.environ().values(), process.cwd()]
+            if any(_inside(place, str(folder)) for place in places):
+                found.append(process)
+    return found
+
+
+def sweep(folder: Path, seconds: float = 5) -> None:
+    """End all containers and processes that belong to a folder, then remove it.
+
+    Args:
+        folder: as in `belonging`.
+        seconds: how long to go on while new ones turn up.
+    """
+    _remove_containers(folder)
+    end = time.monotonic() + seconds
+    while processes := belonging(folder):
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(processes, timeout=1)
+        if time.monotonic() > end:
+            break
+    _make_writable(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(words: list[str]) -> None:
+    """Serve until standard input is closed."""
+    # Large data goes to disk early (moto: spooled temporary files).
+    os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from moto.server import ThreadedMotoServer
+
+    _remember()
+    _one_change_at_a_time()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    for folder in words:
+        sweep(Path(folder))
+    # Its threads may be serving long polls: nobody waits for the answers any more.
+    os._exit(0)
+
+
+def _remember() -> None:
+    """Let moto not do again and again what takes far longer than its answers: go through its
+    folder and classes at each request, and ask the time, slowly, for each message of a queue
+    whenever one is sent or received (there to know if it is older than its retention: days)."""
+    from moto import backends
+    from moto.core import responses
+    from moto.sqs import models
+
+    moto: Any = backends
+    modules = tuple(moto.list_of_moto_modules())
+    moto.list_of_moto_modules = lambda: modules
+    classes: Any = responses
+    classes.method_names_from_class = functools.cache(classes.method_names_from_class)
+    sqs: Any = models
+    sqs.unix_time_millis = lambda: time.time() * 1000
+    sqs.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
+
+
+def _one_change_at_a_time() -> None:
+    """Let moto change its queues one request at a time. It looks and takes, and writes its list
+    of messages anew at each deletion, without a lock: two requests could receive the same
+    message, and a deletion could bring back or lose another one (seen with 1,000 jobs and two
+    workers)."""
+    from moto.sqs.models import Message, SQSBackend
+
+    lock = threading.RLock()
+
+    def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def locked(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return method(*args, **kwargs)
+
+        return locked
+
+    for name in ("send_message", "delete_message", "change_message_visibility"):
+        setattr(SQSBackend, name, alone(getattr(SQSBackend, name)))
+    take = alone(SQSBackend.receive_message)
+
+    def receive_message(
+        self: SQSBackend,
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        visibility_timeout: int,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
+        end = time.monotonic() + (wait_seconds_timeout or 0)
+        while True:
+            # Nobody else may have to wait for a long poll.
+            found: list[Message] = take(
+                self, queue_name, count, 0, visibility_timeout, message_attribute_names
+            )
+            if found or time.monotonic() >= end:
+                return found
+            self.get_queue(queue_name).wait_for_messages(1)
+
+    SQSBackend.receive_message = receive_message  # type: ignore[method-assign]
+
+
+def _environment(url: str, region: str) -> dict[str, str]:
+    no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")]))
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+    }
+
+
+@contextlib.contextmanager
+def _environ(environment: Mapping[str, str]) -> Iterator[None]:
+    """These variables, and no others of AWS, for this process and those it starts."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _inside(place: str, folder: str) -> bool:
+    """Whether a path of that folder is named: a whole one, not only its first letters."""
+    return f"{folder}/" in f"{place}/" or f"{folder}:" in place
+
+
+def _remove_containers(folder: Path) -> None:
+    """End the containers whose ids lie in a folder (`docker run --cidfile`)."""
+    ids = [path.read_text().strip() for path in folder.glob("*.cid")]
+    if any(ids):
+        words = ["docker", "rm", "--force", *filter(None, ids)]
+        subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def _make_writable(folder: Path) -> None:
+    """A read-only cache of inputs could not be removed."""
+    for parent, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(parent).chmod(0o700)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,290 @@
+"""A local run, from the job file to the table.
+
+The same submission and the same worker processes as on AWS. Nothing is left running afterwards,
+however this ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ds.cloud.errors import Stopped
+from ds.control.commands import image
+from ds.control.files import job_file as jobfile
+from ds.control.files.project import Project
+from ds.control.local import emulator
+from ds.control.local.aws import Aws
+from ds.control.local.data import files_below, found, inputs, owner
+from ds.control.local.feed import Feeder
+from ds.control.local.workers import Workers
+from ds.control.results import Result, Summary, print_table, results, suggestion
+from ds.jobs.message import Job
+from ds.jobs.resolve import SHOWN, Plan
+
+LOOK_SECONDS = 0.3
+
+MOST_WARNINGS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        data: folder whose content is the bucket's.
+        output: folder for the results.
+        workers: how many worker processes.
+        only: group numbers; empty for all.
+        docker: whether workers are containers of the image.
+    """
+
+    data: Path
+    output: Path
+    workers: int = 1
+    only: Sequence[int] = ()
+    docker: bool = False
+
+
+def local(project: Project, path: Path, options: Options, console: Console) -> Summary:
+    """Run the jobs of a job file here.
+
+    Args:
+        project: the implementation.
+        path: the job file.
+        options: what was asked for.
+        console: for people.
+
+    Returns:
+        What it came to; of an interrupted run, what was done until then.
+
+    Raises:
+        BadInput: settings or job file cannot be used.
+        Stopped: nothing could be started.
+    """
+    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
+    plans = {number: project.plan(job) for number, job in jobs.items()}
+    if options.docker:
+        for problem in image.inspect(project):
+            console.print(f"warning: {problem}", markup=False, soft_wrap=True)
+    else:
+        _programs_are_here(plans.values())
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stopped(f"{options.output} cannot hold the results: {error.strerror}") from None
+    folder = Path(tempfile.mkdtemp(prefix="ds-local-")).resolve()
+    try:
+        with emulator.running(folder, project.settings.AWS_REGION):
+            return _Run(project, jobs, plans, options, folder, console).go()
+    except (BotoCoreError, ClientError) as error:
+        raise Stopped(f"The emulator of AWS does not answer as it should: {error}") from error
+    finally:
+        emulator.sweep(folder)
+
+
+class _Run:
+    """One local run, while its emulator runs."""
+
+    def __init__(
+        self,
+        project: Project,
+        jobs: Mapping[int, Job],
+        plans: Mapping[int, Plan],
+        options: Options,
+        folder: Path,
+        console: Console,
+    ) -> None:
+        self._project = project
+        self._jobs = jobs
+        self._plans = plans
+        self._options = options
+        self._folder = folder
+        self._console = console
+        self._aws = Aws(project, plans.values(), time.strftime("local-%Y%m%dT%H%M%S"))
+
+    def go(self) -> Summary:
+        """From the first upload to the table."""
+        began = time.monotonic()
+        self._load()
+        finished = False
+        feeder = Feeder(self._aws, self._jobs.values())
+        options, settings = self._options, self._aws.settings
+        workers = Workers(self._project, settings, options.workers, options.docker, self._folder)
+        self._say_what_begins()
+        try:
+            with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
+                self._wait(feeder, workers, progress)
+                finished = True
+        except KeyboardInterrupt:
+            self._console.print(
+                "Interrupted: the workers have ended, and what is done is kept. With "
+                "CHECK_IF_DONE_BOOL = True in config.py it is skipped next time.",
+                soft_wrap=True,
+            )
+        summary = Summary(self._results(finished), time.monotonic() - began, finished)
+        self._tell(summary)
+        return summary
+
+    def _load(self) -> None:
+        """Make --data the bucket's content, as far as jobs name it."""
+        options, bucket = self._options, self._aws.settings.bucket
+        wanted, missing = inputs(self._plans, options.data, bucket)
+        for text in missing[:MOST_WARNINGS]:
+            self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
+        if len(missing) > MOST_WARNINGS:
+            self._console.print(f"warning: and {len(missing) - MOST_WARNINGS} more are not there")
+        if self._aws.settings.check_if_done:
+            prefixes = [planned.output_prefix for planned in self._plans.values()]
+            wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
+        for holder, files in wanted.items():
+            self._aws.upload(holder, files)
+
+    def _say_what_begins(self) -> None:
+        count, workers, slots = len(self._jobs), self._options.workers, self._aws.settings.slots
+        name = self._project.settings.DOCKERHUB_TAG
+        where = f", in containers of {name}" if self._options.docker else ""
+        self._console.print(
+            f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
+            f"{slots} at a time in each{where}"
+        )
+
+    def _wait(self, feeder: Feeder, workers: Workers, progress: _Progress) -> None:
+        """Until every job has left the queue."""
+        empty = 0
+        # A message can move from one count to another while they are counted: two looks.
+        while empty < 2:
+            time.sleep(LOOK_SECONDS)
+            workers.tend()
+            sent = feeder.sent()
+            waiting, running = self._aws.queue_counts()
+            progress.show(sent - waiting - running, running, self._aws.dead_count())
+            empty = empty + 1 if feeder.ended and waiting + running == 0 else 0
+
+    def _results(self, finished: bool) -> list[Result]:
+        """What queue, records and bucket say; outputs, and logs of dead jobs, come here."""
+        aws, output = self._aws, self._options.output
+        jobs = [(number, planned.job_id) for number, planned in self._plans.items()]
+        dead = aws.dead()
+        ended = results(jobs, aws.records(), dead, finished)
+        for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
+            for area in ("", "failed/"):
+                prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
+                aws.download(aws.listing(prefix), output)
+        good = {
+            self._plans[result.group].output_prefix: result.group
+            for result in ended
+            if result.state in ("done", "skipped")
+        }
+        # One listing for all jobs: one for each would take longer than the jobs.
+        owned = [
+            (good[prefix], item)
+            for item in (aws.listing(os.path.commonpath(good)) if good else [])
+            if (prefix := owner(item.key, good))
+        ]
+        aws.download([item for _, item in owned], output)
+        files: dict[int, list[str]] = {}
+        for number, item in owned:
+            files.setdefault(number, []).append(item.key)
+        return [replace(result, outputs=files.get(result.group, [])) for result in ended]
+
+    def _tell(self, summary: Summary) -> None:
+        console, output = self._console, self._options.output
+        print_table(console, summary, self._jobs)
+        unfinished = summary.count("unfinished")
+        more = f"{unfinished} unfinished, " if unfinished else ""
+        console.print(
+            f"{summary.count('done')} done, {summary.count('skipped')} skipped, "
+            f"{summary.count('dead')} dead, {more}in {summary.seconds:.0f} s; results in {output}",
+            markup=False,
+            soft_wrap=True,
+        )
+        if summary.count("dead"):
+            logs = output / self._aws.settings.log_prefix
+            console.print(f"logs of dead jobs in {logs}", markup=False, soft_wrap=True)
+        if line := suggestion(summary.results, self._aws.settings.slots):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+class _Progress:
+    """Live figures where a person looks on."""
+
+    def __init__(self, console: Console, jobs: int) -> None:
+        self._progress = Progress(
+            BarColumn(),
+            TextColumn("{task.completed} of {task.total} ended, {task.fields[more]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("jobs", total=jobs, more="workers start")
+
+    def __enter__(self) -> _Progress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, ended: int, running: int, dead: int) -> None:
+        """The newest figures."""
+        more = f"{running} running" + (f", {dead} dead" if dead else "")
+        self._progress.update(self._task, completed=max(0, ended), more=more)
+
+
+def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
+    """The jobs to run, by their group number."""
+    wrong = [number for number in only if not 1 <= number <= jobs.count]
+    if wrong:
+        raise Stopped(f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on")
+    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+
+
+def _programs_are_here(plans: Iterable[Plan]) -> None:
+    """Refuse a run whose program is not on this machine, before the first job."""
+    programs = dict.fromkeys(planned.arguments[0] for planned in plans if planned.arguments)
+    missing = [name for name in programs if not _is_here(name)]
+    if missing:
+        raise Stopped(
+            f"not on PATH: {', '.join(missing)}. Install it on this machine to try its jobs "
+            "here, or take it from the image: --docker"
+        )
+
+
+def _is_here(program: str) -> bool:
+    """Whether a program can be started here; one that a job brings or builds is taken for there."""
+    comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
+    relative = "/" in program and not program.startswith("/")
+    return comes_later or relative or shutil.which(program) is not None
+
+
+def prepared(project: Project, path: Path, number: int, data: Path) -> tuple[Plan, dict[str, Path]]:
+    """One job for a person to look into.
+
+    Args:
+        project: the implementation.
+        path: the job file.
+        number: of the group.
+        data: folder whose content is the bucket's.
+
+    Returns:
+        Its plan, and its files in `data` by the paths that the plan has for them.
+    """
+    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
+    planned = project.plan(jobs[number])
+    files = {}
+    for item in planned.inputs:
+        top = data if item.bucket == project.settings.AWS_BUCKET else data / item.bucket
+        for key, file in found(item, top):
+            files[f"{item.path}/{key[len(item.key) :]}" if item.folder else item.path] = file
+    return planned, files

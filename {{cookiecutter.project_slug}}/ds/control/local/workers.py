@@ -1,0 +1,140 @@
+"""The workers of a local run: kept running while it lasts, as ECS does, and ended with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ds.cloud.errors import Stopped
+from ds.control.commands import image
+from ds.control.files.project import Project
+from ds.control.local import emulator
+from ds.worker.settings import WorkerSettings
+
+ENDING_SECONDS = 100
+"""From SIGTERM to SIGKILL of a worker; attempts that upload may take 90."""
+
+QUICK_SECONDS = 15
+"""A worker that ends by itself within this time could not start..."""
+
+MOST_STARTS = 3
+"""...and after so many times in a row nobody tries again."""
+
+
+@dataclass
+class _Worker:
+    """One worker process, and those that took its place."""
+
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0
+    starts: int = 0
+    failures: int = 0
+    scratch: Path = field(default_factory=Path)
+    output: Path = field(default_factory=Path)
+
+
+class Workers:
+    """Worker processes, or containers of the image.
+
+    Args:
+        project: whose jobs they run.
+        settings: of each worker.
+        count: how many.
+        docker: whether they are containers.
+        folder: the run's own, for what they write.
+    """
+
+    def __init__(
+        self, project: Project, settings: WorkerSettings, count: int, docker: bool, folder: Path
+    ) -> None:
+        self._docker = docker
+        self._project = project
+        self._settings = settings
+        self._folder = folder
+        self._workers = [_Worker(f"worker-{number}") for number in range(1, count + 1)]
+
+    def __enter__(self) -> Workers:
+        for worker in self._workers:
+            self._start(worker)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        processes = [worker.process for worker in self._workers if worker.process]
+        for process in processes:
+            process.terminate()
+        end = time.monotonic() + ENDING_SECONDS
+        try:
+            for process in processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0, end - time.monotonic()))
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+    def tend(self) -> None:
+        """Start again what has ended.
+
+        Raises:
+            Stopped: a worker cannot start.
+        """
+        for worker in self._workers:
+            assert worker.process is not None
+            code = worker.process.poll()
+            if code is None:
+                continue
+            # A signal is no failure of the worker: machines are taken away.
+            quick = time.monotonic() - worker.began < QUICK_SECONDS and code >= 0
+            worker.failures = worker.failures + 1 if quick else 0
+            if worker.failures == MOST_STARTS:
+                lines = worker.output.read_text(errors="replace").strip().splitlines()
+                said = "\n  ".join(lines[-5:] or [f"exit code {code}"])
+                raise Stopped(f"The worker cannot start:\n  {said}")
+            # On AWS its container ends with it, and all that it had started.
+            emulator.sweep(worker.scratch)
+            self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        worker.starts += 1
+        worker.began = time.monotonic()
+        worker.scratch = self._folder / f"{worker.name}-{worker.starts}"
+        worker.scratch.mkdir()
+        worker.output = self._folder / f"{worker.name}.txt"
+        environment = dict(os.environ)
+        if self._docker:
+            words = self._container(worker)
+        else:
+            words = [sys.executable, "-m", "ds.worker"]
+            environment |= replace(self._settings, scratch=str(worker.scratch)).environment()
+        with worker.output.open("wb") as output:
+            worker.process = subprocess.Popen(
+                words,
+                cwd=self._project.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for the control process, which ends the workers in its way.
+                start_new_session=True,
+            )
+
+    def _container(self, worker: _Worker) -> list[str]:
+        """What runs this worker in a container; its files are in it, as on AWS."""
+        aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
+        return image.worker_command(
+            self._project.settings,
+            {**aws, **self._settings.environment()},
+            worker.name,
+            # Its id tells the sweep, whatever becomes of this process.
+            self._folder / f"{worker.name}-{worker.starts}.cid",
+            platform.machine(),
+            sys.platform,
+            os.cpu_count() or 1,
+        )

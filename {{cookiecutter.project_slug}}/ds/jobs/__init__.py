@@ -1,0 +1,1 @@
+"""What a job is. Pure, standard library only: hook, worker and control import it."""

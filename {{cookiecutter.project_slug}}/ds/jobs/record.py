@@ -1,0 +1,72 @@
+"""The structured record of one attempt: what reports, statistics and suggestions come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from ds.jobs.variables import Value
+
+MAX_BYTES = 1024
+
+Outcome = Literal["done", "skipped", "failed", "dead", "lost", "interrupted", "invalid"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One attempt.
+
+    Attributes:
+        job_id: "" for a message that is no job.
+        group: the job's own variables; cut if the record were too large.
+        attempt: the message's receive count.
+        start: ISO 8601, UTC.
+        seconds: from receive to the end.
+        phases: seconds of fetch, run, check, upload.
+        exit_code: of the command, None if it did not end by itself.
+        peak_memory_mb: largest resident memory of the command and its children, MB (1e6 bytes).
+        bytes_in, bytes_out: fetched and uploaded.
+        outcome: how it ended.
+        reason: why it is not done, for a person.
+        worker, slot: who did it.
+    """
+
+    job_id: str
+    group: Mapping[str, Value]
+    attempt: int
+    start: str
+    outcome: Outcome
+    worker: str
+    slot: int
+    seconds: float = 0
+    phases: Mapping[str, float] = field(default_factory=dict)
+    exit_code: int | None = None
+    peak_memory_mb: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    reason: str = ""
+
+    def line(self) -> str:
+        """The record as one line of JSON of at most MAX_BYTES bytes."""
+        return next(
+            line
+            for candidate in (self, *_shortened(self))
+            if len(line := _json(asdict(candidate))) <= MAX_BYTES
+        )
+
+
+def _shortened(record: Record) -> list[Record]:
+    """Ever shorter versions: first the reason is cut, then the group's long values, then all."""
+    reason = record.reason[:300]
+    group = {name[:30]: str(value)[:30] for name, value in list(record.group.items())[:8]}
+    return [
+        replace(record, reason=reason),
+        replace(record, reason=reason, group=group),
+        replace(record, reason=record.reason[:40], group={}, worker=record.worker[:40]),
+    ]
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))
