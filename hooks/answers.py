@@ -117,8 +117,8 @@ def _read_list(text: str) -> _List:
         key, equals, value = entry.partition("=")
         name, colon, type_ = (part.strip() for part in key.partition(":"))
         if not equals:
-            todo = "write name=value; a value cannot hold ; here, such a one goes into the job file"
-            read.problems.append(Problem(name, "has no =", todo))
+            hint = "write name=value; a value cannot hold ; here, such a one goes into the job file"
+            read.problems.append(Problem(name, "has no =", hint))
             named = _WITHOUT_VALUE.fullmatch(entry.strip())
             read.without_value.append(named[1] if named else entry.strip())
             if read.variables and not named:
@@ -126,8 +126,8 @@ def _read_list(text: str) -> _List:
             continue
         if colon and type_ not in TYPES:
             suggestion = closest(type_, TYPES)
-            todo = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
-            read.problems.append(Problem(name, f"has no type {type_!r}", todo))
+            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
+            read.problems.append(Problem(name, f"has no type {type_!r}", hint))
         examples = [example.strip() for example in value.split("|")]
         read.variables.append(Variable(name, type_ if type_ in TYPES else "text", examples))
     return read
@@ -191,9 +191,9 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
     """An answers file in YAML can hold numbers, lists and nothing at all; the answers are text."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
-            todo = "write it as text in quotes, '' for none"
+            hint = "write it as text in quotes, '' for none"
             yield Problem(
-                f"question {question}", f"is {answers[question]!r}, which is no text", todo
+                f"question {question}", f"is {answers[question]!r}, which is no text", hint
             )
 
 
@@ -207,16 +207,16 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
                 yield Problem(where, f"holds U+{ord(character):04X} ({name})", "remove it")
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
-            what = f"holds {opener[0]}, which would be run as template code"
-            yield Problem(where, what, "put a blank between the two, or the text into a script")
+            message = f"holds {opener[0]}, which would be run as template code"
+            yield Problem(where, message, "put a blank between the two, or the text into a script")
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
     """The folder lies in the folder where the template was called, never elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
-        what = f"{_shown(answers['project_slug'])} is no name for the folder"
-        todo = "write a letter or digit, then at most 99 letters, digits, and . _ -"
-        yield Problem("question project_slug", what, todo)
+        message = f"{_shown(answers['project_slug'])} is no name for the folder"
+        hint = "write a letter or digit, then at most 99 letters, digits, and . _ -"
+        yield Problem("question project_slug", message, hint)
 
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is no number in Python
@@ -226,8 +226,8 @@ def number_rule(answers: Answers) -> Iterator[Problem]:
     """Numbers are written into config.py as they are."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
-            what = f"{_shown(answers[question])} is no whole number"
-            yield Problem(f"question {question}", what, "write digits only, such as 4")
+            message = f"{_shown(answers[question])} is no whole number"
+            yield Problem(f"question {question}", message, "write digits only, such as 4")
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
@@ -236,13 +236,13 @@ def list_rule(answers: Answers) -> Iterator[Problem]:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
         if question == "group_variables" and not variables and not without_value:
-            todo = "name what differs from job to job, with examples: well=A01|A02"
-            yield Problem(f"question {question}", "is empty", todo)
+            hint = "name what differs from job to job, with examples: well=A01|A02"
+            yield Problem(f"question {question}", "is empty", hint)
         for name, _, examples in variables:
             if question != "group_variables" and len(examples) > 1:
-                what = "holds |, which separates the examples of group_variables"
-                todo = "write one value without it; others go into job file or config.py"
-                yield Problem(f"question {question}, {name}", what, todo)
+                message = "holds |, which separates the examples of group_variables"
+                hint = "write one value without it; others go into job file or config.py"
+                yield Problem(f"question {question}, {name}", message, hint)
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
@@ -256,12 +256,12 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
             elif question == "config_variables" and not re.fullmatch(
                 "[A-Z][A-Z0-9_]*", variable.name
             ):
-                what = "is no name for a setting"
-                yield Problem(where, what, "use capitals, digits and _: LANGUAGE=en")
+                message = "is no name for a setting"
+                yield Problem(where, message, "use capitals, digits and _: LANGUAGE=en")
             name = environment_name(variable.name)
             if name in seen:
-                what = f"is there already, as {seen[name]}"
-                yield Problem(where, what, "keep one of the two, or rename one")
+                message = f"is there already, as {seen[name]}"
+                yield Problem(where, message, "keep one of the two, or rename one")
             seen[name] = f"{variable.name} of {question}"
 
 
@@ -269,9 +269,9 @@ def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[P
     """config.py has one line for each name."""
     for variable in _lists(answers)["config_variables"]:
         if variable.name in setting_names:
-            what = "is the name of a setting of DS"
+            message = "is the name of a setting of DS"
             where = f"question config_variables, {variable.name}"
-            yield Problem(where, what, "give the variable another name")
+            yield Problem(where, message, "give the variable another name")
 
 
 # --- Rules: what could not run --------------------------------------------------------------------
@@ -284,12 +284,12 @@ def name_like_setting_rule(setting_names: Collection[str], answers: Answers) -> 
         if variable.name in setting_names:
             continue
         if suggestion := meant(variable.name, setting_names):
-            what = f"is nearly the setting {suggestion}"
-            todo = "did you mean it? Then set it in config.py afterwards; else choose another name"
-            yield Problem(where, what, todo)
+            message = f"is nearly the setting {suggestion}"
+            hint = "did you mean it? Then set it in config.py afterwards; else choose another name"
+            yield Problem(where, message, hint)
         elif looks_secret(variable.name):
-            todo = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
-            yield Problem(where, "looks like a secret, which no file may hold", todo)
+            hint = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
+            yield Problem(where, "looks like a secret, which no file may hold", hint)
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
@@ -301,9 +301,9 @@ def required_rule(answers: Answers) -> Iterator[Problem]:
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
     """Queues, clusters and roles are named after it."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", answers["app_name"]):
-        what = f"{_shown(answers['app_name'])} cannot name things on AWS"
-        todo = "write a letter, then at most 39 letters, digits and -"
-        yield Problem("question app_name", what, todo)
+        message = f"{_shown(answers['app_name'])} cannot name things on AWS"
+        hint = "write a letter, then at most 39 letters, digits and -"
+        yield Problem("question app_name", message, hint)
 
 
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -319,12 +319,12 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
         image = answers[question]
         found = _IMAGE.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            what = f"{_shown(image)} is no name of an image"
-            todo = "write it as in docker pull, in small letters: user/program:1.0"
-            yield Problem(f"question {question}", what, todo)
+            message = f"{_shown(image)} is no name of an image"
+            hint = "write it as in docker pull, in small letters: user/program:1.0"
+            yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
-            what = "has a digest, but the image is still to be made"
-            yield Problem(f"question {question}", what, "write name:tag")
+            message = "has a digest, but the image is still to be made"
+            yield Problem(f"question {question}", message, "write name:tag")
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
@@ -332,8 +332,8 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
-            what = f"is {answer}"
-            yield Problem(f"question {question}", what, f"write a number from {least} to {most}")
+            message = f"is {answer}"
+            yield Problem(f"question {question}", message, f"write a number from {least} to {most}")
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
@@ -342,8 +342,8 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
         if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", type_):
-            what = f"{_shown(type_)} is no EC2 machine type"
-            yield Problem(where, what, "write types with commas between: m6i.large, m5.large")
+            message = f"{_shown(type_)} is no EC2 machine type"
+            yield Problem(where, message, "write types with commas between: m6i.large, m5.large")
         elif types.count(type_) > 1:
             yield Problem(where, f"{type_} is there twice", "remove one")
 
@@ -356,16 +356,16 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
             where = f"question {question}, {name}"
             for example in examples:
                 if reason := _example_problem(example, type_):
-                    todo = f"write a value of type {type_}"
-                    yield Problem(where, f"{_shown(example)} {reason}", todo)
+                    hint = f"write a value of type {type_}"
+                    yield Problem(where, f"{_shown(example)} {reason}", hint)
     counts = {name: len(examples) for name, _, examples in lists["group_variables"] if examples}
     most = max(counts.values(), default=1)
     for name, count in counts.items():
         if count not in (1, most):
             longest = next(other for other in counts if counts[other] == most)
-            what = f"has {count} examples, but {longest} has {most}"
-            todo = "give equally many, taken in step, or one for all"
-            yield Problem(f"question group_variables, {name}", what, todo)
+            message = f"has {count} examples, but {longest} has {most}"
+            hint = "give equally many, taken in step, or one for all"
+            yield Problem(f"question group_variables, {name}", message, hint)
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
@@ -414,8 +414,8 @@ def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
     """Every example job has a place of its own."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
-        todo = "write where the outputs of one job go, such as results/{well}"
-        yield Problem(where, "is empty", todo)
+        hint = "write where the outputs of one job go, such as results/{well}"
+        yield Problem(where, "is empty", hint)
         return
     types = _types(answers, prefix_names(answers["output_prefix"]))
     problems = check_prefix(answers["output_prefix"], types)
@@ -452,16 +452,16 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
             yield from at(error.problems, f"{where}, example {number}")
             return
     for one, other in collisions(prefixes)[:1]:
-        what = f"examples {one + 1} and {other + 1} write to {_shown(prefixes[one])}"
+        message = f"examples {one + 1} and {other + 1} write to {_shown(prefixes[one])}"
         if prefixes[one] != prefixes[other]:
-            what += f" and {_shown(prefixes[other])}, one inside the other"
+            message += f" and {_shown(prefixes[other])}, one inside the other"
         missing = [
             f"{{{name}}}"
             for name in groups[one]
             if groups[one][name] != groups[other][name] and not name_problem(name)
         ]
-        todo = f"put {missing[0]} into it" if missing else "give each example other values"
-        yield Problem(where, what, todo)
+        hint = f"put {missing[0]} into it" if missing else "give each example other values"
+        yield Problem(where, message, hint)
 
 
 def _sure_names(answers: Answers) -> set[str]:

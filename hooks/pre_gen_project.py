@@ -75,13 +75,13 @@ class Problem:
     """
 
     where: str
-    what: str
-    todo: str
+    message: str
+    hint: str
     warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.what}; {self.todo}"
+        return f"{place}{self.message}; {self.hint}"
 
 
 class BadInput(Exception):
@@ -396,15 +396,15 @@ def _words_of(item: Word | Bracket) -> tuple[Word, ...]:
 @dataclass(frozen=True, order=True)
 class _Finding:
     offset: int
-    what: str
-    todo: str
+    message: str
+    hint: str
     warning: bool = False
 
 
 def _told(text: str, findings: Iterable[_Finding]) -> list[Problem]:
     """The findings as problems, in the order of their places."""
     return [
-        Problem(_place(text, finding.offset), finding.what, finding.todo, finding.warning)
+        Problem(_place(text, finding.offset), finding.message, finding.hint, finding.warning)
         for finding in sorted(findings)
     ]
 
@@ -525,8 +525,8 @@ class _Scanner:
             case _:
                 self.add(Text(token, "", offset))
 
-    def refuse(self, offset: int, what: str, todo: str) -> None:
-        self.findings.append(_Finding(offset, what, todo))
+    def refuse(self, offset: int, message: str, hint: str) -> None:
+        self.findings.append(_Finding(offset, message, hint))
 
     def add(self, part: Text | Reference) -> None:
         """Put a part to the word, which begins here if none does; join it to text like it."""
@@ -590,20 +590,20 @@ class _Scanner:
         where = "in double quotes" if quote else "unquoted"
         name = token.strip("${}")
         if re.fullmatch(_ENVIRONMENT_NAME, name):
-            todo = f"write {braced(name)} for a variable, or single quotes if it is text or code"
+            hint = f"write {braced(name)} for a variable, or single quotes if it is text or code"
         elif quote:
-            todo = "write it in single quotes, or a backslash before it"
+            hint = "write it in single quotes, or a backslash before it"
         else:
-            todo = _USE_SHELL
-        self.refuse(offset, f"{token} {where} needs a shell, and none runs", todo)
+            hint = _USE_SHELL
+        self.refuse(offset, f"{token} {where} needs a shell, and none runs", hint)
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
         if self.parts is not None:
             self.no_bracket(offset, "[ inside a word is not an optional part")
         elif text:
-            what = f"{text.group()} has no variable, so it is not an optional part"
-            self.no_bracket(offset, what)
+            message = f"{text.group()} has no variable, so it is not an optional part"
+            self.no_bracket(offset, message)
         elif self.bracket is not None:
             self.no_bracket(offset, "[ inside another [ ] is not an optional part")
         else:
@@ -621,11 +621,11 @@ class _Scanner:
             self.items.append(Bracket(tuple(self.bracket), self.bracket_offset))
             self.bracket = None
 
-    def no_bracket(self, offset: int, what: str) -> None:
+    def no_bracket(self, offset: int, message: str) -> None:
         """Refuse a bracket, but neither the others of its word nor the one that closes it."""
         sign = self.text[offset]
         if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
-            self.refuse(offset, what, "write the word in quotes if it is text")
+            self.refuse(offset, message, "write the word in quotes if it is text")
         self.brackets_refused = True
         self.refused_openings = max(0, self.refused_openings + (1 if sign == "[" else -1))
         self.add(Text(sign, "", offset))
@@ -642,8 +642,8 @@ def _no_program(command: Command) -> Iterator[_Finding]:
             first = word.parts[0]
             text = first.text if isinstance(first, Text) and not first.quote else ""
             if assignment := _ASSIGNMENT.match(text):
-                what = f"{assignment[0]}... needs a shell, and none runs"
-                yield _Finding(word.offset, what, "write env before it")
+                message = f"{assignment[0]}... needs a shell, and none runs"
+                yield _Finding(word.offset, message, "write env before it")
         if isinstance(item, Word):
             return
 
@@ -651,8 +651,10 @@ def _no_program(command: Command) -> Iterator[_Finding]:
 def _idle_brackets(command: Command) -> Iterator[_Finding]:
     for item in command.items:
         if isinstance(item, Bracket) and item.names <= set(BUILT_IN):
-            what = "[ ] has no variable that can be empty, so it is not an optional part"
-            yield _Finding(item.offset, what, "write it in quotes if it is text, else without [ ]")
+            message = "[ ] has no variable that can be empty, so it is not an optional part"
+            yield _Finding(
+                item.offset, message, "write it in quotes if it is text, else without [ ]"
+            )
 
 
 # --- Against the variables ------------------------------------------------------------------------
@@ -713,8 +715,8 @@ def check_unused(
 
 def _no_output(command: Command) -> Iterator[Problem]:
     if {"output_dir", "job_json"}.isdisjoint(names(command) | mentioned(command)):
-        todo = "only what lies in {output_dir} is kept: tell the program to write there"
-        yield Problem("", "{output_dir} is never used", todo, warning=True)
+        hint = "only what lies in {output_dir} is kept: tell the program to write there"
+        yield Problem("", "{output_dir} is never used", hint, warning=True)
 
 
 def _unknown(
@@ -724,11 +726,11 @@ def _unknown(
         for reference in word.references if word not in code_words else ():
             if reference.name not in types:
                 suggestion = closest(reference.name, types)
-                todo = "make it a variable, or write it in single quotes if it is text"
+                hint = "make it a variable, or write it in single quotes if it is text"
                 if suggestion:
-                    todo = f"did you mean {braced(suggestion)}?"
-                what = f"{braced(reference.name)} is not a variable"
-                yield _Finding(reference.offset, what, todo)
+                    hint = f"did you mean {braced(suggestion)}?"
+                message = f"{braced(reference.name)} is not a variable"
+                yield _Finding(reference.offset, message, hint)
 
 
 def _misplaced(
@@ -740,14 +742,14 @@ def _misplaced(
                 continue
             for reference in word.references:
                 type_ = types.get(reference.name, "text")
-                what = f"{braced(reference.name)} of type {type_}"
+                message = f"{braced(reference.name)} of type {type_}"
                 if type_ == "flag" and isinstance(item, Word):
-                    what += " only decides whether a [ ] is there"
-                    todo = f"write [--option {braced(reference.name)}]"
-                    yield _Finding(reference.offset, what, todo)
+                    message += " only decides whether a [ ] is there"
+                    hint = f"write [--option {braced(reference.name)}]"
+                    yield _Finding(reference.offset, message, hint)
                 elif type_ in ("files", "args", "flag") and reference != word.lone:
-                    what += " must be a word of its own, without quotes"
-                    yield _Finding(reference.offset, what, "put blanks around it")
+                    message += " must be a word of its own, without quotes"
+                    yield _Finding(reference.offset, message, "put blanks around it")
 
 
 def _looks_meant(
@@ -768,16 +770,16 @@ def _looks_meant(
 
 def _quoted_names(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
     for name in sorted(_literal_names(text.text) & types.keys()):
-        what = f"{braced(name)} in single quotes stays text"
-        todo = "write it in double quotes if its value is meant"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = f"{braced(name)} in single quotes stays text"
+        hint = "write it in double quotes if its value is meant"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 def _formats(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
     for found in re.finditer(r"\{\s*(NAME)\b[^{}]*\}?".replace("NAME", NAME_PATTERN), text.text):
         if found[1] in types:
-            todo = f"write {braced(found[1])}"
-            yield _Finding(text.offset, f"{found[0]} stays text", todo, warning=True)
+            hint = f"write {braced(found[1])}"
+            yield _Finding(text.offset, f"{found[0]} stays text", hint, warning=True)
 
 
 def _expansions(text: Text, begins_word: bool) -> Iterator[_Finding]:
@@ -785,9 +787,9 @@ def _expansions(text: Text, begins_word: bool) -> Iterator[_Finding]:
     if found is None and begins_word:
         found = re.match("~", text.text)
     if found:
-        what = f"{found[0]} stays as it is, since no shell runs to expand it"
-        todo = "write it in quotes if that is meant, else bash -c '...'"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = f"{found[0]} stays as it is, since no shell runs to expand it"
+        hint = "write it in quotes if that is meant, else bash -c '...'"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 # Word processors and web pages write these for ' " - and a blank.
@@ -798,9 +800,11 @@ _TYPOGRAPHIC = re.compile(
 
 def _typography(text: Text) -> Iterator[_Finding]:
     if found := _TYPOGRAPHIC.search(text.text):
-        what = f"{found[0]} (U+{ord(found[0]):04X}) is no quote, hyphen or blank of a command line"
-        todo = "write the plain one, or put it in quotes if it is text"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = (
+            f"{found[0]} (U+{ord(found[0]):04X}) is no quote, hyphen or blank of a command line"
+        )
+        hint = "write the plain one, or put it in quotes if it is text"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 # --- Code for an interpreter ----------------------------------------------------------------------
@@ -916,11 +920,11 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
         for reference in code.word.references:
             places.setdefault(reference.name, reference.offset)
         for name, offset in places.items():
-            what = f"{braced(name)} is not put into code of {code.program}"
-            todo = "write it in single quotes, it is not a variable"
+            message = f"{braced(name)} is not put into code of {code.program}"
+            hint = "write it in single quotes, it is not a variable"
             if name in types:
-                todo = _read_in_code(name, types[name], code.language)
-            yield _Finding(offset, what, todo)
+                hint = _read_in_code(name, types[name], code.language)
+            yield _Finding(offset, message, hint)
 
 
 def _read_in_code(name: str, type_: str, language: _Language) -> str:
@@ -945,9 +949,9 @@ def _slips_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator
             own = set(re.findall(_ANY_WORD, re.sub(_SHELL.use, "", code.text)))
             for name in sorted(_SHELL.names(code.text) - own - no_slips):
                 if suggestion := closest(name, known):
-                    what = f"${name} is not a variable"
-                    todo = f"did you mean ${suggestion}?"
-                    yield _Finding(code.word.offset, what, todo, warning=True)
+                    message = f"${name} is not a variable"
+                    hint = f"did you mean ${suggestion}?"
+                    yield _Finding(code.word.offset, message, hint, warning=True)
 
 
 def _literal_names(text: str) -> set[str]:
@@ -991,9 +995,9 @@ def _missing(
 ) -> list[Problem]:
     """Only text may be empty where it is not optional: "" is an argument too."""
     used = dict.fromkeys(reference.name for word in words for reference in word.references)
-    todo = "give it one, or make its part of COMMAND optional: [--option {}]"
+    hint = "give it one, or make its part of COMMAND optional: [--option {}]"
     return [
-        Problem(name, "has no value", todo.format(braced(name)))
+        Problem(name, "has no value", hint.format(braced(name)))
         for name in used
         if values.get(name) is None
         or (variables.get(name) in ("file", "files", "folder") and is_empty(values[name]))
@@ -1110,11 +1114,11 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
     for name in sorted(prefix_names(template) - {"job_id"}):
         if name not in variables:
             suggestion = closest(name, [*variables, "job_id"])
-            todo = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
-            yield Problem("", f"{braced(name)} is not a variable", todo)
+            hint = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
+            yield Problem("", f"{braced(name)} is not a variable", hint)
         elif variables[name] == "files":
-            what = f"{braced(name)} of type files is not one value"
-            yield Problem("", what, "use another variable")
+            message = f"{braced(name)} of type files is not one value"
+            yield Problem("", message, "use another variable")
 
 
 def _brace_problems(template: str) -> Iterator[Problem]:
@@ -1134,25 +1138,25 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove it, a bucket has no root")
     elif "s3:" in parts:
-        what = f"{shown} holds the address of another bucket"
-        yield Problem("", what, "use another variable in OUTPUT_PREFIX, or {job_id}")
+        message = f"{shown} holds the address of another bucket"
+        yield Problem("", message, "use another variable in OUTPUT_PREFIX, or {job_id}")
     elif "" in parts:
-        what = f"{shown} has an empty part between two /"
-        yield Problem("", what, "remove the /, or give the variable a value")
+        message = f"{shown} has an empty part between two /"
+        yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
         yield Problem("", f"{shown} has . or .. as a part", "write the place without it")
     if control is not None:
-        what = f"has a control character ({prefix[control]!r})"
-        yield Problem("", what, "remove it")
+        message = f"has a control character ({prefix[control]!r})"
+        yield Problem("", message, "remove it")
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
-        what = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
-        yield Problem("", what, "use shorter values, or {job_id}")
+        message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
+        yield Problem("", message, "use shorter values, or {job_id}")
 
 
 def _constant(template: str) -> Iterator[Problem]:
     if template and not prefix_names(template):
-        what = "has no variable, so that every job writes to the same place"
-        yield Problem("", what, "use one that differs between jobs, or {job_id}", warning=True)
+        message = "has no variable, so that every job writes to the same place"
+        yield Problem("", message, "use one that differs between jobs, or {job_id}", warning=True)
 
 
 # === hooks/answers.py
@@ -1246,8 +1250,8 @@ def _read_list(text: str) -> _List:
         key, equals, value = entry.partition("=")
         name, colon, type_ = (part.strip() for part in key.partition(":"))
         if not equals:
-            todo = "write name=value; a value cannot hold ; here, such a one goes into the job file"
-            read.problems.append(Problem(name, "has no =", todo))
+            hint = "write name=value; a value cannot hold ; here, such a one goes into the job file"
+            read.problems.append(Problem(name, "has no =", hint))
             named = _WITHOUT_VALUE.fullmatch(entry.strip())
             read.without_value.append(named[1] if named else entry.strip())
             if read.variables and not named:
@@ -1255,8 +1259,8 @@ def _read_list(text: str) -> _List:
             continue
         if colon and type_ not in TYPES:
             suggestion = closest(type_, TYPES)
-            todo = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
-            read.problems.append(Problem(name, f"has no type {type_!r}", todo))
+            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
+            read.problems.append(Problem(name, f"has no type {type_!r}", hint))
         examples = [example.strip() for example in value.split("|")]
         read.variables.append(Variable(name, type_ if type_ in TYPES else "text", examples))
     return read
@@ -1320,9 +1324,9 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
     """An answers file in YAML can hold numbers, lists and nothing at all; the answers are text."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
-            todo = "write it as text in quotes, '' for none"
+            hint = "write it as text in quotes, '' for none"
             yield Problem(
-                f"question {question}", f"is {answers[question]!r}, which is no text", todo
+                f"question {question}", f"is {answers[question]!r}, which is no text", hint
             )
 
 
@@ -1336,16 +1340,16 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
                 yield Problem(where, f"holds U+{ord(character):04X} ({name})", "remove it")
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
-            what = f"holds {opener[0]}, which would be run as template code"
-            yield Problem(where, what, "put a blank between the two, or the text into a script")
+            message = f"holds {opener[0]}, which would be run as template code"
+            yield Problem(where, message, "put a blank between the two, or the text into a script")
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
     """The folder lies in the folder where the template was called, never elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
-        what = f"{_shown(answers['project_slug'])} is no name for the folder"
-        todo = "write a letter or digit, then at most 99 letters, digits, and . _ -"
-        yield Problem("question project_slug", what, todo)
+        message = f"{_shown(answers['project_slug'])} is no name for the folder"
+        hint = "write a letter or digit, then at most 99 letters, digits, and . _ -"
+        yield Problem("question project_slug", message, hint)
 
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is no number in Python
@@ -1355,8 +1359,8 @@ def number_rule(answers: Answers) -> Iterator[Problem]:
     """Numbers are written into config.py as they are."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
-            what = f"{_shown(answers[question])} is no whole number"
-            yield Problem(f"question {question}", what, "write digits only, such as 4")
+            message = f"{_shown(answers[question])} is no whole number"
+            yield Problem(f"question {question}", message, "write digits only, such as 4")
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
@@ -1365,13 +1369,13 @@ def list_rule(answers: Answers) -> Iterator[Problem]:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
         if question == "group_variables" and not variables and not without_value:
-            todo = "name what differs from job to job, with examples: well=A01|A02"
-            yield Problem(f"question {question}", "is empty", todo)
+            hint = "name what differs from job to job, with examples: well=A01|A02"
+            yield Problem(f"question {question}", "is empty", hint)
         for name, _, examples in variables:
             if question != "group_variables" and len(examples) > 1:
-                what = "holds |, which separates the examples of group_variables"
-                todo = "write one value without it; others go into job file or config.py"
-                yield Problem(f"question {question}, {name}", what, todo)
+                message = "holds |, which separates the examples of group_variables"
+                hint = "write one value without it; others go into job file or config.py"
+                yield Problem(f"question {question}, {name}", message, hint)
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
@@ -1385,12 +1389,12 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
             elif question == "config_variables" and not re.fullmatch(
                 "[A-Z][A-Z0-9_]*", variable.name
             ):
-                what = "is no name for a setting"
-                yield Problem(where, what, "use capitals, digits and _: LANGUAGE=en")
+                message = "is no name for a setting"
+                yield Problem(where, message, "use capitals, digits and _: LANGUAGE=en")
             name = environment_name(variable.name)
             if name in seen:
-                what = f"is there already, as {seen[name]}"
-                yield Problem(where, what, "keep one of the two, or rename one")
+                message = f"is there already, as {seen[name]}"
+                yield Problem(where, message, "keep one of the two, or rename one")
             seen[name] = f"{variable.name} of {question}"
 
 
@@ -1398,9 +1402,9 @@ def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[P
     """config.py has one line for each name."""
     for variable in _lists(answers)["config_variables"]:
         if variable.name in setting_names:
-            what = "is the name of a setting of DS"
+            message = "is the name of a setting of DS"
             where = f"question config_variables, {variable.name}"
-            yield Problem(where, what, "give the variable another name")
+            yield Problem(where, message, "give the variable another name")
 
 
 # --- Rules: what could not run --------------------------------------------------------------------
@@ -1413,12 +1417,12 @@ def name_like_setting_rule(setting_names: Collection[str], answers: Answers) -> 
         if variable.name in setting_names:
             continue
         if suggestion := meant(variable.name, setting_names):
-            what = f"is nearly the setting {suggestion}"
-            todo = "did you mean it? Then set it in config.py afterwards; else choose another name"
-            yield Problem(where, what, todo)
+            message = f"is nearly the setting {suggestion}"
+            hint = "did you mean it? Then set it in config.py afterwards; else choose another name"
+            yield Problem(where, message, hint)
         elif looks_secret(variable.name):
-            todo = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
-            yield Problem(where, "looks like a secret, which no file may hold", todo)
+            hint = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
+            yield Problem(where, "looks like a secret, which no file may hold", hint)
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
@@ -1430,9 +1434,9 @@ def required_rule(answers: Answers) -> Iterator[Problem]:
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
     """Queues, clusters and roles are named after it."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", answers["app_name"]):
-        what = f"{_shown(answers['app_name'])} cannot name things on AWS"
-        todo = "write a letter, then at most 39 letters, digits and -"
-        yield Problem("question app_name", what, todo)
+        message = f"{_shown(answers['app_name'])} cannot name things on AWS"
+        hint = "write a letter, then at most 39 letters, digits and -"
+        yield Problem("question app_name", message, hint)
 
 
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -1448,12 +1452,12 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
         image = answers[question]
         found = _IMAGE.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            what = f"{_shown(image)} is no name of an image"
-            todo = "write it as in docker pull, in small letters: user/program:1.0"
-            yield Problem(f"question {question}", what, todo)
+            message = f"{_shown(image)} is no name of an image"
+            hint = "write it as in docker pull, in small letters: user/program:1.0"
+            yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
-            what = "has a digest, but the image is still to be made"
-            yield Problem(f"question {question}", what, "write name:tag")
+            message = "has a digest, but the image is still to be made"
+            yield Problem(f"question {question}", message, "write name:tag")
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
@@ -1461,8 +1465,8 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
-            what = f"is {answer}"
-            yield Problem(f"question {question}", what, f"write a number from {least} to {most}")
+            message = f"is {answer}"
+            yield Problem(f"question {question}", message, f"write a number from {least} to {most}")
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
@@ -1471,8 +1475,8 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
         if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", type_):
-            what = f"{_shown(type_)} is no EC2 machine type"
-            yield Problem(where, what, "write types with commas between: m6i.large, m5.large")
+            message = f"{_shown(type_)} is no EC2 machine type"
+            yield Problem(where, message, "write types with commas between: m6i.large, m5.large")
         elif types.count(type_) > 1:
             yield Problem(where, f"{type_} is there twice", "remove one")
 
@@ -1485,16 +1489,16 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
             where = f"question {question}, {name}"
             for example in examples:
                 if reason := _example_problem(example, type_):
-                    todo = f"write a value of type {type_}"
-                    yield Problem(where, f"{_shown(example)} {reason}", todo)
+                    hint = f"write a value of type {type_}"
+                    yield Problem(where, f"{_shown(example)} {reason}", hint)
     counts = {name: len(examples) for name, _, examples in lists["group_variables"] if examples}
     most = max(counts.values(), default=1)
     for name, count in counts.items():
         if count not in (1, most):
             longest = next(other for other in counts if counts[other] == most)
-            what = f"has {count} examples, but {longest} has {most}"
-            todo = "give equally many, taken in step, or one for all"
-            yield Problem(f"question group_variables, {name}", what, todo)
+            message = f"has {count} examples, but {longest} has {most}"
+            hint = "give equally many, taken in step, or one for all"
+            yield Problem(f"question group_variables, {name}", message, hint)
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
@@ -1543,8 +1547,8 @@ def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
     """Every example job has a place of its own."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
-        todo = "write where the outputs of one job go, such as results/{well}"
-        yield Problem(where, "is empty", todo)
+        hint = "write where the outputs of one job go, such as results/{well}"
+        yield Problem(where, "is empty", hint)
         return
     types = _types(answers, prefix_names(answers["output_prefix"]))
     problems = check_prefix(answers["output_prefix"], types)
@@ -1581,16 +1585,16 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
             yield from at(error.problems, f"{where}, example {number}")
             return
     for one, other in collisions(prefixes)[:1]:
-        what = f"examples {one + 1} and {other + 1} write to {_shown(prefixes[one])}"
+        message = f"examples {one + 1} and {other + 1} write to {_shown(prefixes[one])}"
         if prefixes[one] != prefixes[other]:
-            what += f" and {_shown(prefixes[other])}, one inside the other"
+            message += f" and {_shown(prefixes[other])}, one inside the other"
         missing = [
             f"{{{name}}}"
             for name in groups[one]
             if groups[one][name] != groups[other][name] and not name_problem(name)
         ]
-        todo = f"put {missing[0]} into it" if missing else "give each example other values"
-        yield Problem(where, what, todo)
+        hint = f"put {missing[0]} into it" if missing else "give each example other values"
+        yield Problem(where, message, hint)
 
 
 def _sure_names(answers: Answers) -> set[str]:

@@ -117,7 +117,7 @@ def test_an_answer_is_refused_or_unharmed(renderer: Renderer, question: str) -> 
             problem for problem in check_answers(answers, SETTING_NAMES) if not problem.warning
         ]
         if problems:
-            assert all(each.where and each.what and each.todo for each in problems)
+            assert all(each.where and each.message and each.hint for each in problems)
             return
         accepted += 1
         files = renderer.files(answers)

@@ -24,7 +24,7 @@ IMAGE = "lab/test:1.0"
 SETTINGS = {"DOCKERHUB_TAG": IMAGE}
 NO_RETRIES = {"AWS_MAX_ATTEMPTS": "1"}
 NUMBER = "123456789012"
-WHERE = roles.Account("aws", NUMBER, "test-bucket", "Test")
+WHERE = roles.RoleTarget("aws", NUMBER, "test-bucket", "Test")
 
 
 @dataclass(frozen=True)

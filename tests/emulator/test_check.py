@@ -315,8 +315,8 @@ def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None
     for operation, _ in QUESTIONS:
         denied(operation)(lab)
     ended = lab.run()
-    for operation, what in QUESTIONS:
-        assert f"unknown: {what}: AWS refused {operation.split(':')[1]}" in ended.output
+    for operation, message in QUESTIONS:
+        assert f"unknown: {message}: AWS refused {operation.split(':')[1]}" in ended.output
     assert ended.output.count("unknown: ") == len(QUESTIONS)
     assert ended.code == 0, ended.output
     assert codes(ended) == []
@@ -407,7 +407,7 @@ def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
 
     The emulator knows no conditions, and resources only of S3: the others are left out.
     """
-    where = roles.Account("aws", NUMBER, "lab-images", "Test")
+    where = roles.RoleTarget("aws", NUMBER, "lab-images", "Test")
     for name, document in roles.policies(where)[roles.CONTROL_ROLE].items():
         for statement in document["Statement"]:
             statement.pop("Condition", None)

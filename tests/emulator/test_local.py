@@ -43,11 +43,11 @@ def started(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait_for(what: Any, seconds: float = 60) -> Any:
+def wait_for(message: Any, seconds: float = 60) -> Any:
     """What `what()` returns once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := what():
+        if found := message():
             return found
         time.sleep(0.1)
     raise AssertionError(f"not in {seconds} s")

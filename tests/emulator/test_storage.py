@@ -196,11 +196,11 @@ class Ends(Exception):
 def gate_after(passes: int) -> Callable[[], None]:
     left = iter(range(passes))
 
-    def gate() -> None:
+    def check_stop() -> None:
         if next(left, None) is None:
             raise Ends
 
-    return gate
+    return check_stop
 
 
 @pytest.mark.parametrize("passes", [0, 1, 20, 39])

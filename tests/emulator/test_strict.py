@@ -672,12 +672,12 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
 @pytest.mark.parametrize(
     ("what", "before", "step", "neighbour"),
     CASES,
-    ids=[f"{n}-{what[:40]}" for n, (what, *_) in enumerate(CASES)],
+    ids=[f"{n}-{message[:40]}" for n, (message, *_) in enumerate(CASES)],
 )
 def test_it_is_refused_and_its_neighbour_is_not(
-    account: Account, what: str, before: Step, step: Step, neighbour: Step
+    account: Account, message: str, before: Step, step: Step, neighbour: Step
 ) -> None:
-    codes = {row.code for row in TABLE if row.what == what}
+    codes = {row.code for row in TABLE if row.message == message}
     before(account)
     with pytest.raises(ClientError) as refused:
         step(account)
@@ -745,7 +745,7 @@ def test_codes_are_those_of_botocores_service_models() -> None:
         shapes = session.get_service_model(service).operation_model(operation).error_shapes
         codes = {shape.metadata.get("error", {}).get("code") or shape.name for shape in shapes}
         known = {*codes, *(shape.name for shape in shapes), "QueueAlreadyExists"}
-        assert row.code.rpartition(".")[2] in known, (row.what, known)
+        assert row.code.rpartition(".")[2] in known, (row.message, known)
 
 
 def test_the_page_of_the_docs_is_as_the_table_says() -> None:
@@ -755,5 +755,5 @@ def test_the_page_of_the_docs_is_as_the_table_says() -> None:
 
 def test_every_row_has_a_case() -> None:
     # Those are in test_access.py.
-    rows = {row.what for row in TABLE if "(only with IAM on)" not in row.what}
-    assert rows == {what for what, *_ in CASES}
+    rows = {row.message for row in TABLE if "(only with IAM on)" not in row.message}
+    assert rows == {message for message, *_ in CASES}

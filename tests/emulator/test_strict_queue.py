@@ -118,10 +118,10 @@ def test_what_sqs_refuses_is_refused_and_its_neighbour_is_not(
     sqs: Any, row: int, step: Callable[[Any, str], Any], neighbour: Callable[[Any, str], Any]
 ) -> None:
     size = {"MaximumMessageSize": "1024"} if row == 1 else {}
-    what, code, _ = MESSAGES[row]
+    message, code, _ = MESSAGES[row]
     with pytest.raises(ClientError) as refused:
         step(sqs, make(sqs, "refused", **size))
-    assert refused.value.response["Error"]["Code"] == code, what
+    assert refused.value.response["Error"]["Code"] == code, message
     answer = neighbour(sqs, make(sqs, "accepted", **size))
     assert "Failed" not in (answer or {}) or answer["Failed"] == []
 

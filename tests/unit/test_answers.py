@@ -330,17 +330,17 @@ def test_all_that_is_sure_is_told_at_once_and_no_more(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "todo"),
+    ("groups", "hint"),
     [
         ("p=1; image=a|b", "put {image} into it"),
         ("p=1; my image=a|b; image=a|b", "put {image} into it"),
         ("p=1; my image=a|b; image=a", "give each example other values"),
     ],
 )
-def test_a_shared_prefix_is_answered_by_the_variable_that_differs(groups: str, todo: str) -> None:
+def test_a_shared_prefix_is_answered_by_the_variable_that_differs(groups: str, hint: str) -> None:
     *_, told = problems_of({**OWN, "group_variables": groups, "output_prefix": "{p}"})
     assert told.startswith("question output_prefix: examples 1 and 2")
-    assert told.endswith(f"; {todo}")
+    assert told.endswith(f"; {hint}")
 
 
 @pytest.mark.parametrize(

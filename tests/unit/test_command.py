@@ -53,7 +53,7 @@ def told(text: str, *, warnings: bool = False) -> list[Problem]:
     return [
         problem
         for problem in check_command(parse(text), TYPES)
-        if problem.warning == warnings and problem.what != "{output_dir} is never used"
+        if problem.warning == warnings and problem.message != "{output_dir} is never used"
     ]
 
 
@@ -146,10 +146,10 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
     try:
         expected = shlex.split(text)
     except ValueError:
-        assert any("closed" in p.what or "backslash" in p.what for p in refused(text))
+        assert any("closed" in p.message or "backslash" in p.message for p in refused(text))
         return
     if not expected:
-        assert [problem.what for problem in refused(text)] == ["the command is empty"]
+        assert [problem.message for problem in refused(text)] == ["the command is empty"]
     elif expected[0]:
         assert run(text) == expected
 
@@ -210,8 +210,8 @@ def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, V
         run("a {x} {x} --in={in} [{y}] {dir}", **values)
     (problem,) = found.value.problems
     assert problem.where in values
-    assert problem.what == "has no value"
-    assert "optional: [--option {" in problem.todo
+    assert problem.message == "has no value"
+    assert "optional: [--option {" in problem.hint
 
 
 def test_every_missing_value_is_told_at_once() -> None:
@@ -231,7 +231,7 @@ def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "what", "todo"),
+    ("text", "where", "message", "hint"),
     [
         ("", "column 1", "empty", "write the program"),
         (" \n ", "column 1", "empty", "write the program"),
@@ -287,12 +287,12 @@ def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
     ],
 )
 def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
-    text: str, where: str, what: str, todo: str
+    text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = refused(text)
     assert problem.where == where
-    assert what in problem.what
-    assert todo in problem.todo
+    assert message in problem.message
+    assert hint in problem.hint
 
 
 def test_all_problems_are_told_at_once_in_their_order() -> None:
@@ -334,7 +334,7 @@ def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "what", "todo"),
+    ("text", "where", "message", "hint"),
     [
         ("a {plte}", "column 3", "{plte} is not a variable", "did you mean {plate}?"),
         ("a {outputdir}", "column 3", "{outputdir}", "did you mean {output_dir}?"),
@@ -383,13 +383,13 @@ def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
     ],
 )
 def test_a_misused_variable_is_refused_at_its_place(
-    text: str, where: str, what: str, todo: str
+    text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = told(text)
     assert told(text, warnings=True) == []
     assert problem.where == where
-    assert what in f"{problem.what}; {problem.todo}"
-    assert todo in problem.todo or todo in problem.what
+    assert message in f"{problem.message}; {problem.hint}"
+    assert hint in problem.hint or hint in problem.message
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_these_are_accepted_without_a_word(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "what", "todo"),
+    ("text", "where", "message", "hint"),
     [
         ("a '{x}'", "column 3", "{x} in single quotes stays text", "double quotes"),
         ("a {x:03d}", "column 3", "{x:03d} stays text", "write {x}"),
@@ -438,13 +438,13 @@ def test_these_are_accepted_without_a_word(text: str) -> None:
     ],
 )
 def test_what_looks_meant_otherwise_is_only_warned_of(
-    text: str, where: str, what: str, todo: str
+    text: str, where: str, message: str, hint: str
 ) -> None:
     assert told(text) == []
     (problem,) = told(text, warnings=True)
     assert problem.where == where
-    assert what in problem.what
-    assert todo in problem.todo
+    assert message in problem.message
+    assert hint in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,9 @@ def test_a_scripts_own_names_are_no_slips(text: str) -> None:
     ],
 )
 def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
-    found = [p for p in check_command(parse(text), TYPES) if p.what == "{output_dir} is never used"]
+    found = [
+        p for p in check_command(parse(text), TYPES) if p.message == "{output_dir} is never used"
+    ]
     assert (found == []) == silent
     assert all(problem.warning for problem in found)
 
@@ -487,7 +489,7 @@ def test_a_variable_that_nothing_names_is_warned_of(
     text: str, also: list[str], unused: list[str]
 ) -> None:
     problems = check_unused(parse(text), ["x", "my-name"], also)
-    assert [problem.what for problem in problems] == [
+    assert [problem.message for problem in problems] == [
         "{" + name + "} is never used" for name in unused
     ]
     assert all(problem.warning for problem in problems)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ds.jobs.definition import Definition, load
+from ds.jobs.definition import JobDefinition, load
 from ds.jobs.problems import BadInput
 
 GOOD = """
@@ -17,7 +17,7 @@ OUTPUT_PREFIX = "out/{image}"
 """
 
 
-def loaded(folder: Path, text: str, config_names: tuple[str, ...] = ()) -> Definition:
+def loaded(folder: Path, text: str, config_names: tuple[str, ...] = ()) -> JobDefinition:
     path = folder / "job.py"
     path.write_text(text, encoding="utf-8")
     return load(path, config_names)

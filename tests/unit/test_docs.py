@@ -12,7 +12,7 @@ from ds.control.checks.rules import CODES
 from ds.control.files.config_file import FIELDS
 from ds.jobs.definition import FUNCTIONS, load
 from ds.jobs.message import Job
-from ds.jobs.resolve import plan
+from ds.jobs.resolve import resolve
 from ds.jobs.variables import Value
 from hooks.answers import NUMBERS
 from scripts import reference
@@ -106,10 +106,10 @@ def test_the_examples_of_functions_do_what_the_page_says(
     path.write_text(EXAMPLES[function], encoding="utf-8")
     definition = load(path)
     assert function in definition.functions
-    planned = plan(definition, {}, Job({}, group), "b")
-    assert arguments is None or planned.arguments == arguments.split()
-    assert [f"{one.bucket}/{one.key}" for one in planned.inputs] == inputs
-    assert planned.output_prefix == prefix
+    resolved = resolve(definition, {}, Job({}, group), "b")
+    assert arguments is None or resolved.arguments == arguments.split()
+    assert [f"{one.bucket}/{one.key}" for one in resolved.inputs] == inputs
+    assert resolved.output_prefix == prefix
 
 
 def test_every_make_target_named_in_the_pages_exists() -> None:

@@ -19,7 +19,7 @@ from ds.control.commands.image import (
     worker_command,
 )
 from ds.control.files.config_file import Settings
-from ds.jobs.resolve import JobView, Plan
+from ds.jobs.resolve import JobView, ResolvedJob
 
 SETTINGS = Settings(
     APP_NAME="Test", DOCKERHUB_TAG="me/x:1", MEMORY=4000, DOCKER_CORES=4, CPUS_PER_JOB=2
@@ -122,8 +122,8 @@ def test_where_containers_run_in_a_virtual_machine_they_are_told_the_way_out() -
 @pytest.mark.parametrize("tty", [True, False])
 def test_a_shell_opens_in_the_jobs_folder_with_its_variables(tty: bool) -> None:
     view = JobView("id", {}, {}, "/job/output", "/job/work", 1, "/job/inputs")
-    planned = Plan("id", ["x"], [], "p", {"name": "a b"}, view)
-    words = shell_command(SETTINGS, planned, Path("/tmp/f"), "x86_64", 2, tty)
+    resolved = ResolvedJob("id", ["x"], [], "p", {"name": "a b"}, view)
+    words = shell_command(SETTINGS, resolved, Path("/tmp/f"), "x86_64", 2, tty)
     assert ("--tty" in words) == tty
     assert words[-5:] == [
         *("--volume=/tmp/f:/job", "--workdir=/job/work", "--entrypoint=/bin/sh"),

@@ -103,13 +103,13 @@ def no_network() -> None:
 def test_a_message_that_is_renewed_has_one_start(seconds: int) -> None:
     bench = Bench()
     other = bench.worker()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     for second in range(seconds):
         bench.clock.sleep(1)
         if second % 20 == 19:
             bench.leases.renew()
         assert lease.held
-        assert other.take(10, 5) == []
+        assert other.receive(10, 5) == []
 
 
 @pytest.mark.parametrize(
@@ -117,20 +117,20 @@ def test_a_message_that_is_renewed_has_one_start(seconds: int) -> None:
 )
 def test_a_message_that_is_not_renewed_is_lost_when_it_is_visible(at: float, held: bool) -> None:
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     bench.clock.sleep(at)
     assert lease.held is held
-    assert bool(bench.worker().take(10, 5)) is not held
+    assert bool(bench.worker().receive(10, 5)) is not held
 
 
 def test_a_worker_that_is_stopped_for_90_seconds_has_lost_its_message() -> None:
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     bench.clock.sleep(20)
     bench.leases.renew()
     bench.clock.sleep(90)
     assert not lease.held
-    assert bench.worker().take(10, 5)
+    assert bench.worker().receive(10, 5)
     requests = bench.queue.requests
     for _ in range(5):
         bench.leases.renew()
@@ -146,14 +146,14 @@ def test_a_stop_inside_a_renewal_does_not_make_a_lost_message_held(
 ) -> None:
     """Even where SQS takes the renewal, since another worker may have had it in between."""
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     bench.clock.sleep(at)
     stolen = []
 
     def stop() -> None:
         bench.clock.sleep(seconds)
         bench.queue.before = bench.queue.after = lambda: None
-        stolen.extend(bench.worker().take(10, 5))
+        stolen.extend(bench.worker().receive(10, 5))
 
     setattr(bench.queue, place, stop)
     bench.leases.renew()
@@ -183,17 +183,17 @@ def test_two_workers_never_hold_one_message_wherever_one_is_stopped(look: int) -
     clock = StopsOnce(look, 90)
     queue = Queue(clock, ["job"])
     stopped, other = (Leases(queue, VISIBILITY, clock) for _ in range(2))  # type: ignore[arg-type]
-    taken = stopped.take(10, 5)
+    taken = stopped.receive(10, 5)
     for _ in range(3):
         clock.sleep(20)
         stopped.renew()
-        taken += other.take(10, 5)
+        taken += other.receive(10, 5)
         assert sum(lease.held for lease in taken) <= 1
 
 
 def test_an_answer_that_comes_after_the_end_does_not_count() -> None:
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     bench.clock.sleep(59)
     bench.queue.before = lambda: bench.clock.sleep(5)  # it arrives when others may receive
     bench.leases.renew()
@@ -203,7 +203,7 @@ def test_an_answer_that_comes_after_the_end_does_not_count() -> None:
 def test_the_time_of_a_long_poll_is_a_part_of_the_lease() -> None:
     bench = Bench()
     bench.queue.after = lambda: bench.clock.sleep(61)  # stopped before it could look
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     assert not lease.held
 
 
@@ -220,7 +220,7 @@ def test_the_time_of_a_long_poll_is_a_part_of_the_lease() -> None:
 )
 def test_a_refused_renewal_says_whose_the_message_is(code: str, held: bool) -> None:
     bench = Bench("refused", "other")
-    refused, other = bench.leases.take(10, 5)
+    refused, other = bench.leases.receive(10, 5)
     bench.queue.codes = {"refused": code}
     bench.clock.sleep(20)
     bench.leases.renew()
@@ -233,7 +233,7 @@ def test_a_refused_renewal_says_whose_the_message_is(code: str, held: bool) -> N
 
 def test_what_was_refused_once_stays_lost() -> None:
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     bench.queue.codes = {"job": "MessageNotInflight"}
     bench.leases.renew()
     bench.queue.codes = {}
@@ -250,7 +250,7 @@ def test_a_network_that_is_away_for_half_a_minute_loses_nothing(
     trouble: Callable[[], None], away: float, held: bool
 ) -> None:
     bench = Bench()
-    (lease,) = bench.leases.take(10, 5)
+    (lease,) = bench.leases.receive(10, 5)
     back = bench.clock() + 19 + away
     pause = 20.0
     while bench.clock() < back + 60:
@@ -258,18 +258,18 @@ def test_a_network_that_is_away_for_half_a_minute_loses_nothing(
         bench.queue.before = trouble if bench.clock() < back else lambda: None
         pause = bench.leases.renew()
     assert lease.held is held
-    assert bool(bench.worker().take(10, 5)) is not held
+    assert bool(bench.worker().receive(10, 5)) is not held
 
 
 def test_renewals_are_rare_where_all_is_well() -> None:
     bench = Bench()
-    bench.leases.take(10, 5)
+    bench.leases.receive(10, 5)
     assert [bench.leases.renew() for _ in range(3)] == [20, 20, 20]
 
 
 def test_a_dropped_lease_is_not_renewed() -> None:
     bench = Bench("a", "b")
-    first, second = bench.leases.take(10, 5)
+    first, second = bench.leases.receive(10, 5)
     bench.leases.drop(first)
     bench.leases.drop(first)
     bench.clock.sleep(50)
@@ -301,7 +301,7 @@ def test_renewing_goes_on_until_it_is_ended() -> None:
 
     queue = Counts()
     leases = Leases(queue, 0.3, time.monotonic)  # type: ignore[arg-type]
-    (lease,) = leases.take(10, 0)
+    (lease,) = leases.receive(10, 0)
     heart = threading.Thread(target=leases.keep_renewing)
     heart.start()
     time.sleep(0.75)

@@ -103,7 +103,7 @@ def test_a_good_job_has_no_problem_wherever_its_variables_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shared", "change", "where", "what", "todo"),
+    ("shared", "change", "where", "message", "hint"),
     [
         ({}, {"plaet": "P1"}, "plaet", "is no variable of job.py", "did you mean plate?"),
         ({}, {"Plate": "P1"}, "Plate", "is no variable of job.py", "did you mean plate?"),
@@ -133,12 +133,12 @@ def test_a_good_job_has_no_problem_wherever_its_variables_stand() -> None:
     ],
 )
 def test_each_mistake_names_its_variable_and_what_to_do(
-    shared: dict[str, Value], change: dict[str, Value], where: str, what: str, todo: str
+    shared: dict[str, Value], change: dict[str, Value], where: str, message: str, hint: str
 ) -> None:
     (problem,) = problems(Job(shared, {**GOOD, **change}), TYPES, CONFIG)
     assert problem.where == where
-    assert what in problem.what
-    assert todo in problem.todo
+    assert message in problem.message
+    assert hint in problem.hint
     assert not problem.warning
 
 
@@ -146,7 +146,7 @@ def test_each_mistake_names_its_variable_and_what_to_do(
 def test_a_variable_without_a_value_is_missed(name: str) -> None:
     rest = {other: value for other, value in GOOD.items() if other != name}
     (problem,) = problems(Job({}, rest), TYPES, CONFIG)
-    assert (problem.where, problem.what) == (name, "has no value")
+    assert (problem.where, problem.message) == (name, "has no value")
 
 
 def test_all_mistakes_are_told_at_once() -> None:

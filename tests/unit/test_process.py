@@ -51,7 +51,7 @@ class Command:
     def run(
         self,
         *arguments: str,
-        gate: Callable[[], None] = lambda: None,
+        check_stop: Callable[[], None] = lambda: None,
         output: Callable[[bytes], None] | None = None,
         **environment: str,
     ) -> Finished:
@@ -62,11 +62,11 @@ class Command:
             mark=self.mark,
             results=str(self.folder),
             output=output or self.take,
-            gate=gate,
+            check_stop=check_stop,
         )
 
-    def bash(self, script: str, gate: Callable[[], None] = lambda: None) -> Finished:
-        return self.run("bash", "-c", script, gate=gate)
+    def bash(self, script: str, check_stop: Callable[[], None] = lambda: None) -> Finished:
+        return self.run("bash", "-c", script, check_stop=check_stop)
 
     def left(self) -> list[str]:
         """What still runs of it, and zombies that are ours."""
@@ -91,11 +91,11 @@ def after(seconds: float, error: Exception) -> Callable[[], None]:
     """A gate that raises when that time is over."""
     end = time.monotonic() + seconds
 
-    def gate() -> None:
+    def check_stop() -> None:
         if time.monotonic() > end:
             raise error
 
-    return gate
+    return check_stop
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     began = time.monotonic()
     with pytest.raises(Stop, match="too long"):
-        command.bash(script, gate=after(0.1, Stop("too long", 0.1)))
+        command.bash(script, check_stop=after(0.1, Stop("too long", 0.1)))
     assert time.monotonic() - began < 30
     time.sleep(0.05)
     assert command.left() == []
@@ -209,7 +209,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 def test_a_command_that_is_stopped_may_say_its_last_words(command: Command) -> None:
     script = "trap 'echo bye; exit 0' TERM; echo hello; while true; do sleep 0.05; done"
     with pytest.raises(Stop) as stop:
-        command.bash(script, gate=after(0.3, Stop("too long")))
+        command.bash(script, check_stop=after(0.3, Stop("too long")))
     assert command.printed.startswith(b"hello\n")
     assert command.printed.endswith(b"bye\n")
     assert stop.value.peak_memory_mb > 0
@@ -218,13 +218,13 @@ def test_a_command_that_is_stopped_may_say_its_last_words(command: Command) -> N
 def test_no_grace_is_none(command: Command) -> None:
     script = "trap 'sleep 0.5; echo late' TERM; while true; do sleep 0.05; done"
     with pytest.raises(Stop):
-        command.bash(script, gate=after(0.3, Stop("lost", 0)))
+        command.bash(script, check_stop=after(0.3, Stop("lost", 0)))
     assert b"late" not in command.printed
 
 
 def test_a_gate_that_fails_leaves_no_process_either(command: Command) -> None:
     with pytest.raises(KeyError):
-        command.bash("sleep 1000 & setsid sleep 1000 & wait", gate=after(0.1, KeyError("x")))
+        command.bash("sleep 1000 & setsid sleep 1000 & wait", check_stop=after(0.1, KeyError("x")))
 
 
 def test_output_that_nobody_takes_ends_the_command(command: Command) -> None:
@@ -265,12 +265,12 @@ def test_what_never_stops_writing_is_ended_by_the_gate(
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
     began = time.monotonic()
 
-    def gate() -> None:
+    def check_stop() -> None:
         if time.monotonic() - began > 2:
             raise Stop("too long")
 
     with pytest.raises(Stop, match="too long"):
-        command.bash("(exec > late; while :; do sleep 0.1; echo; done) & exit 0", gate)
+        command.bash("(exec > late; while :; do sleep 0.1; echo; done) & exit 0", check_stop)
     assert command.left() == []
 
 
@@ -293,7 +293,7 @@ def test_what_does_not_end_after_the_command_is_killed_and_counted(
 ) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
     began = time.monotonic()
-    finished = command.bash(script, gate=after(30, Stop("it is waited for")))
+    finished = command.bash(script, check_stop=after(30, Stop("it is waited for")))
     assert (finished.exit_code, finished.left_over) == (0, left_over)
     assert time.monotonic() - began < 30
 
@@ -301,7 +301,7 @@ def test_what_does_not_end_after_the_command_is_killed_and_counted(
 @pytest.mark.parametrize("script", ["sleep 1.2", "timeout 1.2 yes"])
 def test_a_gate_is_asked_all_the_time(command: Command, script: str) -> None:
     times = [time.monotonic()]
-    command.bash(script, gate=lambda: times.append(time.monotonic()))
+    command.bash(script, check_stop=lambda: times.append(time.monotonic()))
     assert len(times) > 3
 
 
@@ -312,7 +312,7 @@ adopt_orphans()
 ballast = b"x" * int(sys.argv[1])
 finished = run(
     sys.argv[2:], folder="/", environment=os.environ, mark="m", results="/none",
-    output=print, gate=lambda: None,
+    output=print, check_stop=lambda: None,
 )
 print(len(ballast), finished.peak_memory_mb)
 """
@@ -379,7 +379,7 @@ def test_slots_do_not_end_each_others_commands(tmp_path: Path) -> None:
         future = pool.submit(living.bash, script)
         while not future.done():
             with contextlib.suppress(Stop):
-                dying.bash(script, gate=after(0.2, Stop("x", 0)))
+                dying.bash(script, check_stop=after(0.2, Stop("x", 0)))
         assert future.result().exit_code == 0
         assert future.result().left_over == 2  # both its daemons lived to its end
     assert living.left() + dying.left() == []
@@ -395,7 +395,7 @@ def test_a_process_of_the_workers_own_keeps_its_exit_code(command: Command) -> N
 def test_orphans_that_end_while_the_command_runs_do_not_pile_up(command: Command) -> None:
     most = []
 
-    def gate() -> None:
+    def check_stop() -> None:
         zombies = [
             process
             for process in psutil.Process().children()
@@ -403,7 +403,7 @@ def test_orphans_that_end_while_the_command_runs_do_not_pile_up(command: Command
         ]
         most.append(len(zombies))
 
-    command.bash("for i in $(seq 40); do (true &); sleep 0.03; done", gate=gate)
+    command.bash("for i in $(seq 40); do (true &); sleep 0.03; done", check_stop=check_stop)
     assert max(most) < 5
 
 

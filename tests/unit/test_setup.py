@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.cloud.names import names, tags
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
-from ds.cloud.state import Cluster, Definition, LogGroup, Observed, Queue, Service
+from ds.cloud.state import Cluster, LogGroup, Queue, Service, SetupState, TaskDefinition
 from ds.control.commands.setup import (
     LOG_DAYS,
     Actor,
@@ -43,9 +43,9 @@ def settings(**changes: object) -> Settings:
     return check({**given, **changes})
 
 
-def nothing(app: str = "Test") -> Observed:
+def nothing(app: str = "Test") -> SetupState:
     queues = (app, f"{app}-dead")
-    return Observed(
+    return SetupState(
         region="eu-west-1",
         urls={name: f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}" for name in queues},
         arns={name: f"arn:aws:sqs:eu-west-1:123456789012:{name}" for name in queues},
@@ -62,47 +62,47 @@ def roles() -> tuple[str, str]:
     return TASK_ROLE, EXECUTION_ROLE
 
 
-def after(observed: Observed, wanted: Settings) -> Observed:
+def after(state: SetupState, wanted: Settings) -> SetupState:
     """What would be there when the plan has been carried out (RUN is a new run's name)."""
     named = names(wanted)
-    for action in plan(wanted, observed, RUN):
+    for action in plan(wanted, state, RUN):
         match action:
             case CreateCluster(_, marks):
-                observed = replace(observed, cluster=Cluster("cluster-arn", marks))
+                state = replace(state, cluster=Cluster("cluster-arn", marks))
             case CreateQueue(name, attributes, marks):
-                queue = Queue(observed.urls[name], attributes, marks)
-                observed = replace(observed, queues={**observed.queues, name: queue})
+                queue = Queue(state.urls[name], attributes, marks)
+                state = replace(state, queues={**state.queues, name: queue})
             case ChangeQueue(name, url, attributes):
-                old = observed.queues[name]
+                old = state.queues[name]
                 assert old
                 queue = Queue(url, {**old.attributes, **attributes}, old.tags)
-                observed = replace(observed, queues={**observed.queues, name: queue})
+                state = replace(state, queues={**state.queues, name: queue})
             case CreateLogGroup(name, marks):
                 group = LogGroup(f"{name}-arn", None, marks)
-                observed = replace(observed, log_groups={**observed.log_groups, name: group})
+                state = replace(state, log_groups={**state.log_groups, name: group})
             case KeepLogs(name, days):
-                there = observed.log_groups[name]
+                there = state.log_groups[name]
                 assert there
                 group = replace(there, days=days)
-                observed = replace(observed, log_groups={**observed.log_groups, name: group})
+                state = replace(state, log_groups={**state.log_groups, name: group})
             case Register(content, marks):
-                number = int(observed.definition.arn[-1]) + 1 if observed.definition else 1
+                number = int(state.definition.arn[-1]) + 1 if state.definition else 1
                 arn = f"definition/{named.family}:{number}"
-                observed = replace(observed, definition=Definition(arn, content, marks))
+                state = replace(state, definition=TaskDefinition(arn, content, marks))
             case WaitForService():
-                observed = replace(observed, service=None)
+                state = replace(state, service=None)
             case CreateService(_, _, definition, marks):
-                assert observed.definition
-                arn = definition or observed.definition.arn
+                assert state.definition
+                arn = definition or state.definition.arn
                 service = Service("service-arn", "ACTIVE", arn, (0, 100), marks)
-                observed = replace(observed, service=service)
+                state = replace(state, service=service)
             case UpdateService(_, _, definition):
-                assert observed.definition
-                assert observed.service
-                arn = definition or observed.definition.arn
-                service = replace(observed.service, definition=arn, healthy_percent=(0, 100))
-                observed = replace(observed, service=service)
-    return observed
+                assert state.definition
+                assert state.service
+                arn = definition or state.definition.arn
+                service = replace(state.service, definition=arn, healthy_percent=(0, 100))
+                state = replace(state, service=service)
+    return state
 
 
 COMPLETE = after(nothing(), settings())
@@ -189,7 +189,7 @@ def test_another_log_group_is_made_and_the_old_one_stays() -> None:
     ]
 
 
-def changed_by_hand() -> list[tuple[str, Observed, list[str]]]:
+def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
     queue, group = COMPLETE.queues["Test"], COMPLETE.log_groups["Test"]
     assert queue
     assert group
@@ -248,7 +248,7 @@ def changed_by_hand() -> list[tuple[str, Observed, list[str]]]:
 
 @pytest.mark.parametrize(("_", "there", "expected"), changed_by_hand())
 def test_what_somebody_changed_by_hand_is_set_right(
-    _: str, there: Observed, expected: list[str]
+    _: str, there: SetupState, expected: list[str]
 ) -> None:
     assert kinds(plan(settings(), there, RUN)) == expected
 
@@ -312,7 +312,7 @@ def test_what_an_earlier_run_left_is_marked_as_this_ones() -> None:
         ({"cluster": Cluster("arn", {"ds:app": "Test2"})}, "cluster Test"),
         ({"queues": {"Test": Queue("url", {}, {}), "Test-dead": None}}, "queue Test"),
         ({"log_groups": {"Test": LogGroup("arn", 1, {})}}, "log group Test"),
-        ({"definition": Definition("arn", {}, {})}, "task definition Test"),
+        ({"definition": TaskDefinition("arn", {}, {})}, "task definition Test"),
         ({"service": Service("arn", "ACTIVE", "d", (0, 100), {})}, "service Test"),
         ({"roles": {TASK_ROLE: None, EXECUTION_ROLE: "arn"}}, f"no role {TASK_ROLE};"),
     ],
@@ -389,5 +389,5 @@ def test_a_wait_says_why_now_and_then_and_ends() -> None:
     actor = Actor(None, said.append, sleep, lambda: now[0])  # type: ignore[arg-type]
     actor._wait(lambda: "" if now[0] >= 25 else "it is so", 60)
     assert said == [f"  waiting, {s} s: it is so" for s in (0, 12, 22)]
-    with pytest.raises(Stopped, match=r"Waited 62 s: it is so; run setup again later"):
+    with pytest.raises(CommandError, match=r"Waited 62 s: it is so; run setup again later"):
         actor._wait(lambda: "it is so", 60)

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.commands.submit_job import (
     Bar,
     Journal,
-    Numbered,
     Outputs,
-    Target,
+    QueueIdentity,
+    Unsent,
     merged,
-    roots,
+    prefixes_to_list,
 )
 from ds.jobs.message import Job
 from ds.jobs.outputs import OutputRule
 
-TARGET = Target("https://sqs/1/Test", "100")
+TARGET = QueueIdentity("https://sqs/1/Test", "100")
 
 
 def jobs(count: int) -> list[Job]:
@@ -33,7 +33,7 @@ def jobs(count: int) -> list[Job]:
 
 
 def opened(
-    path: Path, *, again: bool = False, target: Target = TARGET, digest: str = "d"
+    path: Path, *, again: bool = False, target: QueueIdentity = TARGET, digest: str = "d"
 ) -> Journal:
     journal = Journal(path / "j.jsonl", digest, 100, target)
     journal.open(again)
@@ -68,8 +68,8 @@ def test_a_line_that_a_killed_process_was_writing_does_not_count(tmp_path: Path)
 
 
 OTHERS = [
-    {"target": Target("https://sqs/1/Test", "200")},
-    {"target": Target("https://sqs/1/Other", "100")},
+    {"target": QueueIdentity("https://sqs/1/Test", "200")},
+    {"target": QueueIdentity("https://sqs/1/Other", "100")},
     {"digest": "e"},
     {"again": True},
 ]
@@ -90,7 +90,7 @@ def test_another_queue_or_job_file_or_again_begins_anew(
 
 def test_two_processes_do_not_send_the_same_file_at_once(tmp_path: Path) -> None:
     first = opened(tmp_path)
-    with pytest.raises(Stopped, match="Another process"):
+    with pytest.raises(CommandError, match="Another process"):
         opened(tmp_path)
     first.close()
     opened(tmp_path).close()
@@ -111,7 +111,7 @@ def test_ranges_are_merged(ranges: list[tuple[int, int]], expected: list[tuple[i
 
 
 def test_what_is_left_is_what_was_neither_taken_nor_done() -> None:
-    left = Numbered(jobs(20), [(1, 3), (8, 8), (15, 99)], {5, 9}.__contains__)
+    left = Unsent(jobs(20), [(1, 3), (8, 8), (15, 99)], {5, 9}.__contains__)
     assert [job.group["n"] for job in left] == [4, 6, 7, 10, 11, 12, 13, 14]
     assert left.done == 2
     assert left.groups(0, 3) == (4, 7)
@@ -136,7 +136,7 @@ ROOTS = [
 def test_the_bucket_is_listed_where_outputs_are_and_in_few_requests(
     prefixes: list[str], expected: list[str]
 ) -> None:
-    found = roots(prefixes, len(prefixes))
+    found = prefixes_to_list(prefixes, len(prefixes))
     assert found == expected
     for prefix in prefixes:
         assert any(f"{prefix}/".startswith(root) for root in found), prefix
@@ -145,7 +145,7 @@ def test_the_bucket_is_listed_where_outputs_are_and_in_few_requests(
 def test_finding_what_to_list_needs_little_memory() -> None:
     many = (f"{number % 3}/{number}/x" for number in range(50_000))
     tracemalloc.start()
-    assert roots(many, 50_000) == ["0/", "1/", "2/"]
+    assert prefixes_to_list(many, 50_000) == ["0/", "1/", "2/"]
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 

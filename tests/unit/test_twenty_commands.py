@@ -70,8 +70,8 @@ def test_what_cannot_work_is_refused_with_its_place_and_a_way_out(entry: dict[st
     ]
     assert [problem.where for problem in problems] == [told["where"] for told in entry["refused"]]
     for problem, told in zip(problems, entry["refused"], strict=True):
-        assert told["what"] in problem.what
-        assert told["todo"] in problem.todo
+        assert told["what"] in problem.message
+        assert told["todo"] in problem.hint
 
 
 def test_they_are_twenty_and_hard_enough() -> None:

@@ -16,7 +16,7 @@ from ds.control.files import project
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, Plan, plan
+from ds.jobs.resolve import SHOWN, ResolvedJob, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"
@@ -44,10 +44,10 @@ def jobs(mine: Project) -> JobFile:
 
 
 @pytest.fixture(scope="module")
-def plans(mine: Project, jobs: JobFile) -> list[Plan]:
+def resolved_jobs(mine: Project, jobs: JobFile) -> list[ResolvedJob]:
     settings = mine.settings
     return [
-        plan(mine.definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()
+        resolve(mine.definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()
     ]
 
 
@@ -62,19 +62,19 @@ def test_every_example_job_is_accepted(jobs: JobFile) -> None:
     assert jobs.count == len(list(jobs.jobs())) > 0
 
 
-def test_no_two_example_jobs_share_an_output_prefix(plans: list[Plan]) -> None:
-    prefixes = [planned.output_prefix for planned in plans]
+def test_no_two_example_jobs_share_an_output_prefix(resolved_jobs: list[ResolvedJob]) -> None:
+    prefixes = [resolved.output_prefix for resolved in resolved_jobs]
     assert len(set(prefixes)) == len(prefixes)
 
 
-def test_the_example_jobs_run_here(plans: list[Plan], tmp_path: Path) -> None:
+def test_the_example_jobs_run_here(resolved_jobs: list[ResolvedJob], tmp_path: Path) -> None:
     """One real run; on a machine without the program, or without the jobs' inputs, it is told."""
-    program = plans[0].arguments[0]
+    program = resolved_jobs[0].arguments[0]
     brought = program.startswith((SHOWN.inputs, SHOWN.shared))
     if not brought and shutil.which(program) is None:
         pytest.skip(f"not run: the program {program} is not on this machine")
     data = ROOT / "data"
-    if any(planned.inputs for planned in plans) and not data.is_dir():
+    if any(resolved.inputs for resolved in resolved_jobs) and not data.is_dir():
         pytest.skip("not run: the example jobs have inputs, and there is no folder data/ with them")
     words = ["local", str(EXAMPLE), "--json", "--data", str(data), "--output", str(tmp_path)]
     ended = subprocess.run(
@@ -82,6 +82,6 @@ def test_the_example_jobs_run_here(plans: list[Plan], tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr + ended.stdout
     answer = json.loads(ended.stdout)
-    assert answer["done"] == answer["jobs"] == len(plans)
+    assert answer["done"] == answer["jobs"] == len(resolved_jobs)
     for result in answer["results"]:
         assert all((tmp_path / name).is_file() for name in result["outputs"])

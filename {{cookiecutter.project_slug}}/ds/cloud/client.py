@@ -27,7 +27,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from ds.cloud.errors import Refused
+from ds.cloud.errors import AwsError
 
 if TYPE_CHECKING:
     from ds.control.files.config_file import Settings
@@ -175,7 +175,7 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
-def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> str:
+def explain(error: BotoCoreError | ClientError, profile: str = "default") -> str:
     """What went wrong and what to do, for a person.
 
     Args:
@@ -232,7 +232,7 @@ def one_line(error: BotoCoreError | ClientError, profile: str = "default") -> st
 
 
 @contextlib.contextmanager
-def told(profile: str) -> Iterator[None]:
+def reporting_errors(profile: str) -> Iterator[None]:
     """Turn what boto3 raises into Refused, with one line.
 
     Raises:
@@ -241,4 +241,4 @@ def told(profile: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise Refused(one_line(error, profile)) from error
+        raise AwsError(explain(error, profile)) from error

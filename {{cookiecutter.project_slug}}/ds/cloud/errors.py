@@ -5,7 +5,7 @@ be started, 3 AWS refused or could not be asked, 130 interrupted.
 """
 
 
-class Stopped(Exception):
+class CommandError(Exception):
     """A command cannot go on; its text says what is wrong and what to do.
 
     Attributes:
@@ -15,13 +15,13 @@ class Stopped(Exception):
     exit_code = 2
 
 
-class Refused(Stopped):
+class AwsError(CommandError):
     """AWS refused, or could not be asked."""
 
     exit_code = 3
 
 
-class Interrupted(Stopped):
+class Interrupted(CommandError):
     """Ctrl-C; its text says what exists and how to go on."""
 
     exit_code = 130

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ds.cloud.client import Aws
-from ds.cloud.errors import Interrupted, Stopped
+from ds.cloud.errors import CommandError, Interrupted
 
 CONTROL_ROLE = "ds-control"
 TASK_ROLE = "ds-task"
@@ -59,10 +59,10 @@ class Right:
     policy: str = BASE
 
 
-MARKED = {"Null": {"aws:ResourceTag/ds:app": "false"}}
+HAS_APP_TAG = {"Null": {"aws:ResourceTag/ds:app": "false"}}
 """Only what carries the tag ds:app."""
 
-MARKING = {"Null": {"aws:RequestTag/ds:app": "false"}}
+SETS_APP_TAG = {"Null": {"aws:RequestTag/ds:app": "false"}}
 """Only while the tag ds:app is given."""
 
 QUEUES = "arn:{aws}:sqs:*:{account}:*"
@@ -85,21 +85,21 @@ RIGHTS: tuple[Right, ...] = (
         ("sqs:CreateQueue", "sqs:TagQueue"),
         QUEUES,
         "setup: make the queues with their tags; submitJob: mark the queue while it sends",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
         ("sqs:SetQueueAttributes",),
         QUEUES,
         "setup: change the queues when settings have changed",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
         ("sqs:SendMessage", "sqs:UntagQueue"),
         QUEUES,
         "submitJob: send the jobs, then take the mark off",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
@@ -119,14 +119,14 @@ RIGHTS: tuple[Right, ...] = (
         ("logs:CreateLogGroup", "logs:TagResource"),
         LOG_GROUPS,
         "setup: make the log groups with their tags",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
         ("logs:PutRetentionPolicy",),
         LOG_GROUPS,
         "setup: let the log groups forget after a time",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
@@ -139,7 +139,7 @@ RIGHTS: tuple[Right, ...] = (
         ("ecs:CreateCluster",),
         CLUSTERS,
         "setup: make the cluster with its tags",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
@@ -153,7 +153,7 @@ RIGHTS: tuple[Right, ...] = (
         ("ecs:RegisterTaskDefinition",),
         DEFINITIONS,
         "setup: say what containers are to be",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
@@ -166,21 +166,21 @@ RIGHTS: tuple[Right, ...] = (
         ("ecs:CreateService",),
         SERVICES,
         "setup: make the service with its tags",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
         ("ecs:UpdateService",),
         SERVICES,
         "setup: let the service use the newest task definition",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
         ("ecs:TagResource",),
         "arn:{aws}:ecs:*:{account}:*",
         "setup: tags of cluster, task definition and service",
-        MARKING,
+        SETS_APP_TAG,
     ),
     Right(
         CONTROL_ROLE,
@@ -219,14 +219,14 @@ RIGHTS: tuple[Right, ...] = (
         ),
         QUEUES,
         "see that the queues are there, take jobs, keep them while they run, finish them",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         TASK_ROLE,
         ("sqs:SendMessage",),
         QUEUES,
         "move dead jobs to the dead-letter queue",
-        MARKED,
+        HAS_APP_TAG,
     ),
     Right(
         TASK_ROLE,
@@ -351,7 +351,7 @@ EVERY = (*RIGHTS, *CHECK, *PUSH)
 
 
 @dataclass(frozen=True)
-class Account:
+class RoleTarget:
     """Where the roles are.
 
     Attributes:
@@ -367,7 +367,7 @@ class Account:
     secrets: tuple[str, ...] = ()
 
 
-def policies(account: Account, rights: Sequence[Right] = EVERY) -> dict[str, dict[str, Any]]:
+def policies(account: RoleTarget, rights: Sequence[Right] = EVERY) -> dict[str, dict[str, Any]]:
     """The inline policies of each role, by the policy's name."""
     names = {BASE: BASE, "bucket": f"bucket-{account.bucket}"}
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
@@ -394,7 +394,7 @@ def _add(documents: dict[str, Any], name: str, statement: dict[str, Any]) -> Non
     documents[name]["Statement"].append(statement)
 
 
-def trust(role: str, account: Account) -> dict[str, Any]:
+def trust(role: str, account: RoleTarget) -> dict[str, Any]:
     """Who may take a role: for the control role anybody of the account who has sts:AssumeRole."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": "sts:AssumeRole"}
     if role == CONTROL_ROLE:
@@ -497,7 +497,7 @@ def foreign(observed: Observed) -> list[str]:
     return [name for name, role in observed.items() if role and role.tags.get(MADE_TAG) != MADE_BY]
 
 
-def plan(account: Account, observed: Observed, linked: bool) -> list[Action]:
+def plan(account: RoleTarget, observed: Observed, linked: bool) -> list[Action]:
     """What makes the roles as they must be.
 
     Args:
@@ -591,7 +591,7 @@ def act(aws: Aws, action: Action) -> None:
 
 def setup_aws(
     aws: Aws,
-    account: Account,
+    account: RoleTarget,
     say: Callable[[str], None],
     *,
     dry_run: bool = False,
@@ -613,7 +613,7 @@ def setup_aws(
     """
     observed = observe(aws)
     if others := foreign(observed):
-        raise Stopped(
+        raise CommandError(
             f"The role {' and '.join(others)} is there already and lacks the tag "
             f"{MADE_TAG}={MADE_BY}, so it is not touched; rename or remove it if it is nobody's"
         )
@@ -672,7 +672,7 @@ policy of your own.
 
 def page(rights: Iterable[Right] = EVERY) -> str:
     """docs/roles.md."""
-    words = {str(MARKED): "marked", str(MARKING): "marking"}
+    words = {str(HAS_APP_TAG): "marked", str(SETS_APP_TAG): "marking"}
     parts = [HEAD]
     for role, what in ROLES.items():
         parts.append(f"\n## {role}\n\n{what[0].upper()}{what[1:]}.\n")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.jobs.message import Job
 
 if TYPE_CHECKING:
@@ -109,5 +109,7 @@ def _send(
         worst = max(failed.values(), key=lambda failure: failure["SenderFault"])
         if worst["SenderFault"] or wait is None:
             reason = f"{worst['Code']}: {worst.get('Message', '')}".rstrip(": ")
-            raise Stopped(f"SQS does not take {len(entries)} of {len(bodies)} messages: {reason}")
+            raise CommandError(
+                f"SQS does not take {len(entries)} of {len(bodies)} messages: {reason}"
+            )
         sleep(wait)

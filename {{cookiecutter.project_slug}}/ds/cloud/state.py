@@ -43,7 +43,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Definition:
+class TaskDefinition:
     """The newest revision of a task definition."""
 
     arn: str
@@ -63,7 +63,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Observed:
+class SetupState:
     """What is there; None where nothing is.
 
     Attributes:
@@ -78,32 +78,32 @@ class Observed:
     queues: Mapping[str, Queue | None]
     log_groups: Mapping[str, LogGroup | None]
     cluster: Cluster | None
-    definition: Definition | None
+    definition: TaskDefinition | None
     service: Service | None
 
 
-def observe(aws: Aws, settings: Settings) -> Observed:
+def read_setup_state(aws: Aws, settings: Settings) -> SetupState:
     """Ask AWS what is there."""
     named = names(settings)
     queues = (named.queue, named.dead_letter_queue)
     prefix = f"arn:{aws.partition}:sqs:{aws.region}:{aws.account}"
-    cluster = _observe_cluster(aws, named.cluster)
-    return Observed(
+    cluster = _read_cluster(aws, named.cluster)
+    return SetupState(
         region=aws.region,
         urls={name: aws.queue_url(name) for name in queues},
         arns={name: f"{prefix}:{name}" for name in queues},
-        roles={name: _observe_role(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
-        queues={name: observe_queue(aws, name) for name in queues},
+        roles={name: _read_role(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
+        queues={name: read_queue(aws, name) for name in queues},
         log_groups={
-            name: _observe_log_group(aws, name) for name in (named.log_group, named.record_group)
+            name: _read_log_group(aws, name) for name in (named.log_group, named.record_group)
         },
         cluster=cluster,
-        definition=_observe_definition(aws, named.family),
-        service=observe_service(aws, named.cluster, named.service) if cluster else None,
+        definition=_read_task_definition(aws, named.family),
+        service=read_service(aws, named.cluster, named.service) if cluster else None,
     )
 
 
-def observe_queue(aws: Aws, name: str) -> Queue | None:
+def read_queue(aws: Aws, name: str) -> Queue | None:
     """A queue with its attributes and tags; None where there is none."""
     sqs = aws.client("sqs")
     try:
@@ -118,7 +118,7 @@ def observe_queue(aws: Aws, name: str) -> Queue | None:
         raise
 
 
-def _observe_log_group(aws: Aws, name: str) -> LogGroup | None:
+def _read_log_group(aws: Aws, name: str) -> LogGroup | None:
     logs = aws.client("logs")
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
         for group in page["logGroups"]:
@@ -129,7 +129,7 @@ def _observe_log_group(aws: Aws, name: str) -> LogGroup | None:
     return None
 
 
-def _observe_cluster(aws: Aws, name: str) -> Cluster | None:
+def _read_cluster(aws: Aws, name: str) -> Cluster | None:
     answer = aws.client("ecs").describe_clusters(clusters=[name], include=["TAGS"])
     for cluster in answer["clusters"]:
         if cluster["status"] != "INACTIVE":
@@ -137,7 +137,7 @@ def _observe_cluster(aws: Aws, name: str) -> Cluster | None:
     return None
 
 
-def _observe_definition(aws: Aws, family: str) -> Definition | None:
+def _read_task_definition(aws: Aws, family: str) -> TaskDefinition | None:
     ecs = aws.client("ecs")
     # Asked first, because "describe" has one error for "none" and for "not a good name".
     listed = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
@@ -150,10 +150,10 @@ def _observe_definition(aws: Aws, family: str) -> Definition | None:
         return None
     newest = revisions[max(revisions)]
     answer = ecs.describe_task_definition(taskDefinition=newest, include=["TAGS"])
-    return Definition(newest, answer["taskDefinition"], _tag_dict(answer.get("tags")))
+    return TaskDefinition(newest, answer["taskDefinition"], _tag_dict(answer.get("tags")))
 
 
-def observe_service(aws: Aws, cluster: str, name: str) -> Service | None:
+def read_service(aws: Aws, cluster: str, name: str) -> Service | None:
     answer = aws.client("ecs").describe_services(cluster=cluster, services=[name], include=["TAGS"])
     for service in answer["services"]:
         if service["status"] != "INACTIVE":
@@ -168,7 +168,7 @@ def observe_service(aws: Aws, cluster: str, name: str) -> Service | None:
     return None
 
 
-def _observe_role(aws: Aws, name: str) -> str | None:
+def _read_role(aws: Aws, name: str) -> str | None:
     iam = aws.client("iam")
     try:
         return str(iam.get_role(RoleName=name)["Role"]["Arn"])

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.commands import show as showing
 from ds.control.files import project as projects
 from ds.control.files.project import Project
@@ -120,12 +120,12 @@ def check(
 @click.pass_obj
 def setup(root: Path, dry_run: bool) -> int:
     """Make queues, log groups, cluster, task definition and service on AWS; nothing runs yet."""
-    from ds.cloud import client as way
+    from ds.cloud.client import Aws, reporting_errors
     from ds.control.commands import setup as setting_up
 
     settings = _project(root).settings
-    with way.told(settings.AWS_PROFILE):
-        actions = setting_up.setup(settings, way.Aws(settings), click.echo, dry_run)
+    with reporting_errors(settings.AWS_PROFILE):
+        actions = setting_up.setup(settings, Aws(settings), click.echo, dry_run)
     if dry_run:
         click.echo(f"{len(actions)} step{'s' * (len(actions) != 1)}; nothing was done.")
     else:
@@ -141,12 +141,12 @@ def setup(root: Path, dry_run: bool) -> int:
 @click.pass_obj
 def submit_job(root: Path, jobfile: Path, dry_run: bool, again: bool, skip_done: bool) -> int:
     """Send every group of JOBFILE to the queue, where the workers find it."""
-    from ds.cloud import client as way
+    from ds.cloud.client import reporting_errors
     from ds.control.commands import submit_job as submitting
 
     project = _project(root)
     options = submitting.Options(dry_run, again, skip_done)
-    with way.told(project.settings.AWS_PROFILE):
+    with reporting_errors(project.settings.AWS_PROFILE):
         submitting.submit_job(project, jobfile, options, Console(highlight=False))
     return 0
 
@@ -184,8 +184,8 @@ def shell(root: Path, jobfile: Path, number: int, data: Path) -> int:
     from ds.control.local import run as running
 
     project = _project(root)
-    planned, inputs = running.prepared(project, jobfile, number, data)
-    return images.shell(project, planned, inputs)
+    resolved, inputs = running.prepared(project, jobfile, number, data)
+    return images.shell(project, resolved, inputs)
 
 
 def main(root: Path, words: Sequence[str] | None = None) -> NoReturn:
@@ -213,13 +213,13 @@ def run(root: Path, words: Sequence[str] | None = None) -> int:
 @click.pass_obj
 def setup_aws(root: Path, dry_run: bool, remove: bool, bucket: str | None) -> int:
     """Make the roles that runs on AWS need, once in an account; docs/roles.md of DS lists them."""
-    from ds.cloud import client as way
     from ds.cloud import rights as roles
+    from ds.cloud.client import Aws, reporting_errors
 
     settings = _project(root).settings
-    with way.told(settings.AWS_PROFILE):
-        aws = way.Aws(settings)
-        account = roles.Account(
+    with reporting_errors(settings.AWS_PROFILE):
+        aws = Aws(settings)
+        account = roles.RoleTarget(
             aws.partition,
             aws.account,
             bucket or settings.AWS_BUCKET,
@@ -260,7 +260,7 @@ def _run(command: click.Command, root: Path, words: Sequence[str] | None, name: 
         for problem in error.problems:
             _say(str(problem))
         return error.exit_code
-    except Stopped as error:
+    except CommandError as error:
         _say(str(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):

@@ -111,15 +111,15 @@ def _words_of(item: Word | Bracket) -> tuple[Word, ...]:
 @dataclass(frozen=True, order=True)
 class _Finding:
     offset: int
-    what: str
-    todo: str
+    message: str
+    hint: str
     warning: bool = False
 
 
 def _told(text: str, findings: Iterable[_Finding]) -> list[Problem]:
     """The findings as problems, in the order of their places."""
     return [
-        Problem(_place(text, finding.offset), finding.what, finding.todo, finding.warning)
+        Problem(_place(text, finding.offset), finding.message, finding.hint, finding.warning)
         for finding in sorted(findings)
     ]
 
@@ -240,8 +240,8 @@ class _Scanner:
             case _:
                 self.add(Text(token, "", offset))
 
-    def refuse(self, offset: int, what: str, todo: str) -> None:
-        self.findings.append(_Finding(offset, what, todo))
+    def refuse(self, offset: int, message: str, hint: str) -> None:
+        self.findings.append(_Finding(offset, message, hint))
 
     def add(self, part: Text | Reference) -> None:
         """Put a part to the word, which begins here if none does; join it to text like it."""
@@ -305,20 +305,20 @@ class _Scanner:
         where = "in double quotes" if quote else "unquoted"
         name = token.strip("${}")
         if re.fullmatch(_ENVIRONMENT_NAME, name):
-            todo = f"write {braced(name)} for a variable, or single quotes if it is text or code"
+            hint = f"write {braced(name)} for a variable, or single quotes if it is text or code"
         elif quote:
-            todo = "write it in single quotes, or a backslash before it"
+            hint = "write it in single quotes, or a backslash before it"
         else:
-            todo = _USE_SHELL
-        self.refuse(offset, f"{token} {where} needs a shell, and none runs", todo)
+            hint = _USE_SHELL
+        self.refuse(offset, f"{token} {where} needs a shell, and none runs", hint)
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
         if self.parts is not None:
             self.no_bracket(offset, "[ inside a word is not an optional part")
         elif text:
-            what = f"{text.group()} has no variable, so it is not an optional part"
-            self.no_bracket(offset, what)
+            message = f"{text.group()} has no variable, so it is not an optional part"
+            self.no_bracket(offset, message)
         elif self.bracket is not None:
             self.no_bracket(offset, "[ inside another [ ] is not an optional part")
         else:
@@ -336,11 +336,11 @@ class _Scanner:
             self.items.append(Bracket(tuple(self.bracket), self.bracket_offset))
             self.bracket = None
 
-    def no_bracket(self, offset: int, what: str) -> None:
+    def no_bracket(self, offset: int, message: str) -> None:
         """Refuse a bracket, but neither the others of its word nor the one that closes it."""
         sign = self.text[offset]
         if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
-            self.refuse(offset, what, "write the word in quotes if it is text")
+            self.refuse(offset, message, "write the word in quotes if it is text")
         self.brackets_refused = True
         self.refused_openings = max(0, self.refused_openings + (1 if sign == "[" else -1))
         self.add(Text(sign, "", offset))
@@ -357,8 +357,8 @@ def _no_program(command: Command) -> Iterator[_Finding]:
             first = word.parts[0]
             text = first.text if isinstance(first, Text) and not first.quote else ""
             if assignment := _ASSIGNMENT.match(text):
-                what = f"{assignment[0]}... needs a shell, and none runs"
-                yield _Finding(word.offset, what, "write env before it")
+                message = f"{assignment[0]}... needs a shell, and none runs"
+                yield _Finding(word.offset, message, "write env before it")
         if isinstance(item, Word):
             return
 
@@ -366,8 +366,10 @@ def _no_program(command: Command) -> Iterator[_Finding]:
 def _idle_brackets(command: Command) -> Iterator[_Finding]:
     for item in command.items:
         if isinstance(item, Bracket) and item.names <= set(BUILT_IN):
-            what = "[ ] has no variable that can be empty, so it is not an optional part"
-            yield _Finding(item.offset, what, "write it in quotes if it is text, else without [ ]")
+            message = "[ ] has no variable that can be empty, so it is not an optional part"
+            yield _Finding(
+                item.offset, message, "write it in quotes if it is text, else without [ ]"
+            )
 
 
 # --- Against the variables ------------------------------------------------------------------------
@@ -428,8 +430,8 @@ def check_unused(
 
 def _no_output(command: Command) -> Iterator[Problem]:
     if {"output_dir", "job_json"}.isdisjoint(names(command) | mentioned(command)):
-        todo = "only what lies in {output_dir} is kept: tell the program to write there"
-        yield Problem("", "{output_dir} is never used", todo, warning=True)
+        hint = "only what lies in {output_dir} is kept: tell the program to write there"
+        yield Problem("", "{output_dir} is never used", hint, warning=True)
 
 
 def _unknown(
@@ -439,11 +441,11 @@ def _unknown(
         for reference in word.references if word not in code_words else ():
             if reference.name not in types:
                 suggestion = closest(reference.name, types)
-                todo = "make it a variable, or write it in single quotes if it is text"
+                hint = "make it a variable, or write it in single quotes if it is text"
                 if suggestion:
-                    todo = f"did you mean {braced(suggestion)}?"
-                what = f"{braced(reference.name)} is not a variable"
-                yield _Finding(reference.offset, what, todo)
+                    hint = f"did you mean {braced(suggestion)}?"
+                message = f"{braced(reference.name)} is not a variable"
+                yield _Finding(reference.offset, message, hint)
 
 
 def _misplaced(
@@ -455,14 +457,14 @@ def _misplaced(
                 continue
             for reference in word.references:
                 type_ = types.get(reference.name, "text")
-                what = f"{braced(reference.name)} of type {type_}"
+                message = f"{braced(reference.name)} of type {type_}"
                 if type_ == "flag" and isinstance(item, Word):
-                    what += " only decides whether a [ ] is there"
-                    todo = f"write [--option {braced(reference.name)}]"
-                    yield _Finding(reference.offset, what, todo)
+                    message += " only decides whether a [ ] is there"
+                    hint = f"write [--option {braced(reference.name)}]"
+                    yield _Finding(reference.offset, message, hint)
                 elif type_ in ("files", "args", "flag") and reference != word.lone:
-                    what += " must be a word of its own, without quotes"
-                    yield _Finding(reference.offset, what, "put blanks around it")
+                    message += " must be a word of its own, without quotes"
+                    yield _Finding(reference.offset, message, "put blanks around it")
 
 
 def _looks_meant(
@@ -483,16 +485,16 @@ def _looks_meant(
 
 def _quoted_names(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
     for name in sorted(_literal_names(text.text) & types.keys()):
-        what = f"{braced(name)} in single quotes stays text"
-        todo = "write it in double quotes if its value is meant"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = f"{braced(name)} in single quotes stays text"
+        hint = "write it in double quotes if its value is meant"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 def _formats(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
     for found in re.finditer(r"\{\s*(NAME)\b[^{}]*\}?".replace("NAME", NAME_PATTERN), text.text):
         if found[1] in types:
-            todo = f"write {braced(found[1])}"
-            yield _Finding(text.offset, f"{found[0]} stays text", todo, warning=True)
+            hint = f"write {braced(found[1])}"
+            yield _Finding(text.offset, f"{found[0]} stays text", hint, warning=True)
 
 
 def _expansions(text: Text, begins_word: bool) -> Iterator[_Finding]:
@@ -500,9 +502,9 @@ def _expansions(text: Text, begins_word: bool) -> Iterator[_Finding]:
     if found is None and begins_word:
         found = re.match("~", text.text)
     if found:
-        what = f"{found[0]} stays as it is, since no shell runs to expand it"
-        todo = "write it in quotes if that is meant, else bash -c '...'"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = f"{found[0]} stays as it is, since no shell runs to expand it"
+        hint = "write it in quotes if that is meant, else bash -c '...'"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 # Word processors and web pages write these for ' " - and a blank.
@@ -513,9 +515,11 @@ _TYPOGRAPHIC = re.compile(
 
 def _typography(text: Text) -> Iterator[_Finding]:
     if found := _TYPOGRAPHIC.search(text.text):
-        what = f"{found[0]} (U+{ord(found[0]):04X}) is no quote, hyphen or blank of a command line"
-        todo = "write the plain one, or put it in quotes if it is text"
-        yield _Finding(text.offset, what, todo, warning=True)
+        message = (
+            f"{found[0]} (U+{ord(found[0]):04X}) is no quote, hyphen or blank of a command line"
+        )
+        hint = "write the plain one, or put it in quotes if it is text"
+        yield _Finding(text.offset, message, hint, warning=True)
 
 
 # --- Code for an interpreter ----------------------------------------------------------------------
@@ -631,11 +635,11 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
         for reference in code.word.references:
             places.setdefault(reference.name, reference.offset)
         for name, offset in places.items():
-            what = f"{braced(name)} is not put into code of {code.program}"
-            todo = "write it in single quotes, it is not a variable"
+            message = f"{braced(name)} is not put into code of {code.program}"
+            hint = "write it in single quotes, it is not a variable"
             if name in types:
-                todo = _read_in_code(name, types[name], code.language)
-            yield _Finding(offset, what, todo)
+                hint = _read_in_code(name, types[name], code.language)
+            yield _Finding(offset, message, hint)
 
 
 def _read_in_code(name: str, type_: str, language: _Language) -> str:
@@ -660,9 +664,9 @@ def _slips_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator
             own = set(re.findall(_ANY_WORD, re.sub(_SHELL.use, "", code.text)))
             for name in sorted(_SHELL.names(code.text) - own - no_slips):
                 if suggestion := closest(name, known):
-                    what = f"${name} is not a variable"
-                    todo = f"did you mean ${suggestion}?"
-                    yield _Finding(code.word.offset, what, todo, warning=True)
+                    message = f"${name} is not a variable"
+                    hint = f"did you mean ${suggestion}?"
+                    yield _Finding(code.word.offset, message, hint, warning=True)
 
 
 def _literal_names(text: str) -> set[str]:
@@ -706,9 +710,9 @@ def _missing(
 ) -> list[Problem]:
     """Only text may be empty where it is not optional: "" is an argument too."""
     used = dict.fromkeys(reference.name for word in words for reference in word.references)
-    todo = "give it one, or make its part of COMMAND optional: [--option {}]"
+    hint = "give it one, or make its part of COMMAND optional: [--option {}]"
     return [
-        Problem(name, "has no value", todo.format(braced(name)))
+        Problem(name, "has no value", hint.format(braced(name)))
         for name in used
         if values.get(name) is None
         or (variables.get(name) in ("file", "files", "folder") and is_empty(values[name]))

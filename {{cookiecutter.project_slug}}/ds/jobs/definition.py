@@ -21,7 +21,7 @@ FUNCTIONS = ("arguments", "inputs", "output_prefix", "check_outputs", "on_start"
 
 
 @dataclass(frozen=True)
-class Definition:
+class JobDefinition:
     """What job.py says of one job.
 
     Attributes:
@@ -39,7 +39,7 @@ class Definition:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
+def load(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
     """Read job.py.
 
     Args:
@@ -56,8 +56,8 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     problems += _misspelt_functions(module)
     types = dict.fromkeys(config_names, "text") | own
     for one, other in name_clashes(types):
-        what = f"is {other} in the environment too"
-        problems.append(Problem(f"VARIABLES, {one}", what, "rename one of them"))
+        message = f"is {other} in the environment too"
+        problems.append(Problem(f"VARIABLES, {one}", message, "rename one of them"))
     command, found = _command(module, types, functions)
     problems += found
     template, found = _output_prefix(module, types, functions)
@@ -69,7 +69,7 @@ def load(path: Path, config_names: Iterable[str] = ()) -> Definition:
     errors = [problem for problem in problems if not problem.warning]
     if errors:
         raise BadInput(problems)
-    return Definition(command, types, template, functions, tuple(problems))
+    return JobDefinition(command, types, template, functions, tuple(problems))
 
 
 def _execute(path: Path) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def _execute(path: Path) -> dict[str, Any]:
         # The deepest one may be a library's.
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f"{path.name} line {lines[-1]}" if lines else path.name
-        what = f"fails: {type(error).__name__}: {error}"
-        raise BadInput([Problem(where, what, "correct it")]) from None
+        message = f"fails: {type(error).__name__}: {error}"
+        raise BadInput([Problem(where, message, "correct it")]) from None
     finally:
         sys.dont_write_bytecode = keep
     return vars(module)
@@ -147,6 +147,6 @@ def _output_prefix(
     if template is None and "output_prefix" in functions:
         return None, []
     if not isinstance(template, str):
-        todo = "write where in the bucket a job's outputs go"
-        return None, [Problem("OUTPUT_PREFIX", "is missing", todo)]
+        hint = "write where in the bucket a job's outputs go"
+        return None, [Problem("OUTPUT_PREFIX", "is missing", hint)]
     return template, at(prefix.check_prefix(template, types), "OUTPUT_PREFIX")

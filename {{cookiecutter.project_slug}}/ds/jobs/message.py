@@ -99,8 +99,8 @@ def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Proble
     for name in dict.fromkeys([*job.shared, *job.group]):
         holders = [level for level, variables in levels.items() if name in variables]
         if len(holders) > 1:
-            what = f"is given at two levels, {' and '.join(holders)}"
-            found.append(Problem(name, what, "keep one of them"))
+            message = f"is given at two levels, {' and '.join(holders)}"
+            found.append(Problem(name, message, "keep one of them"))
     return found
 
 
@@ -112,8 +112,8 @@ def _unknown(name: str, types: Mapping[str, str]) -> Problem:
 
 
 def _missing(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
-    todo = "give it one in the group, beside groups or in config.py (null if none)"
-    return [Problem(name, "has no value", todo) for name in types if name not in given]
+    hint = "give it one in the group, beside groups or in config.py (null if none)"
+    return [Problem(name, "has no value", hint) for name in types if name not in given]
 
 
 def _wrong_values(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:

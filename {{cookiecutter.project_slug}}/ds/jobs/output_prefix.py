@@ -92,11 +92,11 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
     for name in sorted(prefix_names(template) - {"job_id"}):
         if name not in variables:
             suggestion = closest(name, [*variables, "job_id"])
-            todo = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
-            yield Problem("", f"{braced(name)} is not a variable", todo)
+            hint = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
+            yield Problem("", f"{braced(name)} is not a variable", hint)
         elif variables[name] == "files":
-            what = f"{braced(name)} of type files is not one value"
-            yield Problem("", what, "use another variable")
+            message = f"{braced(name)} of type files is not one value"
+            yield Problem("", message, "use another variable")
 
 
 def _brace_problems(template: str) -> Iterator[Problem]:
@@ -116,22 +116,22 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove it, a bucket has no root")
     elif "s3:" in parts:
-        what = f"{shown} holds the address of another bucket"
-        yield Problem("", what, "use another variable in OUTPUT_PREFIX, or {job_id}")
+        message = f"{shown} holds the address of another bucket"
+        yield Problem("", message, "use another variable in OUTPUT_PREFIX, or {job_id}")
     elif "" in parts:
-        what = f"{shown} has an empty part between two /"
-        yield Problem("", what, "remove the /, or give the variable a value")
+        message = f"{shown} has an empty part between two /"
+        yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
         yield Problem("", f"{shown} has . or .. as a part", "write the place without it")
     if control is not None:
-        what = f"has a control character ({prefix[control]!r})"
-        yield Problem("", what, "remove it")
+        message = f"has a control character ({prefix[control]!r})"
+        yield Problem("", message, "remove it")
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
-        what = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
-        yield Problem("", what, "use shorter values, or {job_id}")
+        message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
+        yield Problem("", message, "use shorter values, or {job_id}")
 
 
 def _constant(template: str) -> Iterator[Problem]:
     if template and not prefix_names(template):
-        what = "has no variable, so that every job writes to the same place"
-        yield Problem("", what, "use one that differs between jobs, or {job_id}", warning=True)
+        message = "has no variable, so that every job writes to the same place"
+        yield Problem("", message, "use one that differs between jobs, or {job_id}", warning=True)

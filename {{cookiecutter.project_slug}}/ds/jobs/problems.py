@@ -17,13 +17,13 @@ class Problem:
     """
 
     where: str
-    what: str
-    todo: str
+    message: str
+    hint: str
     warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.what}; {self.todo}"
+        return f"{place}{self.message}; {self.hint}"
 
 
 class BadInput(Exception):

@@ -14,7 +14,7 @@ from typing import Any
 
 from ds.jobs import command as language
 from ds.jobs import output_prefix as prefix
-from ds.jobs.definition import Definition
+from ds.jobs.definition import JobDefinition
 from ds.jobs.message import Job, problems
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import (
@@ -113,7 +113,7 @@ class JobView:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResolvedJob:
     """All that doing one job needs.
 
     Attributes:
@@ -150,14 +150,14 @@ class Plan:
         return document | {"cores": self.view.cores}
 
 
-def plan(
-    definition: Definition,
+def resolve(
+    definition: JobDefinition,
     config: Mapping[str, Value],
     job: Job,
     bucket: str,
     folders: Folders = SHOWN,
     cores: int = 1,
-) -> Plan:
+) -> ResolvedJob:
     """Decide one job.
 
     Args:
@@ -204,7 +204,7 @@ def plan(
         inputs_dir=folders.inputs,
     )
     all_values = values | built_in
-    return Plan(
+    return ResolvedJob(
         job_id=job.job_id,
         arguments=_short(_arguments(definition, view, all_values)),
         inputs=_inputs(definition, view, job, bucket, folders),
@@ -214,7 +214,7 @@ def plan(
     )
 
 
-def _output_prefix(definition: Definition, view: JobView) -> str:
+def _output_prefix(definition: JobDefinition, view: JobView) -> str:
     """Where a job's outputs go; no slash at either end."""
     function = definition.functions.get("output_prefix")
     if function is None:
@@ -227,7 +227,7 @@ def _output_prefix(definition: Definition, view: JobView) -> str:
     return prefix.render("{text}", {"text": text}, view.job_id)
 
 
-def check_outputs(definition: Definition, view: JobView) -> str | None:
+def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
     """What job.py's own check says of a job's outputs: a reason, or None if it is content."""
     function = definition.functions.get("check_outputs")
     if function is None:
@@ -270,7 +270,7 @@ def _folder(text: str, bucket: str, base: str, shared: bool = False) -> Input:
 
 
 def _inputs(
-    definition: Definition,
+    definition: JobDefinition,
     view: JobView,
     job: Job,
     bucket: str,
@@ -308,7 +308,9 @@ def _is_folder(text: str) -> bool:
     return text.endswith("/") or any(sign in text.rpartition("/")[2] for sign in "*?[")
 
 
-def _arguments(definition: Definition, view: JobView, values: Mapping[str, Resolved]) -> list[str]:
+def _arguments(
+    definition: JobDefinition, view: JobView, values: Mapping[str, Resolved]
+) -> list[str]:
     function = definition.functions.get("arguments")
     if function is not None:
         words = list(_texts(function, view, "arguments"))
@@ -327,9 +329,9 @@ def _short(arguments: list[str]) -> list[str]:
     """The arguments, if a program can be started with them."""
     for argument in arguments:
         if not _fits(argument):
-            what = f"an argument is longer than {MAX_ARGUMENT_BYTES} bytes: {argument[:40]}..."
-            todo = "give the program a file: {job_json} holds all variables"
-            raise BadInput([Problem("", what, todo)])
+            message = f"an argument is longer than {MAX_ARGUMENT_BYTES} bytes: {argument[:40]}..."
+            hint = "give the program a file: {job_json} holds all variables"
+            raise BadInput([Problem("", message, hint)])
     return arguments
 
 
@@ -344,14 +346,14 @@ def _call(function: Any, view: JobView) -> object:
     try:
         return function(view)
     except Exception as error:
-        what = f"fails: {type(error).__name__}: {error}"
+        message = f"fails: {type(error).__name__}: {error}"
         where = f"job.py, {function.__name__}()"
-        raise BadInput([Problem(where, what, "correct it for this job's values")]) from error
+        raise BadInput([Problem(where, message, "correct it for this job's values")]) from error
 
 
 def _wrong_answer(name: str, answer: object, expected: str) -> BadInput:
-    what = f"returned {answer!r:.60}"
-    return BadInput([Problem(f"job.py, {name}()", what, f"return {expected}")])
+    message = f"returned {answer!r:.60}"
+    return BadInput([Problem(f"job.py, {name}()", message, f"return {expected}")])
 
 
 def _environment_text(raw: Value, value: Resolved) -> str:

@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import Event
 
-from ds.jobs.definition import Definition
+from ds.jobs.definition import JobDefinition
 from ds.jobs.message import InvalidMessage, Job, decode
 from ds.jobs.outputs import OutputFile, OutputRule
 from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
-from ds.jobs.resolve import Folders, Input, Plan, check_outputs, plan
+from ds.jobs.resolve import Folders, Input, ResolvedJob, check_outputs, resolve
 from ds.jobs.variables import control_character
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
@@ -67,7 +67,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class Tools:
+class WorkerContext:
     """What all attempts of a worker share.
 
     Attributes:
@@ -79,7 +79,7 @@ class Tools:
     """
 
     settings: WorkerSettings
-    definition: Definition
+    definition: JobDefinition
     queue: JobQueue
     storage: Storage
     shared_inputs: SharedInputs
@@ -91,7 +91,7 @@ class Tools:
     clock: Callable[[], float] = clock
 
 
-def attempt(lease: Lease, slot: int, tools: Tools) -> Record:
+def attempt(lease: Lease, slot: int, context: WorkerContext) -> Record:
     """Do one job. Whatever happens, its message is deleted, given back or buried.
 
     Args:
@@ -102,29 +102,29 @@ def attempt(lease: Lease, slot: int, tools: Tools) -> Record:
     Returns:
         The attempt's record, already sent.
     """
-    return _Attempt(lease, slot, tools).perform()
+    return _Attempt(lease, slot, context).perform()
 
 
 class _Attempt:
-    def __init__(self, lease: Lease, slot: int, tools: Tools) -> None:
+    def __init__(self, lease: Lease, slot: int, context: WorkerContext) -> None:
         self._lease = lease
         self._message = lease.message
         self._slot = slot
-        self._tools = tools
-        self._settings = tools.settings
-        self._folder = tools.scratch / f"slot-{slot}"
-        self._started = tools.clock()
+        self._context = context
+        self._settings = context.settings
+        self._folder = context.scratch / f"slot-{slot}"
+        self._started = context.clock()
         self._start = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._phase = "fetch"
         self._phase_started = self._started
         self._phases: dict[str, float] = {}
         self._job: Job | None = None
-        self._plan: Plan | None = None
+        self._resolved: ResolvedJob | None = None
         self._finished: Finished | None = None
         self._bytes_in = 0
         self._bytes_out = 0
         self._log: AttemptLog | None = None
-        self._pressure = Pressure(tools.scratch, tools.cgroup, tools.settings.slots)
+        self._pressure = Pressure(context.scratch, context.cgroup, context.settings.slots)
 
     def perform(self) -> Record:
         outcome: Outcome
@@ -156,7 +156,7 @@ class _Attempt:
                 self._log.close()
         remove(self._folder)
         record = self._record(outcome, reason)
-        self._tools.logs.record(record)
+        self._context.logs.record(record)
         return record
 
     # The way of a job that succeeds.
@@ -164,28 +164,28 @@ class _Attempt:
     def _work(self) -> tuple[Outcome, str]:
         folders = self._fresh_folders()
         self._job = decode(self._message.body)
-        self._plan = planned = plan(
-            self._tools.definition,
+        self._resolved = resolved = resolve(
+            self._context.definition,
             self._settings.config,
             self._job,
             self._settings.bucket,
             folders,
             self._settings.cpus_per_job,
         )
-        if self._settings.check_if_done and self._already_done(planned):
+        if self._settings.check_if_done and self._already_done(resolved):
             return "skipped", "its outputs are there already"
-        self._log = AttemptLog(self._folder / "attempt.log", planned.job_id, self._tools.logs)
-        self._say(f"attempt {self._message.attempt} on {self._tools.worker} slot {self._slot}")
+        self._log = AttemptLog(self._folder / "attempt.log", resolved.job_id, self._context.logs)
+        self._say(f"attempt {self._message.attempt} on {self._context.worker} slot {self._slot}")
         with self._timed("fetch"):
-            self._bytes_in = self._fetch(planned)
-        Path(folders.job_json).write_text(json.dumps(planned.document, indent=1))
+            self._bytes_in = self._fetch(resolved)
+        Path(folders.job_json).write_text(json.dumps(resolved.document, indent=1))
         with self._timed("run"):
-            self._finished = self._run(planned)
+            self._finished = self._run(resolved)
         with self._timed("check"):
-            outputs = self._check(planned)
+            outputs = self._check(resolved)
         with self._timed("upload"):
-            self._upload(planned, outputs)
-        self._gate()
+            self._upload(resolved, outputs)
+        self._check_stop()
         return "done", ""
 
     def _fresh_folders(self) -> Folders:
@@ -194,43 +194,43 @@ class _Attempt:
             (self._folder / name).mkdir(parents=True)
         return Folders(
             inputs=str(self._folder / "inputs"),
-            shared=str(self._tools.scratch / "shared"),
+            shared=str(self._context.scratch / "shared"),
             work=str(self._folder / "work"),
             output=str(self._folder / "output"),
             job_json=str(self._folder / "job.json"),
         )
 
-    def _already_done(self, planned: Plan) -> bool:
-        prefix = f"{planned.output_prefix}/"
+    def _already_done(self, resolved: ResolvedJob) -> bool:
+        prefix = f"{resolved.output_prefix}/"
         bucket = self._settings.bucket
         files = [
             OutputFile(item.key.removeprefix(prefix), item.size)
-            for item in self._tools.storage.listing(bucket, prefix)
+            for item in self._context.storage.listing(bucket, prefix)
         ]
-        return _rule(self._settings).already_done(files) and not self._tools.storage.exists(
-            bucket, self._uploading_key(planned)
+        return _rule(self._settings).already_done(files) and not self._context.storage.exists(
+            bucket, self._uploading_key(resolved)
         )
 
-    def _fetch(self, planned: Plan) -> int:
+    def _fetch(self, resolved: ResolvedJob) -> int:
         shared: list[tuple[S3Object, Path]] = []
         own: list[tuple[S3Object, Path]] = []
-        for item in planned.inputs:
+        for item in resolved.inputs:
             (shared if item.shared else own).extend(self._downloads(item))
-        fetched = self._tools.shared_inputs.fetch(shared, self._gate)
-        self._tools.storage.fetch(own, self._gate)
+        fetched = self._context.shared_inputs.fetch(shared, self._check_stop)
+        self._context.storage.fetch(own, self._check_stop)
         fetched += sum(item.size for item, _ in own)
         self._say(f"{len(shared) + len(own)} input files, {fetched} bytes fetched")
         return fetched
 
     def _downloads(self, item: Input) -> list[tuple[S3Object, Path]]:
-        self._gate()
+        self._check_stop()
         if not item.folder:
-            return [(self._tools.storage.head(item.bucket, item.key), Path(item.path))]
+            return [(self._context.storage.head(item.bucket, item.key), Path(item.path))]
         Path(item.path).mkdir(parents=True, exist_ok=True)
         found = [
             # Not Path(folder, name): the rest of "a//b" below "a/" is "/b", another root.
             (entry, Path(f"{item.path}/{entry.key[len(item.key) :]}"))
-            for entry in self._tools.storage.listing(item.bucket, item.key)
+            for entry in self._context.storage.listing(item.bucket, item.key)
             if item.takes(entry.key)
         ]
         if not found:
@@ -240,21 +240,21 @@ class _Attempt:
                 raise Failed(f"{entry.url}: a key with '..' cannot be a local file")
         return found
 
-    def _run(self, planned: Plan) -> Finished:
+    def _run(self, resolved: ResolvedJob) -> Finished:
         assert self._log is not None
-        self._say(f"runs {json.dumps(planned.arguments, ensure_ascii=False)}")
+        self._say(f"runs {json.dumps(resolved.arguments, ensure_ascii=False)}")
         try:
             finished = run(
-                planned.arguments,
+                resolved.arguments,
                 folder=self._working_folder(),
-                environment=self._environment(planned),
-                mark=f"{self._tools.worker}-{self._slot}-{planned.job_id}",
+                environment=self._environment(resolved),
+                mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
                 results=str(self._folder / "output"),
                 output=self._log.program,
-                gate=self._gate,
+                check_stop=self._check_stop,
             )
         except NotStarted as error:
-            raise Failed(f"{planned.arguments[:1]} cannot be started: {error}") from error
+            raise Failed(f"{resolved.arguments[:1]} cannot be started: {error}") from error
         self._say(f"exit code {finished.exit_code}, {finished.peak_memory_mb} MB")
         if finished.left_over:
             self._say(f"killed {finished.left_over} processes that it left behind")
@@ -266,16 +266,16 @@ class _Attempt:
             return str(self._folder / "work")
         return str(Path.cwd()) if folder == "image" else folder
 
-    def _environment(self, planned: Plan) -> dict[str, str]:
+    def _environment(self, resolved: ResolvedJob) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("DS_", "SQS_"))
         }
         own_temporary = {"TMPDIR": str(self._folder / "tmp")}
-        return inherited | planned.environment | own_temporary
+        return inherited | resolved.environment | own_temporary
 
-    def _check(self, planned: Plan) -> list[tuple[Path, OutputFile]]:
+    def _check(self, resolved: ResolvedJob) -> list[tuple[Path, OutputFile]]:
         """The files to upload; raises Failed if the command did not succeed."""
         assert self._finished is not None
         assert self._log is not None
@@ -285,7 +285,7 @@ class _Attempt:
         reason = _rule(self._settings).missing(file for _, file in outputs)
         if reason is None:
             try:
-                reason = check_outputs(self._tools.definition, planned.view)
+                reason = check_outputs(self._context.definition, resolved.view)
             except BadInput as error:
                 reason = _one_line(error)
         if reason is not None:
@@ -313,21 +313,21 @@ class _Attempt:
             found += [Path(folder, name) for name in sorted(names + links)]
         return found
 
-    def _upload(self, planned: Plan, outputs: list[tuple[Path, OutputFile]]) -> None:
+    def _upload(self, resolved: ResolvedJob, outputs: list[tuple[Path, OutputFile]]) -> None:
         """Upload outputs and the attempt's log.
 
         One object appears whole or not at all. Several do not, so that a worker which dies
         among them must not leave what passes for a job that is done: a marker says so.
         """
-        bucket, storage = self._settings.bucket, self._tools.storage
-        uploads = [Upload(path, f"{planned.output_prefix}/{file.path}") for path, file in outputs]
+        bucket, storage = self._settings.bucket, self._context.storage
+        uploads = [Upload(path, f"{resolved.output_prefix}/{file.path}") for path, file in outputs]
         self._bytes_out = sum(file.size for _, file in outputs)
         self._say(f"uploads {len(uploads)} files, {self._bytes_out} bytes")
-        self._gate()
-        marker = self._uploading_key(planned)
+        self._check_stop()
+        marker = self._uploading_key(resolved)
         if len(uploads) > 1:
             storage.put(bucket, marker, b"")
-        storage.upload(bucket, [*uploads, self._log_upload(planned)], self._gate)
+        storage.upload(bucket, [*uploads, self._log_upload(resolved)], self._check_stop)
         left_by_others = self._message.attempt > 1 or self._settings.check_if_done
         if len(uploads) > 1 or left_by_others:
             storage.delete(bucket, marker)
@@ -345,37 +345,37 @@ class _Attempt:
 
     def _settle(self, outcome: Outcome, reason: str) -> None:
         """Make the message and what was written follow the outcome."""
-        queue, message = self._tools.queue, self._message
+        queue, message = self._context.queue, self._message
         if outcome == "interrupted":
-            queue.give_back(message.receipt, 0)  # first: another worker may have it at once
+            queue.release(message.receipt, 0)  # first: another worker may have it at once
         if outcome in ("failed", "dead", "interrupted") and self._log is not None:
             self._keep(f"{outcome}: {reason}", with_outputs=outcome != "interrupted")
         if outcome in ("done", "skipped"):
             queue.delete(message.receipt)
         elif outcome in ("dead", "invalid"):
-            queue.bury(message, self._dead_letter_attributes(reason))
+            queue.dead_letter(message, self._dead_letter_attributes(reason))
         elif outcome == "failed":
             delays = self._settings.retry_delays
-            queue.give_back(message.receipt, delays[min(message.attempt, len(delays)) - 1])
+            queue.release(message.receipt, delays[min(message.attempt, len(delays)) - 1])
 
     def _keep(self, said: str, with_outputs: bool) -> None:
         """Upload the log, and what a failed program had written if it is small, never under
         the output prefix. It is help for a person; failing here changes nothing."""
-        assert self._plan is not None
+        assert self._resolved is not None
         try:
             self._say(said)
-            uploads = [self._log_upload(self._plan)]
+            uploads = [self._log_upload(self._resolved)]
             if with_outputs:
-                uploads += self._small_outputs(self._plan)
-            self._tools.storage.upload(self._settings.bucket, uploads, _open_gate)
+                uploads += self._small_outputs(self._resolved)
+            self._context.storage.upload(self._settings.bucket, uploads, _never_stop)
         except (TransferFailed, OSError) as error:
-            log.warning("could not keep the log of %s: %s", self._plan.job_id, error)
+            log.warning("could not keep the log of %s: %s", self._resolved.job_id, error)
 
-    def _small_outputs(self, planned: Plan) -> list[Upload]:
+    def _small_outputs(self, resolved: ResolvedJob) -> list[Upload]:
         files = [path for path in self._written() if path.is_file()]
         if len(files) > SMALL_FILES or sum(path.stat().st_size for path in files) > SMALL_BYTES:
             return []
-        base = f"{self._settings.log_prefix}/failed/{planned.job_id}"
+        base = f"{self._settings.log_prefix}/failed/{resolved.job_id}"
         names = [path.relative_to(self._folder / "output").as_posix() for path in files]
         return [
             Upload(path, f"{base}/{name}")
@@ -384,26 +384,26 @@ class _Attempt:
         ]
 
     def _dead_letter_attributes(self, reason: str) -> Mapping[str, str]:
-        planned, finished = self._plan, self._finished
+        resolved, finished = self._resolved, self._finished
         exit_code = "" if finished is None or finished.exit_code is None else finished.exit_code
         return {
             "reason": reason,
             "exit_code": str(exit_code),
             "attempts": str(self._message.attempt),
-            "log_key": self._log_key(planned) if planned and self._log else "",
+            "log_key": self._log_key(resolved) if resolved and self._log else "",
             "job_id": self._job.job_id if self._job else "",
         }
 
     # Small things.
 
-    def _gate(self) -> None:
+    def _check_stop(self) -> None:
         """Raise where this attempt must end: asked all the time, in every phase."""
-        self._pressure.look()
+        self._pressure.sample()
         if not self._lease.held:
             raise Lost
-        if self._phase in ("fetch", "run") and self._tools.stopping.is_set():
+        if self._phase in ("fetch", "run") and self._context.stopping.is_set():
             raise Interrupted
-        now = self._tools.clock()
+        now = self._context.clock()
         minutes = self._settings.job_timeout_minutes
         if self._phase == "run" and now - self._phase_started > minutes * 60:
             raise Stop(f"took longer than JOB_TIMEOUT_MINUTES = {minutes:g}")
@@ -413,26 +413,26 @@ class _Attempt:
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
         self._phase = phase
-        self._phase_started = self._tools.clock()
+        self._phase_started = self._context.clock()
         try:
             yield
         finally:
-            self._phases[phase] = round(self._tools.clock() - self._phase_started, 3)
+            self._phases[phase] = round(self._context.clock() - self._phase_started, 3)
 
     def _say(self, text: str) -> None:
         assert self._log is not None
         self._log.say(text)
 
-    def _log_upload(self, planned: Plan) -> Upload:
+    def _log_upload(self, resolved: ResolvedJob) -> Upload:
         if self._log is not None:
             self._log.flush()
-        return Upload(self._folder / "attempt.log", self._log_key(planned))
+        return Upload(self._folder / "attempt.log", self._log_key(resolved))
 
-    def _log_key(self, planned: Plan) -> str:
-        return f"{self._settings.log_prefix}/{planned.job_id}/{self._message.attempt}.log"
+    def _log_key(self, resolved: ResolvedJob) -> str:
+        return f"{self._settings.log_prefix}/{resolved.job_id}/{self._message.attempt}.log"
 
-    def _uploading_key(self, planned: Plan) -> str:
-        return f"logs/{self._settings.app_name}/uploading/{planned.job_id}"
+    def _uploading_key(self, resolved: ResolvedJob) -> str:
+        return f"logs/{self._settings.app_name}/uploading/{resolved.job_id}"
 
     def _record(self, outcome: Outcome, reason: str) -> Record:
         finished = self._finished
@@ -442,9 +442,9 @@ class _Attempt:
             attempt=self._message.attempt,
             start=self._start,
             outcome=outcome,
-            worker=self._tools.worker,
+            worker=self._context.worker,
             slot=self._slot,
-            seconds=round(self._tools.clock() - self._started, 3),
+            seconds=round(self._context.clock() - self._started, 3),
             phases=self._phases,
             exit_code=finished.exit_code if finished else None,
             peak_memory_mb=finished.peak_memory_mb if finished else 0,
@@ -470,11 +470,11 @@ def _exit_reason(exit_code: int | None, last_line: str) -> str:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, BadInput):
-        return ", ".join(f"{problem.where} {problem.what}" for problem in error.problems)
+        return ", ".join(f"{problem.where} {problem.message}" for problem in error.problems)
     return str(error)
 
 
-def _open_gate() -> None:
+def _never_stop() -> None:
     """For what is done after an attempt's end: nothing stops it."""
 
 

@@ -78,7 +78,7 @@ class Leases:
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
-    def take(self, limit: int, wait_seconds: int) -> list[Lease]:
+    def receive(self, limit: int, wait_seconds: int) -> list[Lease]:
         """Receive at most `limit` messages, each held from now on.
 
         Args:

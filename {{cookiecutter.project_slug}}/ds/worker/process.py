@@ -79,7 +79,7 @@ def run(
     mark: str,
     results: str,
     output: Callable[[bytes], None],
-    gate: Callable[[], None],
+    check_stop: Callable[[], None],
 ) -> Finished:
     """Run a command to its end and leave no process behind.
 
@@ -119,9 +119,9 @@ def run(
     watch = _Watch(process, mark, output, own_memory)
     try:
         try:
-            watch.until_exit(gate)
+            watch.until_exit(check_stop)
             watch.until_gone(GRACE_SECONDS)
-            watch.until_written(results, gate)
+            watch.until_written(results, check_stop)
         except Stop as stop:
             if stop.grace_seconds:
                 watch.terminate()
@@ -165,7 +165,7 @@ class _Watch:
     def peak_memory_mb(self) -> int:
         return round(self._peak_bytes / 1e6)
 
-    def until_exit(self, gate: Callable[[], None]) -> None:
+    def until_exit(self, check_stop: Callable[[], None]) -> None:
         """Wait for the command itself."""
         look = self.FIRST_LOOK_SECONDS
         next_look = time.monotonic() + look
@@ -173,7 +173,7 @@ class _Watch:
             self._read(max(0, next_look - time.monotonic()))
             if time.monotonic() >= next_look:
                 self._measure()
-                gate()
+                check_stop()
                 look = min(2 * look, self.LONGEST_LOOK_SECONDS)
                 next_look = time.monotonic() + look
 
@@ -183,10 +183,10 @@ class _Watch:
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
 
-    def until_written(self, folder: str, gate: Callable[[], None]) -> None:
+    def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
         """Wait for what still writes below a folder."""
         while any(_writes(process, folder) for process in self._living()):
-            gate()
+            check_stop()
             self._read(0.2)
 
     def terminate(self) -> None:

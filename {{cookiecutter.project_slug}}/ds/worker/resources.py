@@ -90,7 +90,7 @@ class Cgroup:
 
 
 @dataclass(frozen=True)
-class Look:
+class Sample:
     """One look at container and machine.
 
     Attributes:
@@ -134,7 +134,7 @@ class Look:
         return found
 
 
-class Watch:
+class ResourceMonitor:
     """Looks at container and machine now and then, in a thread of its own.
 
     Args:
@@ -159,7 +159,7 @@ class Watch:
         # Its name is that of its log stream.
         self._thread = threading.Thread(target=self._run, name="machine", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ResourceMonitor:
         self._thread.start()
         return self
 
@@ -174,21 +174,21 @@ class Watch:
         while not self._ended.wait(self._seconds):
             try:
                 now, total = time.monotonic(), self._cgroup.cpu_seconds()
-                look = self._look((total - spent) / (now - at))
+                sample = self._sample((total - spent) / (now - at))
                 at, spent = now, total
-                self._say(look.line())
-                for text in look.warnings().values():
+                self._say(sample.line())
+                for text in sample.warnings().values():
                     self._say(f"warning: {text}")
-                for name, text in look.warnings().items():
+                for name, text in sample.warnings().items():
                     if name not in before:
-                        log.warning("%s (%s)", text, look.line())
-                before = look.warnings()
+                        log.warning("%s (%s)", text, sample.line())
+                before = sample.warnings()
             except Exception as error:  # a worker that is not watched works all the same
                 log.warning("no look at the machine: %s", error)
 
-    def _look(self, cores: float) -> Look:
+    def _sample(self, cores: float) -> Sample:
         disk = psutil.disk_usage(str(self._folder))
-        return Look(
+        return Sample(
             memory=self._cgroup.memory_used(),
             memory_limit=self._cgroup.memory_limit(),
             cores=cores,
@@ -216,7 +216,7 @@ class Pressure:
         self._kills = cgroup.out_of_memory_kills()
         self._full = False
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Ask for the room on the disk; cheap, to be called while the attempt goes on."""
         with contextlib.suppress(OSError):
             room = os.statvfs(self._folder)
@@ -267,7 +267,7 @@ def megabytes(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class HostIdentity:
     """Where a worker runs.
 
     Attributes:
@@ -281,7 +281,7 @@ class Place:
     task: str = ""
 
 
-def place(environment: Mapping[str, str]) -> Place:
+def host_identity(environment: Mapping[str, str]) -> HostIdentity:
     """Ask ECS and EC2; what does not answer within a second is left out.
 
     Source: ECS developer guide, "task metadata endpoint version 4"; EC2 user guide, "IMDSv2".
@@ -310,4 +310,4 @@ def place(environment: Mapping[str, str]) -> Place:
             token = {"token": answer(f"{latest}/api/token", "PUT", **seconds)}
             machine = answer(f"{latest}/meta-data/instance-id", **token)
             machine_type = answer(f"{latest}/meta-data/instance-type", **token)
-    return Place(machine, machine_type, task)
+    return HostIdentity(machine, machine_type, task)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 THREADS = 16
 """Transfers at a time."""
 
-GATE_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 
-Gate = Callable[[], None]
+CheckStop = Callable[[], None]
 Begin = Callable[[BaseSubscriber], "TransferFuture"]
 
 
@@ -69,7 +69,7 @@ class Storage:
     def listing(self, bucket: str, prefix: str) -> list[S3Object]:
         """All objects whose key begins with `prefix`, all pages of it."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        with _told(f"s3://{bucket}/{prefix}"):
+        with _reasons(f"s3://{bucket}/{prefix}"):
             return [
                 S3Object(bucket, entry["Key"], entry["Size"], entry["ETag"])
                 for page in pages
@@ -79,7 +79,7 @@ class Storage:
 
     def head(self, bucket: str, key: str) -> S3Object:
         """One object's size and ETag."""
-        with _told(f"s3://{bucket}/{key}"):
+        with _reasons(f"s3://{bucket}/{key}"):
             answer = self._client.head_object(Bucket=bucket, Key=key)
         return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
 
@@ -87,33 +87,33 @@ class Storage:
         """Whether there is such an object."""
         return any(item.key == key for item in self.listing(bucket, key))
 
-    def fetch(self, objects: Iterable[tuple[S3Object, Path]], gate: Gate) -> None:
+    def fetch(self, objects: Iterable[tuple[S3Object, Path]], check_stop: CheckStop) -> None:
         """Download objects to files; their folders are made."""
         begin = []
         for item, path in objects:
-            with _told(item.url):
+            with _reasons(item.url):
                 path.parent.mkdir(parents=True, exist_ok=True)
             begin.append((item.url, partial(self._begin_download, item, path)))
-        self._all(begin, gate)
+        self._all(begin, check_stop)
 
-    def upload(self, bucket: str, uploads: Iterable[Upload], gate: Gate) -> None:
+    def upload(self, bucket: str, uploads: Iterable[Upload], check_stop: CheckStop) -> None:
         """Upload files. The gate is passed before each is begun."""
         self._all(
             [
                 (f"s3://{bucket}/{item.key}", partial(self._begin_upload, bucket, item))
                 for item in uploads
             ],
-            gate,
+            check_stop,
         )
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         """Write a small object."""
-        with _told(f"s3://{bucket}/{key}"):
+        with _reasons(f"s3://{bucket}/{key}"):
             self._client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove one object; none there is fine."""
-        with _told(f"s3://{bucket}/{key}"):
+        with _reasons(f"s3://{bucket}/{key}"):
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Storage:
         self._transfers.shutdown(cancel=True)
 
     def _begin_download(self, item: S3Object, path: Path, done: BaseSubscriber) -> TransferFuture:
-        known = _Known(item)
+        known = _SizeFromListing(item)
         return self._transfers.download(item.bucket, item.key, str(path), subscribers=[known, done])
 
     def _begin_upload(self, bucket: str, item: Upload, done: BaseSubscriber) -> TransferFuture:
@@ -130,7 +130,7 @@ class Storage:
     def _all(
         self,
         transfers: Iterable[tuple[str, Callable[[BaseSubscriber], TransferFuture]]],
-        gate: Gate,
+        check_stop: CheckStop,
     ) -> None:
         """Run named transfers, at most THREADS of them begun and unfinished at a time."""
         finished = _Finished()
@@ -138,14 +138,14 @@ class Storage:
         running = 0
         try:
             for name, begin in transfers:
-                gate()
+                check_stop()
                 if running == THREADS:
-                    finished.wait(gate)
+                    finished.wait(check_stop)
                     running -= 1
                 begun.append((name, begin(finished)))
                 running += 1
             for _ in range(running):
-                finished.wait(gate)
+                finished.wait(check_stop)
         except BaseException:
             for _, future in begun:
                 future.cancel()
@@ -154,7 +154,7 @@ class Storage:
                     future.result()
             raise
         for name, future in begun:
-            with _told(name):
+            with _reasons(name):
                 future.result()
 
 
@@ -169,20 +169,20 @@ class SharedInputs:
         self._fetched: dict[Path, tuple[str, _Stamp]] = {}
         self._lock = threading.Lock()
 
-    def fetch(self, objects: Sequence[tuple[S3Object, Path]], gate: Gate) -> int:
+    def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
         """Fetch what is not here as it is in S3; returns its bytes.
 
         One slot at a time: the others want the same files.
         """
-        while not self._lock.acquire(timeout=GATE_SECONDS):
-            gate()
+        while not self._lock.acquire(timeout=CHECK_SECONDS):
+            check_stop()
         try:
             new = [
                 (item, path)
                 for item, path in objects
                 if self._fetched.get(path) != (item.etag, _stamp(path))
             ]
-            self._storage.fetch(new, gate)
+            self._storage.fetch(new, check_stop)
             for item, path in new:
                 path.chmod(0o444)
                 self._fetched[path] = (item.etag, _stamp(path))
@@ -203,7 +203,7 @@ def _stamp(path: Path) -> _Stamp:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-class _Known(BaseSubscriber):
+class _SizeFromListing(BaseSubscriber):
     """Tells s3transfer what the listing said, which saves a request for each file."""
 
     def __init__(self, item: S3Object) -> None:
@@ -223,18 +223,18 @@ class _Finished(BaseSubscriber):
     def on_done(self, future: TransferFuture, **_: Any) -> None:
         self._queue.put(None)
 
-    def wait(self, gate: Gate) -> None:
+    def wait(self, check_stop: CheckStop) -> None:
         while True:
             try:
-                self._queue.get(timeout=GATE_SECONDS)
+                self._queue.get(timeout=CHECK_SECONDS)
             except queue.Empty:
-                gate()
+                check_stop()
             else:
                 return
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _reasons(name: str) -> Iterator[None]:
     """Turn AWS's and the disk's errors into TransferFailed with a reason for a person."""
     try:
         yield

@@ -17,13 +17,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ds.jobs.definition import Definition
+from ds.jobs.definition import JobDefinition
 from ds.jobs.record import Record
-from ds.worker.attempt import Tools, attempt, remove
+from ds.worker.attempt import WorkerContext, attempt, remove
 from ds.worker.lease import Lease, Leases
 from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
-from ds.worker.resources import Cgroup, Watch, place
+from ds.worker.resources import Cgroup, ResourceMonitor, host_identity
 from ds.worker.s3 import THREADS, SharedInputs, Storage
 from ds.worker.settings import WorkerSettings
 from ds.worker.sqs import BATCH, JobQueue
@@ -40,7 +40,7 @@ class CannotStart(Exception):
     """The worker cannot do its work; the text says why."""
 
 
-def serve(settings: WorkerSettings, definition: Definition) -> None:
+def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     """Do jobs until SIGTERM or SIGINT.
 
     Args:
@@ -57,7 +57,7 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
     except OSError as error:
         todo = "let DS_SCRATCH name a folder that this user may write to"
         raise CannotStart(f"no place for its files: {error}; {todo}") from error
-    where = place(os.environ)
+    where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
     region = os.environ.get("AWS_REGION")
     config = Config(
@@ -96,7 +96,7 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
         name,
         settings.slots,
     )
-    tools = Tools(
+    context = WorkerContext(
         settings=settings,
         definition=definition,
         queue=jobs,
@@ -111,8 +111,8 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
     kind = f" on {where.machine_type}" if where.machine_type else ""
     log.info("worker %s%s, %d slots, begins", name, kind, settings.slots)
     try:
-        with Watch(scratch, partial(logs.line, "machine"), cgroup):
-            _Slots(tools, Leases(held, settings.visibility_seconds, tools.clock)).serve()
+        with ResourceMonitor(scratch, partial(logs.line, "machine"), cgroup):
+            _Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
     finally:
         logs.close()
         storage.close()
@@ -123,17 +123,17 @@ def serve(settings: WorkerSettings, definition: Definition) -> None:
 class _Slots:
     """Fills free slots with messages; one poll and one renewal serve all slots."""
 
-    def __init__(self, tools: Tools, leases: Leases) -> None:
-        self._tools = tools
-        self._stopping = tools.stopping
+    def __init__(self, context: WorkerContext, leases: Leases) -> None:
+        self._context = context
+        self._stopping = context.stopping
         self._leases = leases
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(tools.settings.slots):
+        for slot in range(context.settings.slots):
             self._free.put(slot)
         # A part of the visibility, because a lease counts from the request's beginning.
-        longest = int(tools.settings.visibility_seconds / 4)
-        self._wait_seconds = max(1, min(tools.settings.poll_seconds, longest))
-        self._pool = ThreadPoolExecutor(tools.settings.slots)
+        longest = int(context.settings.visibility_seconds / 4)
+        self._wait_seconds = max(1, min(context.settings.poll_seconds, longest))
+        self._pool = ThreadPoolExecutor(context.settings.slots)
         self._running: set[Future[Record]] = set()
         self._trouble: str | None = None
 
@@ -158,7 +158,7 @@ class _Slots:
         pause = 1.0
         while slots := self._free_slots():
             try:
-                leases = self._leases.take(len(slots), self._wait_seconds)
+                leases = self._leases.receive(len(slots), self._wait_seconds)
                 pause = 1.0
             except (BotoCoreError, ClientError) as error:
                 leases = []
@@ -189,7 +189,7 @@ class _Slots:
     def _begin(self, lease: Lease, slot: int) -> None:
         if self._stopping.is_set():
             self._leases.drop(lease)
-            self._tools.queue.give_back(lease.message.receipt, 0)
+            self._context.queue.release(lease.message.receipt, 0)
             return
         future = self._pool.submit(self._attempt, lease, slot)
         self._running.add(future)
@@ -198,7 +198,7 @@ class _Slots:
     def _attempt(self, lease: Lease, slot: int) -> Record:
         threading.current_thread().name = f"slot-{slot}"  # which names its log stream
         try:
-            record = attempt(lease, slot, self._tools)
+            record = attempt(lease, slot, self._context)
         finally:
             self._leases.drop(lease)
             self._free.put(slot)

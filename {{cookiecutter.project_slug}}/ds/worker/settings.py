@@ -105,8 +105,8 @@ class WorkerSettings:
                 try:
                     values[key] = parse(environment[name])
                 except (ValueError, KeyError):
-                    what = f"{environment[name]!r} cannot be read"
-                    problems.append(Problem(f"environment, {name}", what, "start it by run.py"))
+                    message = f"{environment[name]!r} cannot be read"
+                    problems.append(Problem(f"environment, {name}", message, "start it by run.py"))
             elif key in _REQUIRED:
                 problems.append(Problem(f"environment, {name}", "is missing", "start it by run.py"))
         if problems:

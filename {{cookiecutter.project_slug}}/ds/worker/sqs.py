@@ -83,7 +83,7 @@ class JobQueue:
                 refused[batch[int(entry["Id"])]] = entry["Code"]
         return refused
 
-    def give_back(self, receipt: str, seconds: float) -> None:
+    def release(self, receipt: str, seconds: float) -> None:
         """Make a message visible again after `seconds`; no matter if it is not ours any more."""
         try:
             self._client.change_message_visibility(
@@ -97,7 +97,7 @@ class JobQueue:
         """Remove a message for good."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
 
-    def bury(self, message: Received, attributes: Mapping[str, str]) -> None:
+    def dead_letter(self, message: Received, attributes: Mapping[str, str]) -> None:
         """Move a message to the dead-letter queue, with attributes that say why.
 
         Sent before it is deleted: a worker that dies in between doubles the dead job, which

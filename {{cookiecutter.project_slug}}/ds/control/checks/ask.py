@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ds.cloud.client import Aws, code_of, one_line
+from ds.cloud.client import Aws, code_of, explain
 from ds.cloud.rights import PROBE
 from ds.control.checks.rules import (
     QUOTAS,
-    Account,
+    AwsFacts,
     Bucket,
     Given,
     Image,
@@ -57,24 +57,24 @@ MOST_PAGES = 10
 
 
 @dataclass
-class Asked:
+class Questions:
     """Questions to one account, and what could not be answered."""
 
     aws: Aws
     unknown: list[Unknown] = field(default_factory=list)
 
-    def ask(self, what: str, question: Callable[[], T]) -> T | None:
+    def ask(self, message: str, question: Callable[[], T]) -> T | None:
         """The answer, or None with `what` among the unknown."""
         try:
             return question()
         except (BotoCoreError, ClientError) as error:
-            self.unknown.append(Unknown(what, one_line(error, self.aws.profile)))
+            self.unknown.append(Unknown(message, explain(error, self.aws.profile)))
             return None
 
 
-def observe(
+def ask_aws(
     aws: Aws, given: Given, inputs: Mapping[int, Iterable[Input]]
-) -> tuple[Account, list[Unknown]]:
+) -> tuple[AwsFacts, list[Unknown]]:
     """Ask all that the rules want to know.
 
     Args:
@@ -85,51 +85,55 @@ def observe(
     Returns:
         What AWS says, and what it did not say.
     """
-    asked = Asked(aws)
+    questions = Questions(aws)
     settings, fleet = given.settings, given.fleet
     tag, bucket_name = settings.DOCKERHUB_TAG, settings.AWS_BUCKET
-    machines = asked.ask("the machine types", lambda: instance_types(aws, settings.MACHINE_TYPE))
+    machines = questions.ask(
+        "the machine types", lambda: instance_types(aws, settings.MACHINE_TYPE)
+    )
     known = {name: machine for name, machine in (machines or {}).items() if machine}
     subnets = groups = bucket = quotas = prices = None
     key = profile = None
     if fleet:
         ids = [name for name in fleet.subnets if not is_placeholder(name)]
-        subnets = asked.ask("the subnets", lambda: find_subnets(aws, ids))
+        subnets = questions.ask("the subnets", lambda: find_subnets(aws, ids))
         group_ids = [name for name in fleet.security_groups if not is_placeholder(name)]
-        groups = asked.ask("the security groups", lambda: find_groups(aws, group_ids))
+        groups = questions.ask("the security groups", lambda: find_groups(aws, group_ids))
         if fleet.key_name and not is_placeholder(fleet.key_name):
-            key = asked.ask("the key pair", lambda: has_key(aws, fleet.key_name))
+            key = questions.ask("the key pair", lambda: has_key(aws, fleet.key_name))
         if not is_placeholder(fleet.instance_profile):
             name = fleet.instance_profile.rpartition("/")[2]
-            profile = asked.ask("the instance profile", lambda: has_profile(aws, name))
+            profile = questions.ask("the instance profile", lambda: has_profile(aws, name))
     if not is_placeholder(bucket_name):
-        bucket = asked.ask("the bucket", lambda: look_at_bucket(aws, bucket_name))
+        bucket = questions.ask("the bucket", lambda: look_at_bucket(aws, bucket_name))
     if bucket and bucket.state == "there" and bucket.writable is None:
-        asked.unknown.append(Unknown("whether the bucket is writable", "S3 gave no clear answer"))
+        questions.unknown.append(
+            Unknown("whether the bucket is writable", "S3 gave no clear answer")
+        )
     kinds = {kind for name in known if (kind := quota_kind(name))}
     if kinds:
-        quotas = asked.ask("the spot quota", lambda: spot_quotas(aws, kinds))
+        quotas = questions.ask("the spot quota", lambda: spot_quotas(aws, kinds))
     if settings.MACHINE_PRICE is not None and known:
         zones = {place.zone for place in (subnets or {}).values() if place}
-        prices = asked.ask("the spot prices", lambda: spot_prices(aws, sorted(known), zones))
+        prices = questions.ask("the spot prices", lambda: spot_prices(aws, sorted(known), zones))
         for name in sorted(set(known) - set(known if prices is None else prices)):
-            asked.unknown.append(Unknown(f"the spot price of {name}", "EC2 has none for it"))
+            questions.unknown.append(Unknown(f"the spot price of {name}", "EC2 has none for it"))
     variant = ami_variant(settings.GPUS, known.values())
-    account = Account(
+    facts = AwsFacts(
         enabled=True,
         machines=machines,
         bucket=bucket,
-        image=_image(asked, tag),
+        image=_image(questions, tag),
         subnets=subnets,
         groups=groups,
         key=key,
         profile=profile,
         quotas=quotas,
         prices=prices,
-        snapshot_gb=asked.ask("the machine image's size", lambda: snapshot_size(aws, variant)),
-        missing=_missing(asked, inputs, bucket_name, bucket),
+        snapshot_gb=questions.ask("the machine image's size", lambda: snapshot_size(aws, variant)),
+        missing=_missing(questions, inputs, bucket_name, bucket),
     )
-    return account, asked.unknown
+    return facts, questions.unknown
 
 
 def is_enabled(aws: Aws) -> bool:
@@ -150,7 +154,7 @@ def instance_types(aws: Aws, names: Iterable[str]) -> dict[str, Machine | None]:
     machines: dict[str, Machine | None] = {}
     for name in names:
         # One by one: a single unknown type fails a whole request.
-        found = _unless(client.describe_instance_types, "InvalidInstanceType", InstanceTypes=[name])
+        found = none_if(client.describe_instance_types, "InvalidInstanceType", InstanceTypes=[name])
         machines[name] = _machine(found["InstanceTypes"][0]) if found else None
     return machines
 
@@ -172,7 +176,7 @@ def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
     client = aws.client("ec2")
     places: dict[str, Place | None] = {}
     for name in ids:
-        found = _unless(client.describe_subnets, "InvalidSubnet", SubnetIds=[name])
+        found = none_if(client.describe_subnets, "InvalidSubnet", SubnetIds=[name])
         first = found["Subnets"][0] if found else None
         places[name] = Place(first["VpcId"], first["AvailabilityZone"]) if first else None
     return places
@@ -183,7 +187,7 @@ def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
     client = aws.client("ec2")
     places: dict[str, Place | None] = {}
     for name in ids:
-        found = _unless(client.describe_security_groups, "InvalidGroup", GroupIds=[name])
+        found = none_if(client.describe_security_groups, "InvalidGroup", GroupIds=[name])
         places[name] = Place(found["SecurityGroups"][0]["VpcId"]) if found else None
     return places
 
@@ -191,13 +195,13 @@ def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
 def has_key(aws: Aws, name: str) -> bool:
     """Whether the key pair is there."""
     asks = aws.client("ec2").describe_key_pairs
-    return _unless(asks, "InvalidKeyPair", KeyNames=[name]) is not None
+    return none_if(asks, "InvalidKeyPair", KeyNames=[name]) is not None
 
 
 def has_profile(aws: Aws, name: str) -> bool:
     """Whether the instance profile is there."""
     asks = aws.client("iam").get_instance_profile
-    return _unless(asks, "NoSuchEntity", InstanceProfileName=name) is not None
+    return none_if(asks, "NoSuchEntity", InstanceProfileName=name) is not None
 
 
 def look_at_bucket(aws: Aws, name: str) -> Bucket:
@@ -226,17 +230,19 @@ def look_at_bucket(aws: Aws, name: str) -> Bucket:
     return Bucket("there", region, True)
 
 
-def _image(asked: Asked, tag: str) -> Image | None:
+def _image(questions: Questions, tag: str) -> Image | None:
     if not tag or is_placeholder(tag):
         return None
     place = ECR.match(tag)
     if place is None:
         why = f"only ECR can be asked; docker manifest inspect {tag} says it"
-        asked.unknown.append(Unknown(f"whether {tag} is in its registry", why))
+        questions.unknown.append(Unknown(f"whether {tag} is in its registry", why))
         return None
-    image = asked.ask("the image", lambda: ecr_image(asked.aws, place))
+    image = questions.ask("the image", lambda: ecr_image(questions.aws, place))
     if image and image.exists and image.architectures is None:
-        asked.unknown.append(Unknown("the image's architecture", "its registry does not tell it"))
+        questions.unknown.append(
+            Unknown("the image's architecture", "its registry does not tell it")
+        )
     return image
 
 
@@ -246,7 +252,7 @@ def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
     image_id = {"imageDigest": place["digest"]} if place["digest"] else {}
     image_id |= {"imageTag": place["tag"] or "latest"} if not place["digest"] else {}
     repository = {"registryId": place["account"], "repositoryName": place["name"]}
-    found = _unless(
+    found = none_if(
         client.batch_get_image,
         "RepositoryNotFound",
         **repository,
@@ -280,7 +286,7 @@ def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
     client = aws.client("service-quotas")
     quotas = {}
     for kind in kinds:
-        found = _unless(
+        found = none_if(
             client.get_service_quota,
             "NoSuchResource",
             ServiceCode="ec2",
@@ -328,7 +334,7 @@ def snapshot_size(aws: Aws, variant: str) -> int:
 
 
 def _missing(
-    asked: Asked, inputs: Mapping[int, Iterable[Input]], own: str, bucket: Bucket | None
+    questions: Questions, inputs: Mapping[int, Iterable[Input]], own: str, bucket: Bucket | None
 ) -> tuple[MissingInput, ...]:
     """The inputs that are not there, each told of the first group that needs it."""
     first: dict[tuple[str, str, str], tuple[int, Input]] = {}
@@ -337,7 +343,7 @@ def _missing(
             # Of a bucket that is a placeholder, or not there, one finding is enough.
             if one.bucket != own or (bucket and bucket.state == "there"):
                 first.setdefault((one.bucket, one.key, one.pattern), (number, one))
-    client = asked.aws.client("s3")
+    client = questions.aws.client("s3")
     with ThreadPoolExecutor(THREADS) as pool:
         answers = list(pool.map(lambda needed: _look(client, needed[1]), first.values()))
     missing = []
@@ -346,7 +352,7 @@ def _missing(
         if answer is False:
             missing.append(MissingInput(number, uri))
         elif answer is not True:
-            asked.unknown.append(Unknown(uri, answer))
+            questions.unknown.append(Unknown(uri, answer))
     return tuple(missing)
 
 
@@ -355,7 +361,7 @@ def _look(client: Any, one: Input) -> bool | str:
     try:
         return is_there(client, one)
     except (BotoCoreError, ClientError) as error:
-        return one_line(error)
+        return explain(error)
 
 
 def is_there(client: Any, one: Input) -> bool | str:
@@ -375,7 +381,7 @@ def is_there(client: Any, one: Input) -> bool | str:
 def _object_is_there(client: Any, one: Input) -> bool:
     """Asked for itself, which public buckets allow, else by listing, which the own one allows."""
     try:
-        return _unless(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
+        return none_if(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
     except ClientError as error:
         if code_of(error) not in ("403", "AccessDenied"):
             raise
@@ -383,7 +389,7 @@ def _object_is_there(client: Any, one: Input) -> bool:
     return any(listed["Key"] == one.key for listed in found.get("Contents", []))
 
 
-def _unless(question: Callable[..., Any], code: str, **words: Any) -> Any | None:
+def none_if(question: Callable[..., Any], code: str, **words: Any) -> Any | None:
     """The answer, or None if AWS answers that there is no such thing.
 
     Args:

@@ -82,15 +82,15 @@ class Finding:
     """
 
     code: str
-    what: str
-    todo: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True)
 class Unknown:
     """Something that could not be looked at, and why."""
 
-    what: str
+    message: str
     why: str
 
 
@@ -157,7 +157,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Account:
+class AwsFacts:
     """What AWS says; None where it was not asked or did not answer.
 
     Attributes:
@@ -185,15 +185,15 @@ class Account:
     missing: tuple[MissingInput, ...] = ()
 
 
-def findings(given: Given, account: Account) -> list[Finding]:
+def findings(given: Given, facts: AwsFacts) -> list[Finding]:
     """Everything that is wrong, by every rule."""
-    return [finding for rule in RULES for finding in rule(given, account)]
+    return [finding for rule in RULES for finding in rule(given, facts)]
 
 
 def of_problems(code: str, problems: Iterable[Problem]) -> list[Finding]:
     """What is wrong with a file, as findings."""
     return [
-        Finding(code, f"{problem.where}: {problem.what}", problem.todo)
+        Finding(code, f"{problem.where}: {problem.message}", problem.hint)
         for problem in problems
         if not problem.warning
     ]
@@ -226,7 +226,7 @@ def quota_kind(machine_type: str) -> str | None:
     return kinds.get(name[0])
 
 
-def _placeholders(given: Given, _: Account) -> Iterator[Finding]:
+def _placeholders(given: Given, _: AwsFacts) -> Iterator[Finding]:
     settings, fleet = given.settings, given.fleet
     places = {"config.py, AWS_BUCKET": [settings.AWS_BUCKET]}
     places["config.py, DOCKERHUB_TAG"] = [settings.DOCKERHUB_TAG]
@@ -245,176 +245,180 @@ def _placeholders(given: Given, _: Account) -> Iterator[Finding]:
             yield Finding("DS-PLACEHOLDER", f"{place}: is still {value!r}", "write your own")
 
 
-def _answers(given: Given, _: Account) -> Iterator[Finding]:
+def _answers(given: Given, _: AwsFacts) -> Iterator[Finding]:
     answer = given.answers.get("docker_base_image", "")
-    todo = "let both say the same, else the next update of the template mixes them up"
+    hint = "let both say the same, else the next update of the template mixes them up"
     if answer and given.base and answer != given.base:
-        what = f"Dockerfile: is FROM {given.base}, but .cruft.json has docker_base_image {answer}"
-        yield Finding("DS-ANSWERS", what, todo)
+        message = (
+            f"Dockerfile: is FROM {given.base}, but .cruft.json has docker_base_image {answer}"
+        )
+        yield Finding("DS-ANSWERS", message, hint)
     image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
     # A new tag of the same image is everyday work; the placeholder is there to be replaced.
     if image and not is_placeholder(image) and _without_tag(image) != _without_tag(tag):
-        what = f"config.py, DOCKERHUB_TAG: is {tag!r}, but .cruft.json has docker_image {image}"
-        yield Finding("DS-ANSWERS", what, todo)
+        message = f"config.py, DOCKERHUB_TAG: is {tag!r}, but .cruft.json has docker_image {image}"
+        yield Finding("DS-ANSWERS", message, hint)
 
 
-def _region(given: Given, account: Account) -> Iterator[Finding]:
+def _region(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     region = given.settings.AWS_REGION
     if given.regions and region not in given.regions:
-        todo = "correct it; if it is a new region, update boto3"
-        yield Finding("DS-REGION", f"config.py, AWS_REGION: boto3 knows no {region}", todo)
-    elif account.enabled is False:
-        what = f"config.py, AWS_REGION: {region} is not enabled in this account"
-        yield Finding("DS-REGION", what, "enable it in the account's settings, or take another")
+        hint = "correct it; if it is a new region, update boto3"
+        yield Finding("DS-REGION", f"config.py, AWS_REGION: boto3 knows no {region}", hint)
+    elif facts.enabled is False:
+        message = f"config.py, AWS_REGION: {region} is not enabled in this account"
+        yield Finding("DS-REGION", message, "enable it in the account's settings, or take another")
 
 
-def _machines(given: Given, account: Account) -> Iterator[Finding]:
-    for name, machine in (account.machines or {}).items():
+def _machines(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    for name, machine in (facts.machines or {}).items():
         if machine is None:
-            what = f"config.py, MACHINE_TYPE: {given.settings.AWS_REGION} has no {name}"
-            yield Finding("DS-MACHINE", what, "correct or remove it")
+            message = f"config.py, MACHINE_TYPE: {given.settings.AWS_REGION} has no {name}"
+            yield Finding("DS-MACHINE", message, "correct or remove it")
 
 
-def _memory(given: Given, account: Account) -> Iterator[Finding]:
+def _memory(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     settings = given.settings
     tasks = settings.TASKS_PER_MACHINE
-    for name, machine in _known(account):
+    for name, machine in _known(facts):
         largest = fitting_memory(machine, tasks)
         if largest >= settings.MEMORY:
             continue
-        what = (
+        message = (
             f"config.py, MEMORY: {settings.MEMORY} MB for each of {tasks} containers do not fit "
             f"{name}, which has {machine.memory_mib} MB and keeps some back"
         )
-        todo = f"write at most MEMORY = {largest}, or take a larger type or a smaller {_TASKS}"
-        yield Finding("DS-MEMORY", what, todo)
+        hint = f"write at most MEMORY = {largest}, or take a larger type or a smaller {_TASKS}"
+        yield Finding("DS-MEMORY", message, hint)
 
 
-def _cpu(given: Given, account: Account) -> Iterator[Finding]:
+def _cpu(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     settings = given.settings
     needed = settings.DOCKER_CORES * settings.CPUS_PER_JOB * settings.TASKS_PER_MACHINE
-    for name, machine in _known(account):
+    for name, machine in _known(facts):
         if needed > machine.vcpus:
-            what = (
+            message = (
                 f"config.py, MACHINE_TYPE: {name} has {machine.vcpus} CPUs, but DOCKER_CORES x "
                 f"CPUS_PER_JOB x TASKS_PER_MACHINE is {needed}"
             )
-            yield Finding("DS-CPU", what, "lower one of the three, or take a larger type")
+            yield Finding("DS-CPU", message, "lower one of the three, or take a larger type")
 
 
-def _gpu(given: Given, account: Account) -> Iterator[Finding]:
+def _gpu(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     settings = given.settings
     needed = settings.GPUS * settings.TASKS_PER_MACHINE
-    for name, machine in _known(account):
+    for name, machine in _known(facts):
         if needed > machine.gpus:
-            what = (
+            message = (
                 f"config.py, MACHINE_TYPE: {name} has {machine.gpus} GPUs, but "
                 f"GPUS x TASKS_PER_MACHINE is {needed}"
             )
-            yield Finding("DS-GPU", what, "lower one of the two, or take a type with more GPUs")
+            yield Finding("DS-GPU", message, "lower one of the two, or take a type with more GPUs")
 
 
-def _architecture(given: Given, account: Account) -> Iterator[Finding]:
-    types = dict(_known(account))
-    image = account.image.architectures if account.image else None
+def _architecture(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    types = dict(_known(facts))
+    image = facts.image.architectures if facts.image else None
     if image:
         for name, machine in types.items():
             if not set(machine.architectures) & set(image):
-                what = (
+                message = (
                     f"config.py, MACHINE_TYPE: {name} is {' or '.join(machine.architectures)}, "
                     f"but the image {given.settings.DOCKERHUB_TAG} is {' and '.join(image)}"
                 )
-                todo = "take types of the image's kind, or build the image for this one"
-                yield Finding("DS-ARCHITECTURE", what, todo)
+                hint = "take types of the image's kind, or build the image for this one"
+                yield Finding("DS-ARCHITECTURE", message, hint)
     elif types and not set.intersection(*(set(m.architectures) for m in types.values())):
         kinds = ", ".join(f"{name} {'/'.join(m.architectures)}" for name, m in types.items())
-        what = f"config.py, MACHINE_TYPE: no image runs on all of these: {kinds}"
-        yield Finding("DS-ARCHITECTURE", what, "take types of one kind")
+        message = f"config.py, MACHINE_TYPE: no image runs on all of these: {kinds}"
+        yield Finding("DS-ARCHITECTURE", message, "take types of one kind")
 
 
-def _image(given: Given, account: Account) -> Iterator[Finding]:
+def _image(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     tag = given.settings.DOCKERHUB_TAG
     if not tag:
-        todo = "write the name of the image that `make image` builds"
-        yield Finding("DS-IMAGE", "config.py, DOCKERHUB_TAG: is empty", todo)
-    elif account.image and not account.image.exists:
-        what = f"config.py, DOCKERHUB_TAG: {tag} is not in its registry"
-        yield Finding("DS-IMAGE", what, "build it and push it there, or correct the name")
+        hint = "write the name of the image that `make image` builds"
+        yield Finding("DS-IMAGE", "config.py, DOCKERHUB_TAG: is empty", hint)
+    elif facts.image and not facts.image.exists:
+        message = f"config.py, DOCKERHUB_TAG: {tag} is not in its registry"
+        yield Finding("DS-IMAGE", message, "build it and push it there, or correct the name")
 
 
-def _bucket(given: Given, account: Account) -> Iterator[Finding]:
-    name, bucket = given.settings.AWS_BUCKET, account.bucket
+def _bucket(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    name, bucket = given.settings.AWS_BUCKET, facts.bucket
     if bucket is None:
         return
     where = "config.py, AWS_BUCKET"
     if bucket.state == "missing":
         yield Finding("DS-BUCKET", f"{where}: there is no bucket {name}", "make it, or correct it")
     elif bucket.state == "denied":
-        todo = "take a bucket of your own, or ask its owner for the right to list it"
-        yield Finding("DS-BUCKET", f"{where}: you may not look into {name}", todo)
+        hint = "take a bucket of your own, or ask its owner for the right to list it"
+        yield Finding("DS-BUCKET", f"{where}: you may not look into {name}", hint)
     elif bucket.writable is False:
-        todo = "ask for the right s3:PutObject, or take another bucket"
-        yield Finding("DS-BUCKET", f"{where}: you may not write to {name}", todo)
+        hint = "ask for the right s3:PutObject, or take another bucket"
+        yield Finding("DS-BUCKET", f"{where}: you may not write to {name}", hint)
     region = given.settings.AWS_REGION
     if bucket.region and bucket.region != region:
-        what = f"{where}: {name} is in {bucket.region}, the machines are in {region}"
-        todo = f"write AWS_REGION = {bucket.region!r}: what goes between regions is paid by the GB"
-        yield Finding("DS-BUCKET-REGION", what, todo)
+        message = f"{where}: {name} is in {bucket.region}, the machines are in {region}"
+        hint = f"write AWS_REGION = {bucket.region!r}: what goes between regions is paid by the GB"
+        yield Finding("DS-BUCKET-REGION", message, hint)
 
 
-def _inputs(_: Given, account: Account) -> Iterator[Finding]:
-    for missing in account.missing:
-        what = f"job file, group {missing.group}: its input {missing.uri} is not there"
-        yield Finding("DS-INPUT", what, "upload it, or correct the job file")
+def _inputs(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+    for missing in facts.missing:
+        message = f"job file, group {missing.group}: its input {missing.uri} is not there"
+        yield Finding("DS-INPUT", message, "upload it, or correct the job file")
 
 
-def _subnets(_: Given, account: Account) -> Iterator[Finding]:
+def _subnets(_: Given, facts: AwsFacts) -> Iterator[Finding]:
     zones: dict[str, list[str]] = {}
-    for name, subnet in (account.subnets or {}).items():
+    for name, subnet in (facts.subnets or {}).items():
         if subnet is None:
-            what = f"fleet file, subnets: there is no {name} in this region"
-            yield Finding("DS-SUBNET", what, "correct or remove it")
+            message = f"fleet file, subnets: there is no {name} in this region"
+            yield Finding("DS-SUBNET", message, "correct or remove it")
         else:
             zones.setdefault(subnet.zone, []).append(name)
     for zone, names in zones.items():
         if len(names) > 1:
-            what = f"fleet file, subnets: {', '.join(names)} are all in {zone}"
-            yield Finding("DS-ZONE", what, "keep one: a fleet can have one subnet in each zone")
+            message = f"fleet file, subnets: {', '.join(names)} are all in {zone}"
+            yield Finding("DS-ZONE", message, "keep one: a fleet can have one subnet in each zone")
 
 
-def _groups(_: Given, account: Account) -> Iterator[Finding]:
-    for name, group in (account.groups or {}).items():
+def _groups(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+    for name, group in (facts.groups or {}).items():
         if group is None:
-            what = f"fleet file, security_groups: there is no {name} in this region"
-            yield Finding("DS-GROUP", what, "correct or remove it")
+            message = f"fleet file, security_groups: there is no {name} in this region"
+            yield Finding("DS-GROUP", message, "correct or remove it")
 
 
-def _vpc(_: Given, account: Account) -> Iterator[Finding]:
-    places = {**(account.subnets or {}), **(account.groups or {})}
+def _vpc(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+    places = {**(facts.subnets or {}), **(facts.groups or {})}
     vpcs = {name: place.vpc for name, place in places.items() if place}
     if len(set(vpcs.values())) > 1:
         told = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
-        todo = "take subnets and security groups of one VPC"
-        yield Finding("DS-VPC", f"fleet file: of different networks: {told}", todo)
+        hint = "take subnets and security groups of one VPC"
+        yield Finding("DS-VPC", f"fleet file: of different networks: {told}", hint)
 
 
-def _key(given: Given, account: Account) -> Iterator[Finding]:
-    if given.fleet and account.key is False:
-        what = f"fleet file, key_name: there is no key pair {given.fleet.key_name} in this region"
-        yield Finding("DS-KEY", what, 'correct it (without .pem), or write "" for none')
+def _key(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    if given.fleet and facts.key is False:
+        message = (
+            f"fleet file, key_name: there is no key pair {given.fleet.key_name} in this region"
+        )
+        yield Finding("DS-KEY", message, 'correct it (without .pem), or write "" for none')
 
 
-def _profile(given: Given, account: Account) -> Iterator[Finding]:
-    if given.fleet and account.profile is False:
+def _profile(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    if given.fleet and facts.profile is False:
         profile = given.fleet.instance_profile
-        what = f"fleet file, instance_profile: there is no instance profile {profile}"
-        yield Finding("DS-PROFILE", what, "correct it, or make it in IAM")
+        message = f"fleet file, instance_profile: there is no instance profile {profile}"
+        yield Finding("DS-PROFILE", message, "correct it, or make it in IAM")
 
 
-def _quota(given: Given, account: Account) -> Iterator[Finding]:
-    settings, quotas = given.settings, account.quotas
+def _quota(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    settings, quotas = given.settings, facts.quotas
     smallest: dict[str, int] = {}
-    for name, machine in _known(account):
+    for name, machine in _known(facts):
         kind = quota_kind(name)
         if kind is None or quotas is None or kind not in quotas:
             return  # a type without a known limit may give all the machines
@@ -424,33 +428,35 @@ def _quota(given: Given, account: Account) -> Iterator[Finding]:
     most = sum(int(quotas[kind] // vcpus) for kind, vcpus in smallest.items())
     if most < settings.CLUSTER_MACHINES:
         limits = ", ".join(f"{quotas[kind]:g} vCPUs of {kind} machines" for kind in smallest)
-        what = (
+        message = (
             f"config.py, CLUSTER_MACHINES: is {settings.CLUSTER_MACHINES}, but the account's spot "
             f"quota ({limits}) is enough for {most}"
         )
         codes = ", ".join(QUOTAS[kind] for kind in smallest)
-        todo = f"lower it, or ask for a higher quota (Service Quotas, EC2, {codes})"
-        yield Finding("DS-QUOTA", what, todo)
+        hint = f"lower it, or ask for a higher quota (Service Quotas, EC2, {codes})"
+        yield Finding("DS-QUOTA", message, hint)
 
 
-def _price(given: Given, account: Account) -> Iterator[Finding]:
+def _price(given: Given, facts: AwsFacts) -> Iterator[Finding]:
     most = given.settings.MACHINE_PRICE
-    for name, price in (account.prices or {}).items():
+    for name, price in (facts.prices or {}).items():
         if most is not None and most < price:
-            what = f"config.py, MACHINE_PRICE: {most:g} is less than {name} costs now: {price:g}"
-            todo = "raise it, write None for no limit of your own, or remove the type"
-            yield Finding("DS-PRICE", what, todo)
+            message = f"config.py, MACHINE_PRICE: {most:g} is less than {name} costs now: {price:g}"
+            hint = "raise it, write None for no limit of your own, or remove the type"
+            yield Finding("DS-PRICE", message, hint)
 
 
-def _disk(given: Given, account: Account) -> Iterator[Finding]:
-    size, least = given.settings.EBS_VOL_SIZE, account.snapshot_gb
+def _disk(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+    size, least = given.settings.EBS_VOL_SIZE, facts.snapshot_gb
     if least is not None and size < least:
-        what = f"config.py, EBS_VOL_SIZE: {size} GB are less than the machine's system, {least} GB"
-        todo = f"write at least {least}, and more for your image and data"
-        yield Finding("DS-DISK", what, todo)
+        message = (
+            f"config.py, EBS_VOL_SIZE: {size} GB are less than the machine's system, {least} GB"
+        )
+        hint = f"write at least {least}, and more for your image and data"
+        yield Finding("DS-DISK", message, hint)
 
 
-RULES: tuple[Callable[[Given, Account], Iterable[Finding]], ...] = (
+RULES: tuple[Callable[[Given, AwsFacts], Iterable[Finding]], ...] = (
     _placeholders,
     _answers,
     _region,
@@ -475,8 +481,8 @@ RULES: tuple[Callable[[Given, Account], Iterable[Finding]], ...] = (
 _TASKS = "TASKS_PER_MACHINE"
 
 
-def _known(account: Account) -> list[tuple[str, Machine]]:
-    return [(name, machine) for name, machine in (account.machines or {}).items() if machine]
+def _known(facts: AwsFacts) -> list[tuple[str, Machine]]:
+    return [(name, machine) for name, machine in (facts.machines or {}).items() if machine]
 
 
 def _without_tag(image: str) -> str:

@@ -19,13 +19,13 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 
-from ds.cloud.client import Aws, one_line
-from ds.cloud.errors import Stopped
-from ds.control.checks.ask import is_enabled, observe
+from ds.cloud.client import Aws, explain
+from ds.cloud.errors import CommandError
+from ds.control.checks.ask import ask_aws, is_enabled
 from ds.control.checks.rules import (
     BAD_INPUT,
     NOT_ASKED,
-    Account,
+    AwsFacts,
     Finding,
     Given,
     Unknown,
@@ -87,9 +87,9 @@ class Report:
     def lines(self) -> list[str]:
         """All of it for a person."""
         lines = [f"warning: {warning}" for warning in self.warnings]
-        lines += [f"unknown: {one.what}: {one.why}" for one in self.unknown]
+        lines += [f"unknown: {one.message}: {one.why}" for one in self.unknown]
         for one in self.findings:
-            lines += [f"{one.code} {one.what}", f"  {one.todo} ({self.link(one)})"]
+            lines += [f"{one.code} {one.message}", f"  {one.hint} ({self.link(one)})"]
         count = len(self.findings)
         lines.append("Nothing is wrong." if not count else f"{count} finding{'s' * (count > 1)}.")
         return lines
@@ -130,7 +130,7 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
     unknown: list[Unknown] = []
     if not chosen:
         unknown.append(Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}"))
-    account = Account()
+    account = AwsFacts()
     state = cruft(root)
     if settings:
         given = Given(settings, fleet_file, answers(state), base(root), known_regions())
@@ -147,7 +147,7 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
 
 def _ask(
     settings: Settings, given: Given, inputs: dict[int, list[Input]]
-) -> tuple[list[Finding], Account, list[Unknown]]:
+) -> tuple[list[Finding], AwsFacts, list[Unknown]]:
     """What AWS says; a finding instead where it does not know who asks."""
     try:
         aws = Aws(settings)
@@ -156,13 +156,13 @@ def _ask(
         except ClientError:
             # A region that is not enabled knows nobody, either.
             if not is_enabled(aws):
-                return [], Account(enabled=False), []
+                return [], AwsFacts(enabled=False), []
             raise
-        account, unknown = observe(aws, given, inputs)
+        account, unknown = ask_aws(aws, given, inputs)
     except (ConnectionError, HTTPClientError) as error:
-        return [_not_asked("DS-UNREACHABLE", error, settings)], Account(), []
+        return [_not_asked("DS-UNREACHABLE", error, settings)], AwsFacts(), []
     except (BotoCoreError, ClientError) as error:
-        return [_not_asked("DS-CREDENTIALS", error, settings)], Account(), []
+        return [_not_asked("DS-CREDENTIALS", error, settings)], AwsFacts(), []
     return [], account, unknown
 
 
@@ -170,13 +170,13 @@ def _of_the_image_here(project: Project) -> list[Problem]:
     """What is said against the image that was built; nothing where it is not on this machine."""
     try:
         return image.inspect(project)
-    except Stopped:
+    except CommandError:
         return []
 
 
 def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Finding:
-    what, _, todo = one_line(error, settings.AWS_PROFILE).partition("; ")
-    return Finding(code, what, todo or "log in, then run it again")
+    message, _, hint = explain(error, settings.AWS_PROFILE).partition("; ")
+    return Finding(code, message, hint or "log in, then run it again")
 
 
 def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
@@ -185,7 +185,7 @@ def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
     wanted = {}
     for number, job in enumerate(groups.jobs(), 1):
         if number in numbers:
-            wanted[number] = project.plan(job).inputs
+            wanted[number] = project.resolve(job).inputs
     return wanted
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.files.config_file import Settings
 from ds.control.files.project import Project
 from ds.jobs.problems import Problem
-from ds.jobs.resolve import SHOWN, Plan
+from ds.jobs.resolve import SHOWN, ResolvedJob
 
 PLACEHOLDER = "user/"
 """What the questions' default name of the image begins with."""
@@ -132,7 +132,7 @@ def worker_command(
 
 
 def shell_command(
-    settings: Settings, planned: Plan, folder: Path, machine: str, cores: int, tty: bool
+    settings: Settings, resolved: ResolvedJob, folder: Path, machine: str, cores: int, tty: bool
 ) -> list[str]:
     """What opens a shell in the image, in the folder of one job.
 
@@ -149,7 +149,7 @@ def shell_command(
         *("docker", "run", "--rm", "--interactive", *(["--tty"] if tty else [])),
         *_limits(settings, machine, cores),
         *(f"--volume={folder}:{top}", f"--workdir={SHOWN.work}", "--entrypoint=/bin/sh"),
-        *(f"--env={name}={text}" for name, text in sorted(planned.environment.items())),
+        *(f"--env={name}={text}" for name, text in sorted(resolved.environment.items())),
         settings.DOCKERHUB_TAG,
     ]
 
@@ -179,21 +179,21 @@ def findings(
     found = []
     kind = f"{both.get('Os')}/{both.get('Architecture')}"
     if kind != "linux/amd64":
-        todo = "machines are linux/amd64: build it with make image, on a base of that kind"
-        found.append(Problem(where, f"is for {kind}", todo))
+        hint = "machines are linux/amd64: build it with make image, on a base of that kind"
+        found.append(Problem(where, f"is for {kind}", hint))
     entry = (program.get("Config") or {}).get("Entrypoint") or []
     if entry and entry[-1].rpartition("/")[2] not in job_py:
-        todo = "write it first in COMMAND if the program needs it"
-        what = f"its own entry point {shlex.join(entry)!r} is not run"
-        found.append(Problem(where, what, todo, warning=True))
+        hint = "write it first in COMMAND if the program needs it"
+        message = f"its own entry point {shlex.join(entry)!r} is not run"
+        found.append(Problem(where, message, hint, warning=True))
     size = float(both.get("Size") or 0) / 1e9
     room = settings.EBS_VOL_SIZE - SYSTEM_GB - size
     if room < 0:
-        todo = f"raise EBS_VOL_SIZE to more than {size + SYSTEM_GB:.0f}"
-        found.append(Problem(where, f"of {size:.1f} GB does not fit on the disk", todo))
+        hint = f"raise EBS_VOL_SIZE to more than {size + SYSTEM_GB:.0f}"
+        found.append(Problem(where, f"of {size:.1f} GB does not fit on the disk", hint))
     elif room < settings.EBS_VOL_SIZE / 4:
-        what = f"of {size:.1f} GB leaves {room:.0f} GB of each machine's disk to all its jobs"
-        found.append(Problem(where, what, "raise EBS_VOL_SIZE if they need more", warning=True))
+        message = f"of {size:.1f} GB leaves {room:.0f} GB of each machine's disk to all its jobs"
+        found.append(Problem(where, message, "raise EBS_VOL_SIZE if they need more", warning=True))
     return found
 
 
@@ -221,7 +221,7 @@ def inspect(project: Project) -> list[Problem]:
     image = _named(project)
     both = _description(image)
     if both is None:
-        raise Stopped(f"the image {image} is not on this machine: build it with make image")
+        raise CommandError(f"the image {image} is not on this machine: build it with make image")
     program = _description(program_name(image)) or {}
     job_py = (project.root / "job.py").read_text(encoding="utf-8")
     return findings(project.settings, both, program, job_py)
@@ -235,12 +235,12 @@ def push(project: Project) -> None:
     """
     image = _named(project)
     if image.startswith(PLACEHOLDER):
-        raise Stopped(
+        raise CommandError(
             f"config.py, DOCKERHUB_TAG: {image} is nobody's; write the name of your account for "
             "'user', or your registry's, and make image again"
         )
     if _description(image) is None:
-        raise Stopped(f"the image {image} is not on this machine: build it with make image")
+        raise CommandError(f"the image {image} is not on this machine: build it with make image")
     region = ecr_region(image)
     if region:
         _log_in(project, image.partition("/")[0], region)
@@ -251,7 +251,7 @@ def push(project: Project) -> None:
     )
 
 
-def shell(project: Project, planned: Plan, inputs: Mapping[str, Path]) -> int:
+def shell(project: Project, resolved: ResolvedJob, inputs: Mapping[str, Path]) -> int:
     """Open a shell in the image, in the folder of one job; the shell's exit code.
 
     Args:
@@ -268,20 +268,22 @@ def shell(project: Project, planned: Plan, inputs: Mapping[str, Path]) -> int:
         target = folder / name.removeprefix(f"{top}/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    (folder / SHOWN.job_json.removeprefix(f"{top}/")).write_text(json.dumps(planned.document))
+    (folder / SHOWN.job_json.removeprefix(f"{top}/")).write_text(json.dumps(resolved.document))
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o777)  # the image's user is another
-    _say(f"The command of this job:\n  {shlex.join(planned.arguments)}\nIts folder: {folder}")
+    _say(f"The command of this job:\n  {shlex.join(resolved.arguments)}\nIts folder: {folder}")
     cores = os.cpu_count() or 1
     tty = sys.stdin.isatty()
-    words = shell_command(project.settings, planned, folder, platform.machine(), cores, tty)
+    words = shell_command(project.settings, resolved, folder, platform.machine(), cores, tty)
     return subprocess.run(_found(words), check=False).returncode
 
 
 def _named(project: Project) -> str:
     image = project.settings.DOCKERHUB_TAG
     if not image:
-        raise Stopped("config.py, DOCKERHUB_TAG is empty: write the image's name, such as 'me/x:1'")
+        raise CommandError(
+            "config.py, DOCKERHUB_TAG is empty: write the image's name, such as 'me/x:1'"
+        )
     return image
 
 
@@ -307,17 +309,17 @@ def _description(image: str) -> dict[str, Any] | None:
     asked = subprocess.run(words, capture_output=True, text=True, check=False)
     if asked.returncode:
         if "no such image" not in asked.stderr.lower():
-            raise Stopped(f"docker does not answer: {asked.stderr.strip()[-300:]}")
+            raise CommandError(f"docker does not answer: {asked.stderr.strip()[-300:]}")
         return None
     description: dict[str, Any] = json.loads(asked.stdout)[0]
     return description
 
 
 def _log_in(project: Project, registry: str, region: str) -> None:
-    from ds.cloud import client as way
+    from ds.cloud.client import Aws, reporting_errors
 
-    with way.told(project.settings.AWS_PROFILE):
-        answer = way.Aws(project.settings).client("ecr", region).get_authorization_token()
+    with reporting_errors(project.settings.AWS_PROFILE):
+        answer = Aws(project.settings).client("ecr", region).get_authorization_token()
     token = answer["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     words = ["docker", "login", "--username", user, "--password-stdin", registry]
@@ -335,12 +337,12 @@ def _run(words: Sequence[str], root: Path, failure: str, stdin: str | None = Non
         check=False,
     )
     if ended.returncode:
-        raise Stopped(failure)
+        raise CommandError(failure)
 
 
 def _found(words: Sequence[str]) -> Sequence[str]:
     if shutil.which(words[0]) is None:
-        raise Stopped("docker is not on PATH: install Docker (https://docs.docker.com/engine)")
+        raise CommandError("docker is not on PATH: install Docker (https://docs.docker.com/engine)")
     return words
 
 

@@ -16,18 +16,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ds.cloud.client import Aws, code_of
-from ds.cloud.errors import Interrupted, Stopped
+from ds.cloud.errors import CommandError, Interrupted
 from ds.cloud.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags, worker_settings
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import (
     Cluster,
-    Definition,
     LogGroup,
-    Observed,
     Queue,
     Service,
-    observe,
-    observe_service,
+    SetupState,
+    TaskDefinition,
+    read_service,
+    read_setup_state,
 )
 from ds.control.checks.rules import is_placeholder
 from ds.control.files.config_file import Settings
@@ -53,7 +53,7 @@ DRAINING_SECONDS = 900
 
 LOOK_SECONDS = 2
 
-ONLY_FOR_TESTS = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
+LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
 """Of a worker's environment: the worker's own defaults hold."""
 
 
@@ -78,8 +78,8 @@ class ChangeQueue:
     attributes: Mapping[str, str]
 
     def __str__(self) -> str:
-        what = ", ".join(sorted(self.attributes))
-        return f"change queue {self.name}: {what}{_redrive_text(self.attributes)}"
+        message = ", ".join(sorted(self.attributes))
+        return f"change queue {self.name}: {message}{_redrive_text(self.attributes)}"
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,9 @@ def new_run_id(now: float) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
-def run_id_of(observed: Observed, otherwise: str) -> str:
+def run_id_of(state: SetupState, otherwise: str) -> str:
     """The run that is being set up: the cluster's, which is made first and ends with the run."""
-    return observed.cluster.tags.get(RUN_TAG, otherwise) if observed.cluster else otherwise
+    return state.cluster.tags.get(RUN_TAG, otherwise) if state.cluster else otherwise
 
 
 def placeholders(settings: Settings) -> list[str]:
@@ -223,15 +223,15 @@ def placeholders(settings: Settings) -> list[str]:
     ]
 
 
-def problems(settings: Settings, observed: Observed) -> list[str]:
+def problems(settings: Settings, state: SetupState) -> list[str]:
     """Why nothing may be done, each with what to do."""
     named = names(settings)
-    there: list[tuple[str, str, Queue | LogGroup | Cluster | Definition | Service | None]] = [
-        *(("queue", name, queue) for name, queue in observed.queues.items()),
-        *(("log group", name, group) for name, group in observed.log_groups.items()),
-        ("cluster", named.cluster, observed.cluster),
-        ("task definition", named.family, observed.definition),
-        ("service", named.service, observed.service),
+    there: list[tuple[str, str, Queue | LogGroup | Cluster | TaskDefinition | Service | None]] = [
+        *(("queue", name, queue) for name, queue in state.queues.items()),
+        *(("log group", name, group) for name, group in state.log_groups.items()),
+        ("cluster", named.cluster, state.cluster),
+        ("task definition", named.family, state.definition),
+        ("service", named.service, state.service),
     ]
     foreign = [
         f"The {kind} {name} is there already and is not {settings.APP_NAME}'s (it lacks the tag "
@@ -240,7 +240,7 @@ def problems(settings: Settings, observed: Observed) -> list[str]:
         for kind, name, found in there
         if found is not None and not is_ours(found.tags, settings.APP_NAME)
     ]
-    missing = [name for name, arn in observed.roles.items() if arn is None]
+    missing = [name for name, arn in state.roles.items() if arn is None]
     if missing:
         foreign.append(
             f"This account has no role {' and '.join(missing)}; do python setup_AWS.py once, or "
@@ -249,7 +249,7 @@ def problems(settings: Settings, observed: Observed) -> list[str]:
     return foreign
 
 
-def plan(settings: Settings, observed: Observed, new_run: str) -> list[Action]:
+def plan(settings: Settings, state: SetupState, new_run: str) -> list[Action]:
     """What makes an account as the settings want it; nothing where it is so already.
 
     Args:
@@ -258,25 +258,25 @@ def plan(settings: Settings, observed: Observed, new_run: str) -> list[Action]:
         new_run: names the run if none has begun.
     """
     named = names(settings)
-    marks = tags(settings.APP_NAME, run_id_of(observed, new_run))
+    marks = tags(settings.APP_NAME, run_id_of(state, new_run))
     actions: list[Action] = []
-    if observed.cluster is None:
+    if state.cluster is None:
         actions.append(CreateCluster(named.cluster, marks))
     else:
-        cluster = observed.cluster
+        cluster = state.cluster
         actions += _marked("cluster", named.cluster, cluster.arn, cluster.tags, marks)
-    actions += _queue(named.dead_letter_queue, _queue_attributes(), observed, marks)
-    actions += _log_groups(observed, marks)
-    target = observed.arns[named.dead_letter_queue]
+    actions += _queue(named.dead_letter_queue, _queue_attributes(), state, marks)
+    actions += _log_groups(state, marks)
+    target = state.arns[named.dead_letter_queue]
     attributes = _queue_attributes(target, settings.JOB_RETRIES)
-    actions += _queue(named.queue, attributes, observed, marks)
-    return actions + _tasks(settings, named, observed, marks)
+    actions += _queue(named.queue, attributes, state, marks)
+    return actions + _tasks(settings, named, state, marks)
 
 
 def _queue(
-    name: str, attributes: Mapping[str, str], observed: Observed, marks: Mapping[str, str]
+    name: str, attributes: Mapping[str, str], state: SetupState, marks: Mapping[str, str]
 ) -> list[Action]:
-    found = observed.queues[name]
+    found = state.queues[name]
     if found is None:
         return [CreateQueue(name, attributes, marks)]
     differing = {
@@ -288,9 +288,9 @@ def _queue(
     return actions + _marked("queue", name, found.url, found.tags, marks)
 
 
-def _log_groups(observed: Observed, marks: Mapping[str, str]) -> list[Action]:
+def _log_groups(state: SetupState, marks: Mapping[str, str]) -> list[Action]:
     actions: list[Action] = []
-    for name, found in observed.log_groups.items():
+    for name, found in state.log_groups.items():
         if found is None:
             actions.append(CreateLogGroup(name, marks))
         else:
@@ -301,19 +301,19 @@ def _log_groups(observed: Observed, marks: Mapping[str, str]) -> list[Action]:
 
 
 def _tasks(
-    settings: Settings, named: Names, observed: Observed, marks: Mapping[str, str]
+    settings: Settings, named: Names, state: SetupState, marks: Mapping[str, str]
 ) -> list[Action]:
     """Task definition and service."""
     actions: list[Action] = []
-    content = task_definition(settings, observed, marks[RUN_TAG])
-    found = observed.definition
+    content = task_definition(settings, state, marks[RUN_TAG])
+    found = state.definition
     newest = ""
     if found is not None and _same(content, found.content):
         newest = found.arn
         actions += _marked("task definition", named.family, found.arn, found.tags, marks)
     else:
         actions.append(Register(content, marks))
-    service = observed.service
+    service = state.service
     if service is None or service.status != "ACTIVE":
         if service is not None:
             actions.append(WaitForService(named.cluster, named.service))
@@ -359,7 +359,7 @@ def _plain(value: str) -> Any:
     return value
 
 
-def task_definition(settings: Settings, observed: Observed, run_id: str) -> dict[str, Any]:
+def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[str, Any]:
     """What a container of this run is.
 
     Never privileged; and no credentials: the task role has the rights, `secrets` names where ECS
@@ -367,12 +367,12 @@ def task_definition(settings: Settings, observed: Observed, run_id: str) -> dict
     """
     named = names(settings)
     environment = worker_settings(
-        settings, run_id, observed.urls[named.queue], observed.urls[named.dead_letter_queue]
+        settings, run_id, state.urls[named.queue], state.urls[named.dead_letter_queue]
     ).environment()
-    for name in ONLY_FOR_TESTS:
+    for name in LOCAL_ONLY:
         environment.pop(name)
     # "Amazon ECS environment variables" has them, and does not say for which agents on EC2.
-    environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = observed.region
+    environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = state.region
     container: dict[str, Any] = {
         "name": named.family,
         "image": settings.DOCKERHUB_TAG,
@@ -393,15 +393,15 @@ def task_definition(settings: Settings, observed: Observed, run_id: str) -> dict
             "logDriver": "awslogs",
             "options": {
                 "awslogs-group": named.log_group,
-                "awslogs-region": observed.region,
+                "awslogs-region": state.region,
                 "awslogs-stream-prefix": "container",
             },
         },
     }
     return {
         "family": named.family,
-        "taskRoleArn": observed.roles[TASK_ROLE],
-        "executionRoleArn": observed.roles[EXECUTION_ROLE],
+        "taskRoleArn": state.roles[TASK_ROLE],
+        "executionRoleArn": state.roles[EXECUTION_ROLE],
         "networkMode": "bridge",
         "requiresCompatibilities": ["EC2"],
         "containerDefinitions": [container],
@@ -472,7 +472,7 @@ class Actor:
             case WaitForService(cluster, name):
                 draining = f"service {name} is still draining"
                 self._wait(
-                    lambda: draining if observe_service(self._aws, cluster, name) else "",
+                    lambda: draining if read_service(self._aws, cluster, name) else "",
                     DRAINING_SECONDS,
                 )
             case CreateService(cluster, name, definition, marks):
@@ -528,7 +528,7 @@ class Actor:
         while why := not_yet():
             waited = self._clock() - began
             if waited > seconds:
-                raise Stopped(f"Waited {waited:.0f} s: {why}; run setup again later")
+                raise CommandError(f"Waited {waited:.0f} s: {why}; run setup again later")
             if not told or waited - told >= 10:
                 told = max(waited, 0.001)
                 self._say(f"  waiting, {waited:.0f} s: {why}")
@@ -562,12 +562,12 @@ def setup(
         botocore's errors: AWS refused.
     """
     if wrong := placeholders(settings):
-        raise Stopped("\n".join(wrong))
-    observed = observe(aws, settings)
-    if wrong := problems(settings, observed):
-        raise Stopped("\n".join(wrong))
-    actions = plan(settings, observed, new_run_id(time.time() if now is None else now))
-    if (queue := observed.queues[names(settings).queue]) and (count := _messages(queue)):
+        raise CommandError("\n".join(wrong))
+    state = read_setup_state(aws, settings)
+    if wrong := problems(settings, state):
+        raise CommandError("\n".join(wrong))
+    actions = plan(settings, state, new_run_id(time.time() if now is None else now))
+    if (queue := state.queues[names(settings).queue]) and (count := _messages(queue)):
         say(f"Queue {names(settings).queue} holds {count} messages already; they stay.")
     if not actions:
         say("All is as config.py wants it; nothing to do.")

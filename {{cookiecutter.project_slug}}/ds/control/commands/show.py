@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.files import job_file as jobfile
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
@@ -44,37 +44,37 @@ def pick(jobs: JobFile, number: int) -> Job:
     for at, job in enumerate(jobs.jobs(), 1):
         if at == number:
             return job
-    raise Stopped(
+    raise CommandError(
         f"{jobs.path.name} has no group {number}: it has {jobs.count}; name one from 1 on"
     )
 
 
 def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
-    planned = project.plan(job)
+    resolved = project.resolve(job)
     return {
         "group": number,
-        "job_id": planned.job_id,
-        "arguments": planned.arguments,
+        "job_id": resolved.job_id,
+        "arguments": resolved.arguments,
         "inputs": [
             {"from": _source(item), "to": item.path, "shared": item.shared}
-            for item in planned.inputs
+            for item in resolved.inputs
         ],
-        "output_prefix": planned.output_prefix,
+        "output_prefix": resolved.output_prefix,
     }
 
 
 def _human(project: Project, jobs: JobFile, number: int) -> str:
-    planned = project.plan(pick(jobs, number))
-    inputs = [f"  {_source(item)} -> {item.path}" for item in planned.inputs]
+    resolved = project.resolve(pick(jobs, number))
+    inputs = [f"  {_source(item)} -> {item.path}" for item in resolved.inputs]
     return "\n".join(
         [
-            f"group {number} of {jobs.count}, job {planned.job_id}",
+            f"group {number} of {jobs.count}, job {resolved.job_id}",
             "command:",
-            f"  {shlex.join(planned.arguments)}",
+            f"  {shlex.join(resolved.arguments)}",
             "inputs:" if inputs else "inputs: none",
             *inputs,
             "outputs:",
-            f"  s3://{project.settings.AWS_BUCKET}/{planned.output_prefix}/",
+            f"  s3://{project.settings.AWS_BUCKET}/{resolved.output_prefix}/",
         ]
     )
 

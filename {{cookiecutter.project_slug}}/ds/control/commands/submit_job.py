@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 
 from ds.cloud.client import Aws
-from ds.cloud.errors import Interrupted, Stopped
+from ds.cloud.errors import CommandError, Interrupted
 from ds.cloud.names import APP_TAG, SUBMITTING_TAG, is_ours, names
 from ds.cloud.send import BATCH_MESSAGES, send
-from ds.cloud.state import Queue, observe_queue
+from ds.cloud.state import Queue, read_queue
 from ds.control.files import job_file as jobfile
 from ds.control.files.project import Project
 from ds.jobs.message import Job
@@ -60,7 +60,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Target:
+class QueueIdentity:
     """A queue that can be told from one of the same name made later."""
 
     url: str
@@ -80,7 +80,7 @@ class Journal:
         begun: whether an earlier process had begun.
     """
 
-    def __init__(self, path: Path, digest: str, count: int, target: Target) -> None:
+    def __init__(self, path: Path, digest: str, count: int, target: QueueIdentity) -> None:
         self._path = path
         self._head = {
             "jobs": digest,
@@ -109,7 +109,9 @@ class Journal:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
-            raise Stopped("Another process is sending this job file; wait for its end") from None
+            raise CommandError(
+                "Another process is sending this job file; wait for its end"
+            ) from None
         self._file = file
         file.seek(0)
         lines = list(_json_lines(file))
@@ -163,7 +165,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-class Numbered:
+class Unsent:
     """The jobs that are left to send; their group numbers are found by their place.
 
     Args:
@@ -198,7 +200,7 @@ class Numbered:
         return self._numbers[first], self._numbers[first + count - 1]
 
 
-def roots(prefixes: Iterable[str], count: int) -> list[str]:
+def prefixes_to_list(prefixes: Iterable[str], count: int) -> list[str]:
     """What to list so that all prefixes are seen in few requests.
 
     The deepest folders of which there are at most a hundredth as many as jobs (or FEW_LISTINGS):
@@ -250,7 +252,7 @@ class Outputs:
         self._database.executemany("INSERT INTO job VALUES (?, ?)", enumerate(prefixes, 1))
         self._database.execute("INSERT OR IGNORE INTO output SELECT prefix, 0 FROM job")
         every = (row[0] for row in self._database.execute("SELECT prefix FROM output"))
-        for root in roots(every, count):
+        for root in prefixes_to_list(every, count):
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=root)
             for page in pages:
                 for entry in page.get("Contents", []):
@@ -320,14 +322,14 @@ def _outputs(project: Project, jobs: jobfile.JobFile, aws: Aws) -> Outputs:
             settings.NECESSARY_STRING,
         )
     )
-    prefixes = (project.plan(job).output_prefix for job in jobs.jobs())
+    prefixes = (project.resolve(job).output_prefix for job in jobs.jobs())
     outputs.look(prefixes, jobs.count, aws.client("s3"), settings.AWS_BUCKET)
     return outputs
 
 
 def _show(jobs: jobfile.JobFile, outputs: Outputs | None, queue: str, console: Console) -> None:
     """The dry run: the first messages and the count."""
-    left = Numbered(jobs.jobs(), [], outputs.is_done if outputs else lambda _: False)
+    left = Unsent(jobs.jobs(), [], outputs.is_done if outputs else lambda _: False)
     count = 0
     for count, job in enumerate(left, 1):
         if count <= SHOWN:
@@ -360,7 +362,7 @@ class _Submission:
         self._app = project.settings.APP_NAME
         self._name = names(project.settings).queue
         self._queue = _queue(aws, self._name, self._app)
-        target = Target(self._queue.url, self._queue.attributes.get("CreatedTimestamp", ""))
+        target = QueueIdentity(self._queue.url, self._queue.attributes.get("CreatedTimestamp", ""))
         file = project.root / FOLDER / f"{jobs.digest[:16]}.jsonl"
         self._journal = Journal(file, jobs.digest, jobs.count, target)
         self._is_done = outputs.is_done if outputs else lambda _: False
@@ -372,7 +374,7 @@ class _Submission:
             self._journal.open(self._options.again)
             name, journal = self._jobs.path.name, self._journal
             if journal.finished:
-                raise Stopped(
+                raise CommandError(
                     f"{name} was sent to this queue already, all of it, {journal.finished}; "
                     "with --again its jobs are sent a second time"
                 )
@@ -387,7 +389,7 @@ class _Submission:
             return self._send()
 
     def _send(self) -> int:
-        left = Numbered(self._jobs.jobs(), self._journal.taken, self._is_done)
+        left = Unsent(self._jobs.jobs(), self._journal.taken, self._is_done)
         before = sum(last - first + 1 for first, last in self._journal.taken)
         began = time.monotonic()
         sent = 0
@@ -440,11 +442,11 @@ class _Submission:
 
 
 def _queue(aws: Aws, name: str, app: str) -> Queue:
-    queue = observe_queue(aws, name)
+    queue = read_queue(aws, name)
     if queue is None:
-        raise Stopped(f"There is no queue {name} in {aws.region}; first: python run.py setup")
+        raise CommandError(f"There is no queue {name} in {aws.region}; first: python run.py setup")
     if not is_ours(queue.tags, app):
-        raise Stopped(
+        raise CommandError(
             f"The queue {name} is not {app}'s (it lacks the tag {APP_TAG}={app}), so nothing is "
             "sent; write another APP_NAME in config.py, then python run.py setup"
         )

@@ -212,15 +212,15 @@ def check(
         if name in NEEDLESS
     )
     warnings += tuple(
-        Problem(where(name), f"is only the program's own: {OTHERWISE[name]}", todo, warning=True)
+        Problem(where(name), f"is only the program's own: {OTHERWISE[name]}", hint, warning=True)
         for name in program
         if name in OTHERWISE
-        for todo in ("remove it unless your command uses it",)
+        for hint in ("remove it unless your command uses it",)
     )
     problems = [
-        Problem(where(name), what, todo)
+        Problem(where(name), message, hint)
         for name, value in program.items()
-        for what, todo in _program_problems(name, value)
+        for message, hint in _program_problems(name, value)
     ]
     problems += [
         Problem(where(name), "is no setting", f"write {capitals}")
@@ -300,8 +300,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        todo = "run this in the implementation's folder"
-        raise BadInput([Problem(str(path), "is not there", todo)]) from None
+        hint = "run this in the implementation's folder"
+        raise BadInput([Problem(str(path), "is not there", hint)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             [Problem(str(path), f"cannot be read: {error}", "save it as UTF-8")]
@@ -329,8 +329,8 @@ def execute(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), "?")
-        what = f"fails: {type(error).__name__}: {error}"
-        raise BadInput([Problem(f"{path.name} line {line}", what, "correct it")]) from None
+        message = f"fails: {type(error).__name__}: {error}"
+        raise BadInput([Problem(f"{path.name} line {line}", message, "correct it")]) from None
     lines = {
         node.id: node.lineno
         for statement in tree.body
@@ -356,14 +356,14 @@ def _program_problems(name: str, value: object) -> list[tuple[str, str]]:
     if name.startswith("AWS_") and (looks_secret(name) or looks_secret_value(value)):
         return [(secret, "remove it: jobs have the rights of their role, you those of AWS_PROFILE")]
     if looks_secret(name) or looks_secret_value(value):
-        todo = f'keep it in Secrets Manager and write SECRETS = {{"{name}": "arn:aws:..."}}'
-        return [(secret, todo)]
+        hint = f'keep it in Secrets Manager and write SECRETS = {{"{name}": "arn:aws:..."}}'
+        return [(secret, hint)]
     if reason := name_problem(name):
         return [(reason, "give it another name")]
     texts = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     if not (texts or value is None or isinstance(value, (str, int, float, bool))):
-        what = f"is a {type(value).__name__}"
-        return [(what, "write a text, a number, True, False, None or a list of texts")]
+        message = f"is a {type(value).__name__}"
+        return [(message, "write a text, a number, True, False, None or a list of texts")]
     return []
 
 
@@ -374,9 +374,9 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
         return Problem(where(name), "is missing", f"write {name} = ... in it")
     field = Settings.model_fields[name]
     value = "one of its values" if name == "SECRETS" else _short(detail["input"])
-    todo = wanted(name)
+    hint = wanted(name)
     if inside and name == "SECRETS":
-        return Problem(f"{where(name)}, {inside[0]}", "is no name with its ARN", todo)
+        return Problem(f"{where(name)}, {inside[0]}", "is no name with its ARN", hint)
     context = detail.get("ctx", {})
     limit = context.get("ge", context.get("gt", context.get("le")))
     comparison = {
@@ -387,9 +387,9 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
     if comparison:
         extra = field.json_schema_extra
         unit = extra["unit"] if isinstance(extra, dict) else ""
-        todo = f"it can be {comparison} {limit:.9g} {unit}".rstrip()
-        return Problem(where(name), f"is {value}", todo)
-    return Problem(where(name), f"is {value}", todo)
+        hint = f"it can be {comparison} {limit:.9g} {unit}".rstrip()
+        return Problem(where(name), f"is {value}", hint)
+    return Problem(where(name), f"is {value}", hint)
 
 
 def wanted(name: str) -> str:

@@ -70,17 +70,17 @@ def read(path: Path) -> Fleet:
         where = f"{name} line {error.lineno}, column {error.colno}"
         raise BadInput([Problem(where, f"is not JSON: {error.msg}", "correct it")]) from None
     except (OSError, UnicodeDecodeError, RecursionError) as error:
-        what = f"cannot be read: {error}"
-        raise BadInput([Problem(str(path), what, "save it as UTF-8")]) from None
+        message = f"cannot be read: {error}"
+        raise BadInput([Problem(str(path), message, "save it as UTF-8")]) from None
     if not isinstance(document, dict):
         raise BadInput([Problem(name, "is no JSON object", f"copy {EXAMPLE}")])
     if "LaunchSpecifications" in document:
-        what = "is a spot fleet request, as Distributed-Something had it"
+        message = "is a spot fleet request, as Distributed-Something had it"
         try:
-            todo = f"write instead {json.dumps(of_request(document))}"
+            hint = f"write instead {json.dumps(of_request(document))}"
         except (AttributeError, TypeError):
-            todo = f"copy {EXAMPLE}"
-        raise BadInput([Problem(name, what, todo)])
+            hint = f"copy {EXAMPLE}"
+        raise BadInput([Problem(name, message, hint)])
     given = {key: value for key, value in document.items() if "_comment" not in key}
     problems = [
         Problem(f"{name}, {key}", "means nothing", f"did you mean {near}?" if near else "remove it")

@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ds.jobs.definition import Definition
+from ds.jobs.definition import JobDefinition
 from ds.jobs.message import MAX_BYTES, Job
 from ds.jobs.problems import BadInput, Problem, at, closest
-from ds.jobs.resolve import plan
+from ds.jobs.resolve import resolve
 from ds.jobs.variables import Value, from_text
 
 MOST_GROUPS = 10_000_000
@@ -105,11 +105,11 @@ class _Findings:
             more -= seen
             if group and seen > 1:
                 others = f"{seen - 1:,} more group{'s' if seen > 2 else ''}"
-                problem = replace(problem, todo=f"{problem.todo} (and in {others})")
+                problem = replace(problem, hint=f"{problem.hint} (and in {others})")
             told += at([problem], f"{self._name}, {group}" if group else self._name)
         if more:
-            todo = "correct the ones above first"
-            told.append(Problem(self._name, f"and {more:,} more", todo))
+            hint = "correct the ones above first"
+            told.append(Problem(self._name, f"and {more:,} more", hint))
         raise BadInput(told)
 
 
@@ -119,7 +119,7 @@ class _Doubled(dict[str, Any]):
     names: tuple[str, ...] = ()
 
 
-def read(path: Path, definition: Definition, config: Mapping[str, Value]) -> JobFile:
+def read(path: Path, definition: JobDefinition, config: Mapping[str, Value]) -> JobFile:
     """Read a job file and check all of it.
 
     Args:
@@ -136,8 +136,8 @@ def read(path: Path, definition: Definition, config: Mapping[str, Value]) -> Job
     findings.add(_doubled(shared))
     if "groups" not in shared:
         slip = closest("groups", shared)
-        todo = f"did you mean groups where you wrote {slip}?" if slip else "add groups: one a job"
-        raise BadInput([Problem(name, "has no groups", todo)])
+        hint = f"did you mean groups where you wrote {slip}?" if slip else "add groups: one a job"
+        raise BadInput([Problem(name, "has no groups", hint)])
     groups = _groups(shared.pop("groups"), path, definition.types)
     findings.add(groups.problems)
     findings.refuse()
@@ -149,7 +149,7 @@ def read(path: Path, definition: Definition, config: Mapping[str, Value]) -> Job
 def _check(
     groups: _Groups,
     shared: Mapping[str, Value],
-    definition: Definition,
+    definition: JobDefinition,
     config: Mapping[str, Value],
     findings: _Findings,
 ) -> tuple[int, str]:
@@ -163,7 +163,7 @@ def _check(
                 job = Job(shared, group.variables)
                 try:
                     body = _checked_body(group, job)
-                    prefix = plan(definition, config, job, "bucket").output_prefix
+                    prefix = resolve(definition, config, job, "bucket").output_prefix
                 except BadInput as error:
                     for problem in _causes(error.problems):
                         if problem.where in shared and problem.where not in group.variables:
@@ -188,11 +188,11 @@ def _check(
 
 def _causes(problems: Sequence[Problem]) -> list[Problem]:
     """The problems of a group, without a value that is only missing because its name has a slip."""
-    told = {problem.todo for problem in problems}
+    told = {problem.hint for problem in problems}
     return [
         problem
         for problem in problems
-        if problem.what != "has no value" or f"did you mean {problem.where}?" not in told
+        if problem.message != "has no value" or f"did you mean {problem.where}?" not in told
     ]
 
 
@@ -204,17 +204,17 @@ def _checked_body(group: _Group, job: Job) -> str:
         raise BadInput([Problem("", "is empty", "give it variables, or remove it")])
     body = job.body()
     if len(body) > MAX_BYTES:
-        what = f"makes a message of {len(body):,} bytes"
-        todo = f"at most {MAX_BYTES:,} fit: keep long lists in a file"
-        raise BadInput([Problem("", what, todo)])
+        message = f"makes a message of {len(body):,} bytes"
+        hint = f"at most {MAX_BYTES:,} fit: keep long lists in a file"
+        raise BadInput([Problem("", message, hint)])
     return body
 
 
 def _document(path: Path) -> dict[str, Any]:
     """The file's JSON object, comments left out."""
 
-    def refuse(what: str, todo: str) -> BadInput:
-        return BadInput([Problem(str(path), what, todo)])
+    def refuse(message: str, hint: str) -> BadInput:
+        return BadInput([Problem(str(path), message, hint)])
 
     if path.suffix.lower() == ".csv" and path.is_file():
         form = json.dumps({"groups": {"csv": path.name}}, ensure_ascii=False)
@@ -233,11 +233,11 @@ def _document(path: Path) -> dict[str, Any]:
         raise refuse(f"is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
     except json.JSONDecodeError as error:
         where = f"{path} line {error.lineno}, column {error.colno}"
-        what = f"is not JSON: {error.msg}"
-        raise BadInput([Problem(where, what, "correct it there or just before")]) from None
+        message = f"is not JSON: {error.msg}"
+        raise BadInput([Problem(where, message, "correct it there or just before")]) from None
     except (ValueError, RecursionError) as error:
-        what = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise refuse(f"cannot be read: {what}", "correct it") from None
+        message = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise refuse(f"cannot be read: {message}", "correct it") from None
     if not isinstance(document, dict):
         raise refuse("is no JSON object", 'write {"groups": [...]}')
     return document
@@ -272,12 +272,12 @@ def _groups(value: object, path: Path, types: Mapping[str, str]) -> _Groups:
             return _matrix(value["matrix"])
         if set(value) == {"csv"}:
             return _csv(value["csv"], path, types)
-    todo = 'write a list, {"matrix": {...}} or {"csv": "file"}'
-    return _wrong("groups", "is none of the three forms", todo)
+    hint = 'write a list, {"matrix": {...}} or {"csv": "file"}'
+    return _wrong("groups", "is none of the three forms", hint)
 
 
-def _wrong(where: str, what: str, todo: str) -> _Groups:
-    return _Groups(list, [Problem(where, what, todo)])
+def _wrong(where: str, message: str, hint: str) -> _Groups:
+    return _Groups(list, [Problem(where, message, hint)])
 
 
 def _list(groups: list[Any]) -> _Groups:
@@ -290,8 +290,8 @@ def _list(groups: list[Any]) -> _Groups:
             if isinstance(group, dict):
                 yield _Group(where, group, _doubled(group))
             else:
-                todo = 'write {"variable": value, ...}'
-                yield _Group(where, {}, [Problem("", "is no JSON object", todo)])
+                hint = 'write {"variable": value, ...}'
+                yield _Group(where, {}, [Problem("", "is no JSON object", hint)])
 
     return _Groups(read, [])
 
@@ -299,8 +299,8 @@ def _list(groups: list[Any]) -> _Groups:
 def _matrix(values: Any) -> _Groups:
     where = "groups, matrix"
     if not isinstance(values, dict) or not values:
-        todo = 'write {"variable": [values], ...}'
-        return _wrong(where, "is no JSON object with variables", todo)
+        hint = 'write {"variable": [values], ...}'
+        return _wrong(where, "is no JSON object with variables", hint)
     found = _doubled(values) + [
         Problem(name, "is no list with values", "write [value, ...]")
         for name, column in values.items()
@@ -310,8 +310,8 @@ def _matrix(values: Any) -> _Groups:
         return _Groups(list, at(found, where))
     count = math.prod(map(len, values.values()))
     if count > MOST_GROUPS:
-        todo = f"at most {MOST_GROUPS:,} are possible: split it into several files"
-        return _wrong(where, f"makes {count:,} jobs", todo)
+        hint = f"at most {MOST_GROUPS:,} are possible: split it into several files"
+        return _wrong(where, f"makes {count:,} jobs", hint)
 
     def read() -> Iterator[_Group]:
         for number, row in enumerate(itertools.product(*values.values()), 1):
@@ -325,8 +325,8 @@ def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
         return _wrong("groups, csv", "is no name of a file", 'write {"csv": "jobs.csv"}')
     file = path.parent / name
     if not file.is_file():
-        todo = f"put it there, or give its path as seen from {path.name}"
-        return _wrong(f"groups, csv, {file}", "is not there", todo)
+        hint = f"put it there, or give its path as seen from {path.name}"
+        return _wrong(f"groups, csv, {file}", "is not there", hint)
     try:
         header = next(_rows(file, name), (0, []))[1]
     except BadInput as error:
@@ -351,12 +351,12 @@ def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Proble
     found = []
     for column, name in enumerate(header, 1):
         if not name:
-            todo = "name its variable, or delete the column"
-            found.append(Problem(f"column {column}", "has no name", todo))
+            hint = "name its variable, or delete the column"
+            found.append(Problem(f"column {column}", "has no name", hint))
         elif "_comment" not in name and name not in types:
             slip = closest(name, types)
-            todo = f"did you mean {slip}?" if slip else "remove the column, or add it to job.py"
-            found.append(Problem(name, "is no variable of job.py", todo))
+            hint = f"did you mean {slip}?" if slip else "remove the column, or add it to job.py"
+            found.append(Problem(name, "is no variable of job.py", hint))
         elif "_comment" not in name and name in header[: column - 1]:
             found.append(_twice(name))
     return found
@@ -374,12 +374,12 @@ def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, [cell.strip() for cell in row]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         if isinstance(error, UnicodeDecodeError):
-            where, what = f"{name} line {_undecodable_line(file)}", "is not UTF-8"
+            where, message = f"{name} line {_undecodable_line(file)}", "is not UTF-8"
         else:
             where = f"{name} after line {reader.line_num if reader else 0}"
-            what = f"is not CSV: {error}"
-        todo = "save it as CSV in UTF-8 with commas"
-        raise BadInput([Problem(where, what, todo)]) from None
+            message = f"is not CSV: {error}"
+        hint = "save it as CSV in UTF-8 with commas"
+        raise BadInput([Problem(where, message, hint)]) from None
 
 
 def _undecodable_line(file: Path) -> int:
@@ -392,9 +392,9 @@ def _group_of_row(
     where: str, header: list[str], row: list[str], types: Mapping[str, str]
 ) -> _Group:
     if len(row) != len(header):
-        what = f"has {len(row)} cells, the header {len(header)}"
-        todo = "write one cell for each, those with a comma in double quotes"
-        return _Group(where, {}, [Problem("", what, todo)])
+        message = f"has {len(row)} cells, the header {len(header)}"
+        hint = "write one cell for each, those with a comma in double quotes"
+        return _Group(where, {}, [Problem("", message, hint)])
     variables: dict[str, Value] = {}
     found = []
     for name, cell in zip(header, row, strict=True):
@@ -449,11 +449,11 @@ class _Prefixes:
             "SELECT prefix.number, prefix.text FROM prefix JOIN folder USING (text)"
             " ORDER BY prefix.number"
         )
-        todo = "use a variable in OUTPUT_PREFIX of job.py that tells them apart, or {job_id}"
+        hint = "use a variable in OUTPUT_PREFIX of job.py that tells them apart, or {job_id}"
         for one, other, text in same:
-            yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", todo)
+            yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", hint)
         for one, text in inside:
-            yield Problem(f"group {one}", f"has a prefix, {text!r}, in which others lie", todo)
+            yield Problem(f"group {one}", f"has a prefix, {text!r}, in which others lie", hint)
 
     def _write(self) -> None:
         self._database.executemany("INSERT INTO prefix VALUES (?, ?)", self._rows)

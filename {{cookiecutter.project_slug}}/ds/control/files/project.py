@@ -8,10 +8,10 @@ from pathlib import Path
 from ds.control.files import config_file as settings_of_config
 from ds.control.files.config_file import Settings
 from ds.jobs import definition as definition_of_job
-from ds.jobs.definition import Definition
+from ds.jobs.definition import JobDefinition
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput, Problem
-from ds.jobs.resolve import Plan, plan
+from ds.jobs.resolve import ResolvedJob, resolve
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Project:
 
     root: Path
     settings: Settings
-    definition: Definition
+    definition: JobDefinition
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
         return (*self.settings.warnings, *self.definition.warnings)
 
-    def plan(self, job: Job) -> Plan:
+    def resolve(self, job: Job) -> ResolvedJob:
         """What a job would do, with folders that are only for looking at."""
         settings = self.settings
-        return plan(
+        return resolve(
             self.definition,
             settings.program,
             job,
@@ -60,7 +60,7 @@ def load(root: Path) -> Project:
     return Project(root, settings, definition)
 
 
-def read(root: Path) -> tuple[Settings | None, Definition | None, list[Problem]]:
+def read(root: Path) -> tuple[Settings | None, JobDefinition | None, list[Problem]]:
     """Read what can be read of config.py and job.py; None where there are problems."""
     problems: list[Problem] = []
     config = root / "config.py"

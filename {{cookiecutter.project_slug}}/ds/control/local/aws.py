@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.cloud.names import REDRIVES, worker_settings
 from ds.cloud.names import names as names_of
 from ds.control.files.project import Project
 from ds.jobs.message import InvalidMessage, decode
-from ds.jobs.resolve import Plan
+from ds.jobs.resolve import ResolvedJob
 from ds.worker.s3 import S3Object, Storage, TransferFailed, Upload
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 
-class Aws:
+class LocalAws:
     """All of it.
 
     Attributes:
@@ -34,7 +34,7 @@ class Aws:
         settings: what the run's workers need.
     """
 
-    def __init__(self, project: Project, plans: Iterable[Plan], run_id: str) -> None:
+    def __init__(self, project: Project, resolved_jobs: Iterable[ResolvedJob], run_id: str) -> None:
         settings = project.settings
         config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32)
         self.sqs: SQSClient = boto3.client("sqs", config=config)
@@ -59,7 +59,7 @@ class Aws:
             retry_delays=(1, 1, 1),
             poll_seconds=1,
         )
-        buckets = {settings.AWS_BUCKET, *(item.bucket for p in plans for item in p.inputs)}
+        buckets = {settings.AWS_BUCKET, *(item.bucket for p in resolved_jobs for item in p.inputs)}
         for bucket in buckets:
             self._s3.create_bucket(Bucket=bucket)
         for group in (self.settings.log_group, self.settings.record_group):
@@ -122,21 +122,21 @@ class Aws:
         """Put files into a bucket, under their keys."""
         uploads = [Upload(path, key) for key, path in files.items()]
         try:
-            self._storage.upload(bucket, uploads, _open_gate)
+            self._storage.upload(bucket, uploads, _never_stop)
         except TransferFailed as error:
-            raise Stopped(f"An input cannot be read: {error}") from None
+            raise CommandError(f"An input cannot be read: {error}") from None
 
     def download(self, objects: Sequence[S3Object], folder: Path) -> None:
         """Bring objects into a folder, under their keys."""
         try:
-            self._storage.fetch([(item, folder / item.key) for item in objects], _open_gate)
+            self._storage.fetch([(item, folder / item.key) for item in objects], _never_stop)
         except (OSError, TransferFailed) as error:
-            raise Stopped(f"The results cannot be written to {folder}: {error}") from None
+            raise CommandError(f"The results cannot be written to {folder}: {error}") from None
 
     def _queue(self, name: str, attributes: dict[str, str]) -> str:
         answer = self.sqs.create_queue(QueueName=name, Attributes=attributes)  # type: ignore[arg-type]
         return answer["QueueUrl"]
 
 
-def _open_gate() -> None:
+def _never_stop() -> None:
     """Nothing stops these transfers but Ctrl-C."""

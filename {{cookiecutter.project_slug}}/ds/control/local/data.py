@@ -7,11 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ds.jobs.resolve import Input, Plan
+from ds.jobs.resolve import Input, ResolvedJob
 
 
 def inputs(
-    plans: Mapping[int, Plan], data: Path, bucket: str
+    resolved_jobs: Mapping[int, ResolvedJob], data: Path, bucket: str
 ) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """The files of --data that jobs name, by bucket and key, and a line for each that is missing.
 
@@ -20,8 +20,8 @@ def inputs(
     wanted: dict[str, dict[str, Path]] = {}
     missing = []
     seen: set[Input] = set()
-    for number, planned in plans.items():
-        for item in planned.inputs:
+    for number, resolved in resolved_jobs.items():
+        for item in resolved.inputs:
             same = replace(item, path="", shared=False)
             if same in seen:
                 continue

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 
 REGION = "us-east-1"
 
@@ -73,7 +73,7 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
                 process.wait()
                 said.seek(0)
                 last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
-                raise Stopped(f"The emulator of AWS did not start: {last}")
+                raise CommandError(f"The emulator of AWS did not start: {last}")
             url = f"http://127.0.0.1:{port}"
             environment = _environment(url, region)
             with _environ(environment):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from ds.cloud.send import send
-from ds.control.local.aws import Aws
+from ds.control.local.aws import LocalAws
 from ds.jobs.message import Job
 
 WINDOW = 300
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.3
 class Feeder:
     """Sends the jobs in a thread of its own, never many more than the workers take."""
 
-    def __init__(self, aws: Aws, jobs: Iterable[Job]) -> None:
+    def __init__(self, aws: LocalAws, jobs: Iterable[Job]) -> None:
         self._aws = aws
         self._jobs = jobs
         self._stop = threading.Event()

@@ -18,18 +18,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.commands import image
 from ds.control.files import job_file as jobfile
 from ds.control.files.project import Project
 from ds.control.local import emulator
-from ds.control.local.aws import Aws
+from ds.control.local.aws import LocalAws
 from ds.control.local.data import files_below, found, inputs, owner
 from ds.control.local.feed import Feeder
 from ds.control.local.workers import Workers
 from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
-from ds.jobs.resolve import SHOWN, Plan
+from ds.jobs.resolve import SHOWN, ResolvedJob
 
 LOOK_SECONDS = 0.3
 
@@ -72,22 +72,22 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         Stopped: nothing could be started.
     """
     jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
-    plans = {number: project.plan(job) for number, job in jobs.items()}
+    resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in image.inspect(project):
             console.print(f"warning: {problem}", markup=False, soft_wrap=True)
     else:
-        _programs_are_here(plans.values())
+        _programs_are_here(resolved_jobs.values())
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Stopped(f"{options.output} cannot hold the results: {error.strerror}") from None
+        raise CommandError(f"{options.output} cannot hold the results: {error.strerror}") from None
     folder = Path(tempfile.mkdtemp(prefix="ds-local-")).resolve()
     try:
         with emulator.running(folder, project.settings.AWS_REGION):
-            return _Run(project, jobs, plans, options, folder, console).go()
+            return _Run(project, jobs, resolved_jobs, options, folder, console).go()
     except (BotoCoreError, ClientError) as error:
-        raise Stopped(f"The emulator of AWS does not answer as it should: {error}") from error
+        raise CommandError(f"The emulator of AWS does not answer as it should: {error}") from error
     finally:
         emulator.sweep(folder)
 
@@ -99,18 +99,18 @@ class _Run:
         self,
         project: Project,
         jobs: Mapping[int, Job],
-        plans: Mapping[int, Plan],
+        resolved_jobs: Mapping[int, ResolvedJob],
         options: Options,
         folder: Path,
         console: Console,
     ) -> None:
         self._project = project
         self._jobs = jobs
-        self._plans = plans
+        self._resolved_jobs = resolved_jobs
         self._options = options
         self._folder = folder
         self._console = console
-        self._aws = Aws(project, plans.values(), time.strftime("local-%Y%m%dT%H%M%S"))
+        self._aws = LocalAws(project, resolved_jobs.values(), time.strftime("local-%Y%m%dT%H%M%S"))
 
     def go(self) -> Summary:
         """From the first upload to the table."""
@@ -138,13 +138,13 @@ class _Run:
     def _load(self) -> None:
         """Make --data the bucket's content, as far as jobs name it."""
         options, bucket = self._options, self._aws.settings.bucket
-        wanted, missing = inputs(self._plans, options.data, bucket)
+        wanted, missing = inputs(self._resolved_jobs, options.data, bucket)
         for text in missing[:MOST_WARNINGS]:
             self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
         if len(missing) > MOST_WARNINGS:
             self._console.print(f"warning: and {len(missing) - MOST_WARNINGS} more are not there")
         if self._aws.settings.check_if_done:
-            prefixes = [planned.output_prefix for planned in self._plans.values()]
+            prefixes = [resolved.output_prefix for resolved in self._resolved_jobs.values()]
             wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
         for holder, files in wanted.items():
             self._aws.upload(holder, files)
@@ -173,7 +173,7 @@ class _Run:
     def _results(self, finished: bool) -> list[Result]:
         """What queue, records and bucket say; outputs, and logs of dead jobs, come here."""
         aws, output = self._aws, self._options.output
-        jobs = [(number, planned.job_id) for number, planned in self._plans.items()]
+        jobs = [(number, resolved.job_id) for number, resolved in self._resolved_jobs.items()]
         dead = aws.dead()
         ended = results(jobs, aws.records(), dead, finished)
         for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
@@ -181,7 +181,7 @@ class _Run:
                 prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
                 aws.download(aws.listing(prefix), output)
         good = {
-            self._plans[result.group].output_prefix: result.group
+            self._resolved_jobs[result.group].output_prefix: result.group
             for result in ended
             if result.state in ("done", "skipped")
         }
@@ -246,16 +246,20 @@ def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
     """The jobs to run, by their group number."""
     wrong = [number for number in only if not 1 <= number <= jobs.count]
     if wrong:
-        raise Stopped(f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on")
+        raise CommandError(
+            f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on"
+        )
     return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
 
 
-def _programs_are_here(plans: Iterable[Plan]) -> None:
+def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
     """Refuse a run whose program is not on this machine, before the first job."""
-    programs = dict.fromkeys(planned.arguments[0] for planned in plans if planned.arguments)
+    programs = dict.fromkeys(
+        resolved.arguments[0] for resolved in resolved_jobs if resolved.arguments
+    )
     missing = [name for name in programs if not _is_here(name)]
     if missing:
-        raise Stopped(
+        raise CommandError(
             f"not on PATH: {', '.join(missing)}. Install it on this machine to try its jobs "
             "here, or take it from the image: --docker"
         )
@@ -268,7 +272,9 @@ def _is_here(program: str) -> bool:
     return comes_later or relative or shutil.which(program) is not None
 
 
-def prepared(project: Project, path: Path, number: int, data: Path) -> tuple[Plan, dict[str, Path]]:
+def prepared(
+    project: Project, path: Path, number: int, data: Path
+) -> tuple[ResolvedJob, dict[str, Path]]:
     """One job for a person to look into.
 
     Args:
@@ -281,10 +287,10 @@ def prepared(project: Project, path: Path, number: int, data: Path) -> tuple[Pla
         Its plan, and its files in `data` by the paths that the plan has for them.
     """
     jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
-    planned = project.plan(jobs[number])
+    resolved = project.resolve(jobs[number])
     files = {}
-    for item in planned.inputs:
+    for item in resolved.inputs:
         top = data if item.bucket == project.settings.AWS_BUCKET else data / item.bucket
         for key, file in found(item, top):
             files[f"{item.path}/{key[len(item.key) :]}" if item.folder else item.path] = file
-    return planned, files
+    return resolved, files

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.control.commands import image
 from ds.control.files.project import Project
 from ds.control.local import emulator
@@ -96,7 +96,7 @@ class Workers:
             if worker.failures == MOST_STARTS:
                 lines = worker.output.read_text(errors="replace").strip().splitlines()
                 said = "\n  ".join(lines[-5:] or [f"exit code {code}"])
-                raise Stopped(f"The worker cannot start:\n  {said}")
+                raise CommandError(f"The worker cannot start:\n  {said}")
             # On AWS its container ends with it, and all that it had started.
             emulator.sweep(worker.scratch)
             self._start(worker)

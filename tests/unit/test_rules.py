@@ -15,7 +15,7 @@ import pytest
 from ds.control.checks.rules import (
     CODES,
     QUOTAS,
-    Account,
+    AwsFacts,
     Bucket,
     Finding,
     Given,
@@ -58,9 +58,9 @@ def given(
     return Given(read, fleet, regions=frozenset({"us-east-1", "eu-west-1"}), **(files or {}))
 
 
-def account(**changes: Any) -> Account:
+def facts(**changes: Any) -> AwsFacts:
     """An account in which nothing is wrong, with these changes."""
-    fine = Account(
+    fine = AwsFacts(
         enabled=True,
         machines={"m5.large": LARGE},
         bucket=Bucket("there", "us-east-1", True),
@@ -78,239 +78,239 @@ def account(**changes: Any) -> Account:
 
 ANSWERS = {"docker_base_image": "debian:12", "docker_image": "lab/it:1"}
 
-FOUND: list[tuple[str, str, Given, Account, Given, Account]] = [
+FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     # Code, a part of what is said, wrong files and account, mended files and account.
     (
         "DS-PLACEHOLDER",
         "config.py, AWS_BUCKET: is still 'your-bucket-name'",
         given(AWS_BUCKET="your-bucket-name"),
-        account(bucket=None),
+        facts(bucket=None),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-PLACEHOLDER",
         "config.py, DOCKERHUB_TAG: is still 'user/distributed-it:latest'",
         given(DOCKERHUB_TAG="user/distributed-it:latest"),
-        account(image=None),
+        facts(image=None),
         given(DOCKERHUB_TAG="superuser/distributed-it:latest"),
-        account(),
+        facts(),
     ),
     (
         "DS-PLACEHOLDER",
         "config.py, LIBRARY: is still 'https://x.org/your-library'",
         given(LIBRARY=["a", "https://x.org/your-library"]),
-        account(),
+        facts(),
         given(LIBRARY=["a", "https://x.org/colour-library"]),
-        account(),
+        facts(),
     ),
     (
         "DS-PLACEHOLDER",
         "fleet file, subnets: is still 'subnet-your-id'",
         given(replace(FLEET, subnets=("subnet-your-id",))),
-        account(subnets={}),
+        facts(subnets={}),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-PLACEHOLDER",
         "fleet file, security_groups: is still 'sg-ZZZZZZZZZ'",
         given(replace(FLEET, security_groups=("sg-ZZZZZZZZZ",))),
-        account(groups={}),
+        facts(groups={}),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-PLACEHOLDER",
         "fleet file, key_name: is still 'your_key_file_name'",
         given(replace(FLEET, key_name="your_key_file_name")),
-        account(key=None),
+        facts(key=None),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-ANSWERS",
         "Dockerfile: is FROM debian:13, but .cruft.json has docker_base_image debian:12",
         given(files={"answers": ANSWERS, "base": "debian:13"}),
-        account(),
+        facts(),
         given(files={"answers": ANSWERS, "base": "debian:12"}),
-        account(),
+        facts(),
     ),
     (
         "DS-ANSWERS",
         "config.py, DOCKERHUB_TAG: is 'lab/other:1', but .cruft.json has docker_image lab/it:1",
         given(DOCKERHUB_TAG="lab/other:1", files={"answers": ANSWERS}),
-        account(),
+        facts(),
         given(DOCKERHUB_TAG="lab/it:2", files={"answers": ANSWERS}),
-        account(),
+        facts(),
     ),
     (
         "DS-ANSWERS",
         "host:5000/it",
         given(files={"answers": {"docker_image": "host:5000/it"}}),
-        account(),
+        facts(),
         given(files={"answers": {"docker_image": "user/it:latest"}}),
-        account(),
+        facts(),
     ),
     (
         "DS-REGION",
         "boto3 knows no us-esat-1",
         given(AWS_REGION="us-esat-1"),
-        Account(),
+        AwsFacts(),
         given(AWS_REGION="eu-west-1"),
-        account(bucket=Bucket("there", "eu-west-1", True)),
+        facts(bucket=Bucket("there", "eu-west-1", True)),
     ),
     (
         "DS-REGION",
         "us-east-1 is not enabled in this account",
         given(),
-        Account(enabled=False),
+        AwsFacts(enabled=False),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-MACHINE",
         "us-east-1 has no m5.lrage",
         given(MACHINE_TYPE=["m5.lrage"]),
-        account(machines={"m5.lrage": None}),
+        facts(machines={"m5.lrage": None}),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-MEMORY",
         "7281 MB for each of 1 containers do not fit m5.large, which has 8192 MB",
         given(MEMORY=7281),
-        account(),
+        facts(),
         given(MEMORY=7280),
-        account(),
+        facts(),
     ),
     (
         "DS-MEMORY",
         "4000 MB for each of 2 containers do not fit m5.large",
         given(TASKS_PER_MACHINE=2),
-        account(),
+        facts(),
         given(TASKS_PER_MACHINE=2),
-        account(machines={"m5.large": XLARGE}),
+        facts(machines={"m5.large": XLARGE}),
     ),
     (
         "DS-CPU",
         "m5.large has 2 CPUs, but DOCKER_CORES x CPUS_PER_JOB x TASKS_PER_MACHINE is 4",
         given(CPUS_PER_JOB=2, DOCKER_CORES=2),
-        account(),
+        facts(),
         given(CPUS_PER_JOB=2),
-        account(),
+        facts(),
     ),
     (
         "DS-CPU",
         "TASKS_PER_MACHINE is 3",
         given(TASKS_PER_MACHINE=3, MEMORY=100),
-        account(),
+        facts(),
         given(TASKS_PER_MACHINE=2, MEMORY=100),
-        account(),
+        facts(),
     ),
     (
         "DS-GPU",
         "m5.large has 0 GPUs, but GPUS x TASKS_PER_MACHINE is 1",
         given(GPUS=1),
-        account(),
+        facts(),
         given(GPUS=1),
-        account(machines={"m5.large": GPU}),
+        facts(machines={"m5.large": GPU}),
     ),
     (
         "DS-GPU",
         "m5.large has 1 GPUs, but GPUS x TASKS_PER_MACHINE is 2",
         given(GPUS=1, TASKS_PER_MACHINE=2),
-        account(machines={"m5.large": GPU}),
+        facts(machines={"m5.large": GPU}),
         given(GPUS=1, TASKS_PER_MACHINE=2),
-        account(machines={"m5.large": replace(GPU, gpus=2)}),
+        facts(machines={"m5.large": replace(GPU, gpus=2)}),
     ),
     (
         "DS-ARCHITECTURE",
         "m5.large is x86_64, but the image lab/it:1 is arm64",
         given(),
-        account(image=Image(True, ("arm64",))),
+        facts(image=Image(True, ("arm64",))),
         given(),
-        account(image=Image(True, ("arm64", "x86_64"))),
+        facts(image=Image(True, ("arm64", "x86_64"))),
     ),
     (
         "DS-ARCHITECTURE",
         "no image runs on all of these: m5.large x86_64, m6g.large arm64",
         given(),
-        account(image=None, machines={"m5.large": LARGE, "m6g.large": ARM}),
+        facts(image=None, machines={"m5.large": LARGE, "m6g.large": ARM}),
         given(),
-        account(image=None, machines={"m6g.xlarge": ARM, "m6g.large": ARM}),
+        facts(image=None, machines={"m6g.xlarge": ARM, "m6g.large": ARM}),
     ),
     (
         "DS-IMAGE",
         "DOCKERHUB_TAG: is empty",
         given(DOCKERHUB_TAG=""),
-        account(image=None),
+        facts(image=None),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-IMAGE",
         f"{ECR} is not in its registry",
         given(DOCKERHUB_TAG=ECR),
-        account(image=Image(False)),
+        facts(image=Image(False)),
         given(DOCKERHUB_TAG=ECR),
-        account(),
+        facts(),
     ),
     (
         "DS-BUCKET",
         "there is no bucket lab-images",
         given(),
-        account(bucket=Bucket("missing")),
+        facts(bucket=Bucket("missing")),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-BUCKET",
         "you may not look into lab-images",
         given(),
-        account(bucket=Bucket("denied", "us-east-1")),
+        facts(bucket=Bucket("denied", "us-east-1")),
         given(),
-        account(bucket=None),
+        facts(bucket=None),
     ),
     (
         "DS-BUCKET",
         "you may not write to lab-images",
         given(),
-        account(bucket=Bucket("there", "us-east-1", False)),
+        facts(bucket=Bucket("there", "us-east-1", False)),
         given(),
-        account(bucket=Bucket("there", "us-east-1", None)),
+        facts(bucket=Bucket("there", "us-east-1", None)),
     ),
     (
         "DS-BUCKET-REGION",
         "lab-images is in eu-west-1, the machines are in us-east-1",
         given(),
-        account(bucket=Bucket("there", "eu-west-1", True)),
+        facts(bucket=Bucket("there", "eu-west-1", True)),
         given(),
-        account(bucket=Bucket("there", None, True)),
+        facts(bucket=Bucket("there", None, True)),
     ),
     (
         "DS-INPUT",
         "job file, group 7: its input s3://lab-images/a.tif is not there",
         given(),
-        account(missing=(MissingInput(7, "s3://lab-images/a.tif"),)),
+        facts(missing=(MissingInput(7, "s3://lab-images/a.tif"),)),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-SUBNET",
         "there is no subnet-1 in this region",
         given(),
-        account(subnets={"subnet-1": None}),
+        facts(subnets={"subnet-1": None}),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-ZONE",
         "subnet-1, subnet-2 are all in us-east-1a",
         given(),
-        account(subnets=dict.fromkeys(["subnet-1", "subnet-2"], Place("vpc-1", "us-east-1a"))),
+        facts(subnets=dict.fromkeys(["subnet-1", "subnet-2"], Place("vpc-1", "us-east-1a"))),
         given(),
-        account(
+        facts(
             subnets={
                 "subnet-1": Place("vpc-1", "us-east-1a"),
                 "subnet-2": Place("vpc-1", "us-east-1b"),
@@ -321,52 +321,52 @@ FOUND: list[tuple[str, str, Given, Account, Given, Account]] = [
         "DS-GROUP",
         "there is no sg-1 in this region",
         given(),
-        account(groups={"sg-1": None}),
+        facts(groups={"sg-1": None}),
         given(),
-        account(),
+        facts(),
     ),
     (
         "DS-VPC",
         "of different networks: subnet-1 in vpc-1, sg-1 in vpc-2",
         given(),
-        account(groups={"sg-1": Place("vpc-2")}),
+        facts(groups={"sg-1": Place("vpc-2")}),
         given(),
-        account(groups=None),
+        facts(groups=None),
     ),
     (
         "DS-KEY",
         "there is no key pair mine",
         given(),
-        account(key=False),
+        facts(key=False),
         given(replace(FLEET, key_name="")),
-        account(key=None),
+        facts(key=None),
     ),
     (
         "DS-PROFILE",
         "there is no instance profile ecsInstanceRole",
         given(),
-        account(profile=False),
+        facts(profile=False),
         given(),
-        account(profile=None),
+        facts(profile=None),
     ),
     (
         "DS-QUOTA",
         "is 3, but the account's spot quota (5 vCPUs of standard machines) is enough for 2",
         given(CLUSTER_MACHINES=3),
-        account(quotas={"standard": 5}),
+        facts(quotas={"standard": 5}),
         given(CLUSTER_MACHINES=2),
-        account(quotas={"standard": 5}),
+        facts(quotas={"standard": 5}),
     ),
     (
         "DS-QUOTA",
         "is enough for 3",
         given(CLUSTER_MACHINES=4),
-        account(
+        facts(
             machines={"m5.large": LARGE, "m5.xlarge": XLARGE, "g4dn.xlarge": GPU},
             quotas={"standard": 4, "G and VT": 4},
         ),
         given(CLUSTER_MACHINES=3),
-        account(
+        facts(
             machines={"m5.large": LARGE, "m5.xlarge": XLARGE, "g4dn.xlarge": GPU},
             quotas={"standard": 4, "G and VT": 4},
         ),
@@ -375,37 +375,37 @@ FOUND: list[tuple[str, str, Given, Account, Given, Account]] = [
         "DS-QUOTA",
         "is enough for 0",
         given(),
-        account(quotas={"standard": 0}),
+        facts(quotas={"standard": 0}),
         given(),
-        account(quotas={}),
+        facts(quotas={}),
     ),
     (
         "DS-PRICE",
         "MACHINE_PRICE: 0.04 is less than m5.large costs now: 0.05",
         given(MACHINE_PRICE=0.04),
-        account(prices={"m5.large": 0.05}),
+        facts(prices={"m5.large": 0.05}),
         given(MACHINE_PRICE=0.05),
-        account(prices={"m5.large": 0.05}),
+        facts(prices={"m5.large": 0.05}),
     ),
     (
         "DS-DISK",
         "EBS_VOL_SIZE: 29 GB are less than the machine's system, 30 GB",
         given(EBS_VOL_SIZE=29),
-        account(),
+        facts(),
         given(EBS_VOL_SIZE=30),
-        account(),
+        facts(),
     ),
 ]
 
 
 @pytest.mark.parametrize(("code", "said", "files", "aws", "mended", "mended_aws"), FOUND)
 def test_each_mistake_is_found_alone_and_no_longer_once_mended(
-    code: str, said: str, files: Given, aws: Account, mended: Given, mended_aws: Account
+    code: str, said: str, files: Given, aws: AwsFacts, mended: Given, mended_aws: AwsFacts
 ) -> None:
     (found,) = findings(files, aws)
     assert found.code == code
-    assert said in found.what
-    assert found.todo
+    assert said in found.message
+    assert found.hint
     assert findings(mended, mended_aws) == []
 
 
@@ -418,13 +418,13 @@ def test_every_code_is_provoked_here() -> None:
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
-    assert findings(given(None), Account()) == []
-    assert findings(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), Account()) == []
+    assert findings(given(None), AwsFacts()) == []
+    assert findings(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), AwsFacts()) == []
 
 
 def test_all_is_said_at_once() -> None:
     files = given(MEMORY=9000, EBS_VOL_SIZE=8, GPUS=1, AWS_BUCKET="your-bucket-name")
-    aws = account(key=False, profile=False, subnets={"subnet-1": None})
+    aws = facts(key=False, profile=False, subnets={"subnet-1": None})
     codes = [found.code for found in findings(files, aws)]
     assert codes == [
         *("DS-PLACEHOLDER", "DS-MEMORY", "DS-GPU", "DS-SUBNET", "DS-KEY", "DS-PROFILE", "DS-DISK")
@@ -448,9 +448,9 @@ def test_the_largest_memory_that_fits(mib: int, tasks: int, largest: int) -> Non
 
 
 def test_the_memory_that_is_named_fits() -> None:
-    (found,) = findings(given(MEMORY=8000), account())
-    largest = int(found.todo.split("MEMORY = ")[1].split(",")[0])
-    assert findings(given(MEMORY=largest), account()) == []
+    (found,) = findings(given(MEMORY=8000), facts())
+    largest = int(found.hint.split("MEMORY = ")[1].split(",")[0])
+    assert findings(given(MEMORY=largest), facts()) == []
 
 
 @pytest.mark.parametrize(
@@ -591,7 +591,7 @@ def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path
     }
     with pytest.raises(BadInput, match="is a spot fleet request") as refused:
         fleets.read(write_fleet(tmp_path, request))
-    instead = refused.value.problems[0].todo.removeprefix("write instead ")
+    instead = refused.value.problems[0].hint.removeprefix("write instead ")
     assert fleets.read(write_fleet(tmp_path, instead)) == Fleet(
         ("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine", True
     )
@@ -678,13 +678,13 @@ def test_a_report_as_json_is_one_object_with_all_of_it() -> None:
         "findings": [
             {
                 "code": "DS-DISK",
-                "what": "it is small",
-                "todo": "enlarge it",
+                "message": "it is small",
+                "hint": "enlarge it",
                 "link": "docs/findings.md#ds-disk",
             }
         ],
         "warnings": ["config.py: odd"],
-        "unknown": [{"what": "the key", "why": "denied"}],
+        "unknown": [{"message": "the key", "why": "denied"}],
     }
 
 
@@ -767,7 +767,7 @@ def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) ->
     (root / fleets.EXAMPLE).write_text(source.read_text())
     report = offline(root)
     assert {found.code for found in report.findings} == {"DS-PLACEHOLDER"}
-    told = "\n".join(found.what for found in report.findings)
+    told = "\n".join(found.message for found in report.findings)
     places = ("AWS_BUCKET", "DOCKERHUB_TAG", "SOURCE_BUCKET", "subnets", "security_groups")
     for name in places:
         assert f", {name}: is still " in told
@@ -813,7 +813,7 @@ def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
     report = offline(root)
     assert report.exit_code == 2
     assert code in {found.code for found in report.findings}
-    assert any(said in found.what for found in report.findings)
+    assert any(said in found.message for found in report.findings)
 
 
 def test_problems_of_several_files_come_together(tmp_path: Path) -> None:
@@ -828,7 +828,7 @@ def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (found,) = offline(root, fleet=tmp_path / "none.json").findings
     assert found.code == "DS-FLEET"
-    assert "is not there" in found.what
+    assert "is not there" in found.message
 
 
 def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ds.jobs.definition import Definition, load
+from ds.jobs.definition import JobDefinition, load
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, Input, Plan, check_outputs, plan
+from ds.jobs.resolve import SHOWN, Input, ResolvedJob, check_outputs, resolve
 from ds.jobs.variables import Value
 
 
@@ -23,7 +23,7 @@ def defined(
     output_prefix: str = "out/{job_id}",
     functions: str = "",
     config: Mapping[str, Value] | None = None,
-) -> Definition:
+) -> JobDefinition:
     path = folder / "job.py"
     path.write_text(
         f"COMMAND = {command!r}\nVARIABLES = {dict(variables or {})!r}\n"
@@ -33,7 +33,7 @@ def defined(
     return load(path, config or {})
 
 
-def planned(
+def resolved(
     folder: Path,
     command: str,
     variables: Mapping[str, str],
@@ -41,11 +41,11 @@ def planned(
     shared: Mapping[str, Value] | None = None,
     config: Mapping[str, Value] | None = None,
     functions: str = "",
-) -> Plan:
+) -> ResolvedJob:
     definition = defined(
         folder, command=command, variables=variables, functions=functions, config=config
     )
-    return plan(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
+    return resolve(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_value_is_the_same_in_command_environment_and_document(
     environment: object,
     document: object,
 ) -> None:
-    result = planned(tmp_path, "run {name}", {"name": type_}, {"name": value})
+    result = resolved(tmp_path, "run {name}", {"name": type_}, {"name": value})
     if argument is None:
         paths = ["/job/inputs/bucket/a.tif", "/job/inputs/bucket/b c.tif"]
         assert result.arguments == ["run", *paths]
@@ -113,7 +113,7 @@ def test_an_empty_value_leaves_its_bracket_out(
     environment: str,
     document: object,
 ) -> None:
-    result = planned(tmp_path, "run [-x {name}]", {"name": type_}, {"name": value})
+    result = resolved(tmp_path, "run [-x {name}]", {"name": type_}, {"name": value})
     assert result.arguments == arguments
     assert result.environment["name"] == environment
     assert result.document["name"] == document
@@ -152,7 +152,7 @@ def test_inputs_are_named_by_bucket_and_key(
 ) -> None:
     given: dict[str, Value] = {"NAME": value}
     group, beside, config = (given if level == name else {} for name in LEVELS)
-    result = planned(tmp_path, "run", {"NAME": type_}, group, beside, config)
+    result = resolved(tmp_path, "run", {"NAME": type_}, group, beside, config)
     shared = level != "group"
     assert result.inputs == [
         Input(bucket, key, folder, pattern, shared, f"{FOLDERS[shared]}/{path}")
@@ -177,14 +177,14 @@ def test_inputs_are_named_by_bucket_and_key(
 def test_a_pattern_takes_the_folders_own_files(
     tmp_path: Path, folder: str, key: str, taken: bool
 ) -> None:
-    (found,) = planned(tmp_path, "run", {"x": "folder"}, {"x": folder}).inputs
+    (found,) = resolved(tmp_path, "run", {"x": "folder"}, {"x": folder}).inputs
     assert key.startswith(found.key)
     assert found.takes(key) is taken
 
 
 def test_all_that_a_program_may_ask_for(tmp_path: Path) -> None:
     command = "run {output_dir} {work_dir} {job_id} {cores} {job_json} {MODEL} {a-b}"
-    result = planned(
+    result = resolved(
         tmp_path, command, {"a-b": "text", "MODEL": "file"}, {"a-b": 7}, {}, {"MODEL": "m"}
     )
     job_id = Job({}, {"a-b": 7}).job_id
@@ -221,7 +221,7 @@ def test_a_job_that_cannot_be_done_is_refused(
     tmp_path: Path, group: dict[str, Value], where: list[str]
 ) -> None:
     with pytest.raises(BadInput) as refused:
-        planned(tmp_path, "run {name} {file}", {"name": "text", "file": "file"}, group)
+        resolved(tmp_path, "run {name} {file}", {"name": "text", "file": "file"}, group)
     assert [problem.where for problem in refused.value.problems] == where
 
 
@@ -235,7 +235,7 @@ def output_prefix(job):
     return "made/" + job.job_id + "/"
 """
     job = Job({"model": "m"}, {"file": "a"})
-    result = planned(
+    result = resolved(
         tmp_path, "x", {"file": "file", "model": "file"}, job.group, job.shared, functions=functions
     )
     inputs = "/job/inputs"
@@ -271,7 +271,7 @@ def output_prefix(job):
 )
 def test_a_function_that_is_wrong_is_named(tmp_path: Path, function: str, told: str) -> None:
     with pytest.raises(BadInput) as refused:
-        planned(tmp_path, "run {x}", {"x": "text"}, {"x": "1"}, functions=function)
+        resolved(tmp_path, "run {x}", {"x": "text"}, {"x": "1"}, functions=function)
     assert told in str(refused.value).replace(": fails", " fails").replace(
         ": returned", " returned"
     )
@@ -280,7 +280,7 @@ def test_a_function_that_is_wrong_is_named(tmp_path: Path, function: str, told: 
 @pytest.mark.parametrize("prefix", ["{x}", "{job_id}", "a {b} c"])
 def test_a_prefix_from_a_function_is_text_not_a_template(tmp_path: Path, prefix: str) -> None:
     function = f"def output_prefix(job): return {prefix!r}"
-    result = planned(tmp_path, "run {x}", {"x": "text"}, {"x": "1"}, functions=function)
+    result = resolved(tmp_path, "run {x}", {"x": "text"}, {"x": "1"}, functions=function)
     assert result.output_prefix == prefix
 
 
@@ -297,7 +297,7 @@ def test_a_prefix_from_a_function_is_text_not_a_template(tmp_path: Path, prefix:
 def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: object) -> None:
     functions = f"def check_outputs(job): {body}"
     definition = defined(tmp_path, variables={"x": "text"}, functions=functions)
-    view = plan(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
     if reason is BadInput:
         with pytest.raises(BadInput):
             check_outputs(definition, view)
@@ -307,7 +307,7 @@ def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: objec
 
 def test_without_a_check_there_is_no_reason(tmp_path: Path) -> None:
     definition = defined(tmp_path, variables={"x": "text"})
-    view = plan(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
     assert check_outputs(definition, view) is None
 
 
@@ -315,8 +315,8 @@ def test_what_a_program_cannot_be_started_with_is_refused(tmp_path: Path) -> Non
     types = {"long": "text", "name": "text"}
     group = {"long": "x" * 200_000, "name": "a"}
     with pytest.raises(BadInput, match=r"longer than 128000 bytes.*\{job_json\}"):
-        planned(tmp_path, "run {long}", types, group)
-    known = planned(tmp_path, "run {job_json}", types, group)
+        resolved(tmp_path, "run {long}", types, group)
+    known = resolved(tmp_path, "run {job_json}", types, group)
     assert "long" not in known.environment
     assert known.environment["name"] == "a"
     assert known.document["long"] == group["long"]

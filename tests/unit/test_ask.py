@@ -91,7 +91,7 @@ def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
     report = checking.check(make_implementation(tmp_path, settings=settings), None, None, False)
     (found,) = report.findings
     assert found.code == "DS-REGION"
-    assert "af-south-1 is not enabled" in found.what
+    assert "af-south-1 is not enabled" in found.message
     assert report.exit_code == 1
 
 

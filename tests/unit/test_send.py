@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ds.cloud.errors import Stopped
+from ds.cloud.errors import CommandError
 from ds.cloud.send import BATCH_BYTES, WAITS, batches, send
 from ds.jobs.message import Job
 
@@ -59,8 +59,8 @@ THROTTLED = {"SenderFault": False, "Code": "InternalError", "Message": "try agai
 INVALID = {"SenderFault": True, "Code": "InvalidMessageContents", "Message": "odd characters"}
 
 
-def deliver(queue: Queue, what: Iterator[Job], **options: Any) -> int:
-    return send(what, "queue", queue, **options)  # type: ignore[arg-type]
+def deliver(queue: Queue, message: Iterator[Job], **options: Any) -> int:
+    return send(message, "queue", queue, **options)  # type: ignore[arg-type]
 
 
 BATCHES = [
@@ -112,14 +112,16 @@ def test_what_was_not_taken_is_sent_again_alone_after_growing_waits() -> None:
 def test_what_is_never_taken_ends_the_submission_with_the_reason() -> None:
     waits: list[float] = []
     queue = Queue(lambda request, body: THROTTLED)
-    with pytest.raises(Stopped, match="does not take 2 of 2 messages: InternalError: try again"):
+    with pytest.raises(
+        CommandError, match="does not take 2 of 2 messages: InternalError: try again"
+    ):
         deliver(queue, jobs(2), threads=1, sleep=waits.append)
     assert waits == list(WAITS)
 
 
 def test_what_sqs_calls_the_senders_fault_is_not_repeated() -> None:
     queue = Queue(lambda request, body: INVALID if '"n":1' in body else None)
-    with pytest.raises(Stopped, match="does not take 1 of 2 messages: InvalidMessageContents"):
+    with pytest.raises(CommandError, match="does not take 1 of 2 messages: InvalidMessageContents"):
         deliver(queue, jobs(2), threads=1, sleep=lambda seconds: pytest.fail("waited"))
     assert len(queue.requests) == 1
 

@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from ds.worker.process import run
-from ds.worker.resources import Cgroup, Look, Place, Pressure, Watch, explain, place
+from ds.worker.resources import (
+    Cgroup,
+    HostIdentity,
+    Pressure,
+    ResourceMonitor,
+    Sample,
+    explain,
+    host_identity,
+)
 
 GB = 10**9
 LIMIT = 4000 << 20
@@ -133,7 +141,7 @@ def test_what_a_command_starts_is_killed_before_the_worker(tmp_path: Path) -> No
         mark="m",
         results=str(tmp_path),
         output=said.append,
-        gate=_open,
+        check_stop=_open,
     )
     assert b"".join(said) == b"1000\n"
     assert Path("/proc/self/oom_score_adj").read_text() == own
@@ -143,7 +151,7 @@ def _open() -> None:
     """A gate that stops nothing."""
 
 
-LOOK = Look(
+LOOK = Sample(
     memory=1200 << 20,
     memory_limit=LIMIT,
     cores=1.94,
@@ -164,7 +172,7 @@ def test_a_look_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "warned"),
+    ("sample", "warned"),
     [
         (LOOK, []),
         (replace(LOOK, memory=3600 << 20), []),
@@ -176,8 +184,8 @@ def test_a_look_is_one_line() -> None:
         (replace(LOOK, load=2.1), ["load"]),
     ],
 )
-def test_warnings_come_at_their_thresholds(look: Look, warned: list[str]) -> None:
-    assert list(look.warnings()) == warned
+def test_warnings_come_at_their_thresholds(sample: Sample, warned: list[str]) -> None:
+    assert list(sample.warnings()) == warned
 
 
 def test_the_watch_looks_again_and_again_and_ends(tmp_path: Path) -> None:
@@ -189,7 +197,7 @@ def test_the_watch_looks_again_and_again_and_ends(tmp_path: Path) -> None:
         if len(said) >= 2:
             looked.set()
 
-    with Watch(tmp_path, say, write(tmp_path, TWO), seconds=0.01):
+    with ResourceMonitor(tmp_path, say, write(tmp_path, TWO), seconds=0.01):
         assert looked.wait(30)
     assert said[0].startswith("container: 0 MB of 4,000 MB memory, 0.0 cores busy, ")
 
@@ -237,13 +245,13 @@ def test_machine_and_task_are_asked_for(metadata: str, monkeypatch: pytest.Monke
         "ECS_CONTAINER_METADATA_URI_V4": f"{metadata}/v4/id",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata,
     }
-    assert place(environment) == Place("i-0abc", "m5.large", "0123456789abcdef")
+    assert host_identity(environment) == HostIdentity("i-0abc", "m5.large", "0123456789abcdef")
 
 
 def test_what_is_disabled_is_not_asked(metadata: str) -> None:
     environment = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata}
-    assert place(environment) == Place("i-0abc", "m5.large")
-    assert place({**environment, "AWS_EC2_METADATA_DISABLED": "true"}) == Place()
+    assert host_identity(environment) == HostIdentity("i-0abc", "m5.large")
+    assert host_identity({**environment, "AWS_EC2_METADATA_DISABLED": "true"}) == HostIdentity()
 
 
 @pytest.mark.parametrize(
@@ -257,4 +265,4 @@ def test_what_is_disabled_is_not_asked(metadata: str) -> None:
     ],
 )
 def test_without_either_all_is_fine(environment: dict[str, str]) -> None:
-    assert place(environment) == Place()
+    assert host_identity(environment) == HostIdentity()

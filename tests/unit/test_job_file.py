@@ -10,7 +10,7 @@ import pytest
 
 from ds.control.files import job_file as jobfile
 from ds.control.files.job_file import JobFile
-from ds.jobs.definition import Definition, load
+from ds.jobs.definition import JobDefinition, load
 from ds.jobs.message import MAX_BYTES, Job
 from ds.jobs.problems import BadInput
 
@@ -26,7 +26,7 @@ TYPES = {
 
 def definition(
     tmp_path: Path, *, types: dict[str, str] | None = None, prefix: str = "out/{plate}/{well}"
-) -> Definition:
+) -> JobDefinition:
     types = {"plate": "text", "well": "text"} if types is None else types
     words = " ".join(f"[{{{name}}}]" for name, type_ in types.items() if type_ != "flag")
     text = f"COMMAND = 'true {words}'\nVARIABLES = {types!r}\nOUTPUT_PREFIX = {prefix!r}\n"

@@ -129,7 +129,7 @@ def test_a_template_that_no_job_could_use_is_refused(template: str, told: str | 
 def test_a_template_that_is_the_same_for_every_job_is_warned_of() -> None:
     (problem,) = check_prefix("results", TYPES)
     assert problem.warning
-    assert "every job writes to the same place" in problem.what
+    assert "every job writes to the same place" in problem.message
 
 
 def test_the_names_of_a_template() -> None:

@@ -15,17 +15,17 @@ from ds.cloud.rights import (
     CONTROL_ROLE,
     EVERY,
     EXECUTION_ROLE,
+    HAS_APP_TAG,
     MADE_BY,
     MADE_TAG,
-    MARKED,
-    MARKING,
     RIGHTS,
     ROLES,
+    SETS_APP_TAG,
     TASK_ROLE,
-    Account,
     LinkService,
     Right,
     Role,
+    RoleTarget,
     foreign,
     page,
     plan,
@@ -34,7 +34,7 @@ from ds.cloud.rights import (
     trust,
 )
 
-ACCOUNT = Account(
+ACCOUNT = RoleTarget(
     "aws",
     "123456789012",
     "our-bucket",
@@ -57,7 +57,7 @@ def statements() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def as_made(account: Account = ACCOUNT) -> dict[str, Role | None]:
+def as_made(account: RoleTarget = ACCOUNT) -> dict[str, Role | None]:
     return {
         name: Role(trust(name, account), TAGS, documents)
         for name, documents in policies(account).items()
@@ -115,7 +115,7 @@ def test_what_changes_something_is_bound_to_a_tag_or_a_name(right: Right, action
     elif action.startswith("s3:"):
         assert "{bucket}" in right.resource
     elif (action, right.role) not in BOUND:
-        assert right.condition in (MARKED, MARKING)
+        assert right.condition in (HAS_APP_TAG, SETS_APP_TAG)
     if right.resource != "*":
         assert "{account}" in right.resource or "{bucket}" in right.resource
 
@@ -180,7 +180,7 @@ def test_where_nothing_is_all_is_made_and_then_nothing() -> None:
 
 
 def test_another_bucket_gets_a_policy_of_its_own_and_the_first_keeps_its() -> None:
-    other = Account("aws", ACCOUNT.number, "other", "Second")
+    other = RoleTarget("aws", ACCOUNT.number, "other", "Second")
     assert list(map(str, plan(other, as_made(), linked=True))) == [
         "write policy bucket-other of role ds-control",
         "write policy bucket-other of role ds-task",
