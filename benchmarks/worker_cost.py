@@ -27,7 +27,7 @@ ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
 sys.path.insert(0, str(ENGINE))
 
 from ds.control.local.emulator import running  # noqa: E402
-from ds.worker.settings import WorkerSettings  # noqa: E402
+from ds.jobs.environment import WorkerSettings  # noqa: E402
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -66,12 +66,12 @@ def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
     """The same jobs by a worker with one slot."""
     (scratch / "job.py").write_text(JOB_PY, encoding="utf-8")
     settings = WorkerSettings(
-        app_name="Bench",
+        APP_NAME="Bench",
         run_id=scratch.name,
-        bucket=BUCKET,
+        AWS_BUCKET=BUCKET,
         queue_url=queue,
         dead_letter_url=new_queue(aws, f"{scratch.name}-dead"),
-        log_group="bench",
+        LOG_GROUP_NAME="bench",
     )
     environment = {**os.environ, **settings.environment()}
     environment["PYTHONPATH"] = str(ENGINE)

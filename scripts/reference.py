@@ -1,15 +1,15 @@
 """Write docs/settings.md and docs/roles.md from the engine's tables: `make reference` runs this."""
 
 import sys
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
 from ds.cloud import rights as roles  # noqa: E402
-from ds.control.files.config_file import FIELDS, NEEDLESS, OTHERWISE, Settings, wanted  # noqa: E402
+from ds.control.files.config_file import NEEDLESS, OTHERWISE, SETTINGS, wanted  # noqa: E402
 
 HEAD = """# Settings
 
@@ -55,8 +55,8 @@ def page() -> str:
     """The whole page."""
     rows = [
         f"| `{name}` | {kind(name)} | {limits(name)} | {default(name)} | {unit(name)} | "
-        f"{Settings.model_fields[name].description} |\n"
-        for name in FIELDS
+        f"{SETTINGS[name].metadata['doc']} |\n"
+        for name in SETTINGS
     ]
     needless = [f"| `{name}` | {why} |\n" for name, why in NEEDLESS.items()]
     programs = [f"| `{name}` | {instead} |\n" for name, instead in OTHERWISE.items()]
@@ -65,42 +65,42 @@ def page() -> str:
 
 def kind(name: str) -> str:
     """A setting's type in a person's words."""
-    types: dict[Any, str] = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
-    annotation = Settings.model_fields[name].annotation
-    if annotation in types:
-        return types[annotation]
-    return {"MACHINE_TYPE": "list of texts", "MACHINE_PRICE": "number or None"}.get(name, "dict")
+    types = {
+        "int": "whole number",
+        "float": "number",
+        "bool": "yes or no",
+        "str": "text",
+        "Sequence[str]": "list of texts",
+        "float | None": "number or None",
+    }
+    return types.get(str(SETTINGS[name].type), "dict")
 
 
 def limits(name: str) -> str:
     """What values a setting can have."""
-    low = more = high = None
-    for limit in Settings.model_fields[name].metadata:
-        low = getattr(limit, "ge", low)
-        more = getattr(limit, "gt", more)
-        high = getattr(limit, "le", high)
-        if getattr(limit, "pattern", None):
-            return wanted(name).removeprefix("write ").replace("|", "\\|")
-    least = f"more than {more}" if more is not None else f"{low:,}" if low is not None else ""
-    if not least:
-        return (
-            wanted(name).removeprefix("write ") if kind(name) in ("dict", "list of texts") else ""
-        )
-    if high is None:
-        return least if more is not None else f"at least {least}"
-    return f"{least}, at most {high:,}" if more is not None else f"{least} to {high:,}"
+    given = SETTINGS[name].metadata["limits"]
+    if "pattern" in given or kind(name) in ("dict", "list of texts"):
+        return wanted(name).removeprefix("write ").replace("|", "\\|")
+    if "gt" in given:
+        least = f"more than {given['gt']}"
+        return f"{least}, at most {given['le']:,}" if "le" in given else least
+    if "ge" not in given:
+        return ""
+    least = f"{given['ge']:,}"
+    return f"{least} to {given['le']:,}" if "le" in given else f"at least {least}"
 
 
 def default(name: str) -> str:
     """A setting's default as Python."""
-    field = Settings.model_fields[name]
-    return "must be set" if field.is_required() else f"`{field.default!r}`"
+    item = SETTINGS[name]
+    if item.default is not MISSING:
+        return f"`{item.default!r}`"
+    return "must be set" if item.default_factory is MISSING else f"`{item.default_factory()!r}`"
 
 
 def unit(name: str) -> str:
     """A setting's unit; most have none."""
-    extra = Settings.model_fields[name].json_schema_extra
-    return str(extra["unit"]) if isinstance(extra, dict) else ""
+    return str(SETTINGS[name].metadata["unit"])
 
 
 if __name__ == "__main__":

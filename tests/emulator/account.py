@@ -16,7 +16,8 @@ from typing import Any
 from ds.cloud import rights as roles
 from ds.cloud.client import Aws
 from ds.control import cli
-from ds.control.files.config_file import Settings, load
+from ds.control.files.config_file import load
+from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
 

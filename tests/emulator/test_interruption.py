@@ -139,7 +139,7 @@ def test_a_job_that_forks_and_hangs_is_dead_after_its_time_out_without_a_process
     )
     world.set(job_retries=1, job_timeout_minutes=0.05)
     world.send([{"name": "a"}])
-    worker = world.start_worker(TEST_BUCKET=world.settings.bucket)
+    worker = world.start_worker(TEST_BUCKET=world.settings.AWS_BUCKET)
     world.wait_until(world.empty)
     assert world.left_running() == []
     assert psutil.Process(worker.pid).children(recursive=True) == []
@@ -162,7 +162,7 @@ def test_a_shared_folder_is_fetched_once_for_fifty_jobs(world: World) -> None:
     assert set(world.outputs().values()) == {b"01234"}
     assert len(world.outputs()) == 50
     gets = {path: n for (method, path), n in requests.items() if method == "GET" and "/in/" in path}
-    assert gets == {f"/{world.settings.bucket}/in/ref/{i}.txt": 1 for i in range(5)}
+    assert gets == {f"/{world.settings.AWS_BUCKET}/in/ref/{i}.txt": 1 for i in range(5)}
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
-from ds.worker.settings import WorkerSettings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
 
@@ -439,12 +439,12 @@ def test_real_workers_do_the_jobs_with_the_rights_of_the_task_role(
     for group in ("g", "g_records"):
         aws.client("logs").create_log_group(logGroupName=group)
     settings = WorkerSettings(
-        app_name="X",
+        APP_NAME="X",
         run_id="r",
-        bucket="bucket",
+        AWS_BUCKET="bucket",
         queue_url=urls[0],
         dead_letter_url=urls[1],
-        log_group="g",
+        LOG_GROUP_NAME="g",
         poll_seconds=1,
     )
     jobs = [Job({}, {"name": f"n{i}"}) for i in range(6)]

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from ds.cloud.rights import RIGHTS, TASK_ROLE
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
-from ds.worker.settings import WorkerSettings
 from tests.emulator.account import enforceable, start_machines, until
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
@@ -134,14 +134,14 @@ class Workers:
             body = Job({}, {"name": job, "worker": name, **inputs}).body()
             sqs.send_message(QueueUrl=urls[0], MessageBody=body)
         settings = WorkerSettings(
-            app_name=name,
+            APP_NAME=name,
             run_id="r",
-            bucket="test-bucket",
+            AWS_BUCKET="test-bucket",
             queue_url=urls[0],
             dead_letter_url=urls[1],
-            log_group=name,
-            slots=4,
-            job_retries=1,
+            LOG_GROUP_NAME=name,
+            DOCKER_CORES=4,
+            JOB_RETRIES=1,
             visibility_seconds=HIDDEN_SECONDS,
             poll_seconds=1,
         )

@@ -17,8 +17,8 @@ from typing import Any
 import boto3
 import psutil
 
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
-from ds.worker.settings import WorkerSettings
 from tests.implementation import make_implementation
 
 PATIENCE = 120
@@ -47,12 +47,12 @@ class World:
             self.logs.create_log_group(logGroupName=group)
         (folder / "scratch").mkdir()
         self.settings = WorkerSettings(
-            app_name="Test",
+            APP_NAME="Test",
             run_id="run1",
-            bucket=self._name,
+            AWS_BUCKET=self._name,
             queue_url=queue,
             dead_letter_url=dead,
-            log_group=self._name,
+            LOG_GROUP_NAME=self._name,
             retry_delays=(0, 0, 0),
             poll_seconds=1,
             scratch=str(folder / "scratch"),
@@ -178,7 +178,7 @@ class World:
         return sorted(map(json.loads, lines), key=lambda record: str(record["start"]))
 
     def lines(self) -> list[str]:
-        return self._events(self.settings.log_group)
+        return self._events(self.settings.LOG_GROUP_NAME)
 
     def left_running(self) -> list[psutil.Process]:
         """Processes of this test's jobs; workers are not among them."""

@@ -6,11 +6,10 @@ import pytest
 
 from ds.control.files import project
 from ds.control.files.config_file import (
-    FIELDS,
     NEEDLESS,
     OTHERWISE,
     SETTING_NAMES,
-    Settings,
+    SETTINGS,
     load,
     looks_secret,
     meant,
@@ -341,8 +340,8 @@ def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_meaning_and_its_own_name() -> None:
     assert len(set(SETTING_NAMES)) == len(SETTING_NAMES)
-    for name in FIELDS:
-        assert Settings.model_fields[name].description
+    for name in SETTINGS:
+        assert SETTINGS[name].metadata["doc"]
 
 
 def test_problems_of_config_and_job_definition_come_together(tmp_path: Path) -> None:

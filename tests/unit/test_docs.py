@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ds.control.checks.rules import CODES
-from ds.control.files.config_file import FIELDS
+from ds.control.files.config_file import SETTINGS
 from ds.jobs.definition import FUNCTIONS, load
 from ds.jobs.message import Job
 from ds.jobs.resolve import resolve
@@ -50,7 +50,7 @@ def test_the_page_of_settings_is_what_the_engine_has() -> None:
 
 
 def test_every_row_of_the_settings_has_a_type_a_default_and_a_meaning() -> None:
-    for name in FIELDS:
+    for name in SETTINGS:
         (row,) = re.findall(rf"^\| `{name}` \|.*", reference.page(), re.MULTILINE)
         assert re.match(r"\| `\w+` \| [a-zN ]+ \| [^|]* \| [^|]+ \| [^|]* \| [^|]+ \|$", row), row
 

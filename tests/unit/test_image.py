@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from ds.control.commands.image import (
     without_user,
     worker_command,
 )
-from ds.control.files.config_file import Settings
 from ds.jobs.resolve import JobView, ResolvedJob
+from ds.jobs.settings import Settings
 
 SETTINGS = Settings(
     APP_NAME="Test", DOCKERHUB_TAG="me/x:1", MEMORY=4000, DOCKER_CORES=4, CPUS_PER_JOB=2
@@ -110,7 +111,7 @@ def test_a_worker_has_memory_and_cpus_as_on_aws_as_far_as_there_are_so_many() ->
 
 def test_where_containers_run_in_a_virtual_machine_they_are_told_the_way_out() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5"}
-    gpus = SETTINGS.model_copy(update={"GPUS": 2})
+    gpus = replace(SETTINGS, GPUS=2)
     words = worker_command(gpus, environment, "w", Path("/c"), "arm64", "darwin", 10)
     assert "--env=AWS_ENDPOINT_URL=http://host.docker.internal:5" in words
     assert "--network=host" not in words

@@ -32,7 +32,7 @@ from ds.control.commands.setup import (
     task_definition,
 )
 from ds.control.files.config_file import Settings, check
-from ds.worker.settings import WorkerSettings
+from ds.jobs.environment import WorkerSettings
 
 RUN = "20260101T000000Z"
 MARKS = tags("Test", RUN)
@@ -364,7 +364,7 @@ def test_the_containers_environment_is_what_a_worker_reads_and_nothing_else() ->
         "WORKING_FOLDER",
     }
     read = WorkerSettings.read(environment)
-    assert (read.run_id, read.slots, read.config) == (RUN, 2, {"LANGUAGE": "en"})
+    assert (read.run_id, read.DOCKER_CORES, read.program) == (RUN, 2, {"LANGUAGE": "en"})
     assert read.queue_url == "https://sqs.eu-west-1.amazonaws.com/123456789012/Test"
     assert container["secrets"] == [{"name": "KEY", "valueFrom": "arn:aws:ssm:x"}]
     assert container["cpu"] == 6 * 1024

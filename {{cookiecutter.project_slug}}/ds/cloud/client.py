@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import botocore.session
 from botocore.config import Config
@@ -28,9 +28,7 @@ from botocore.exceptions import (
 )
 
 from ds.cloud.errors import AwsError
-
-if TYPE_CHECKING:
-    from ds.control.files.config_file import Settings
+from ds.jobs.settings import Settings
 
 ATTEMPTS = 8
 """Of one request; AWS_MAX_ATTEMPTS of the environment changes it."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ds.worker.settings import WorkerSettings
-
-if TYPE_CHECKING:
-    from ds.control.files.config_file import Settings
+from ds.jobs.settings import Settings
 
 APP_TAG = "ds:app"
 RUN_TAG = "ds:run"
@@ -51,7 +47,7 @@ def names(settings: Settings) -> Names:
         queue=app,
         dead_letter_queue=f"{app}-dead",
         log_group=settings.LOG_GROUP_NAME,
-        record_group=f"{settings.LOG_GROUP_NAME}_records",
+        record_group=settings.record_group,
         cluster=app,
         service=app,
         family=app,
@@ -66,27 +62,3 @@ def tags(app: str, run_id: str) -> dict[str, str]:
 def is_ours(found: Mapping[str, str], app: str) -> bool:
     """Whether tags say that a resource belongs to this APP_NAME, whatever the run."""
     return found.get(APP_TAG) == app
-
-
-def worker_settings(
-    settings: Settings, run_id: str, queue_url: str, dead_letter_url: str
-) -> WorkerSettings:
-    """What the workers of a run are told, here and on AWS."""
-    return WorkerSettings(
-        app_name=settings.APP_NAME,
-        run_id=run_id,
-        bucket=settings.AWS_BUCKET,
-        queue_url=queue_url,
-        dead_letter_url=dead_letter_url,
-        log_group=settings.LOG_GROUP_NAME,
-        slots=settings.DOCKER_CORES,
-        cpus_per_job=settings.CPUS_PER_JOB,
-        job_retries=settings.JOB_RETRIES,
-        job_timeout_minutes=settings.JOB_TIMEOUT_MINUTES,
-        check_if_done=settings.CHECK_IF_DONE_BOOL,
-        expected_number_files=settings.EXPECTED_NUMBER_FILES,
-        min_file_size_bytes=settings.MIN_FILE_SIZE_BYTES,
-        necessary_string=settings.NECESSARY_STRING,
-        working_folder=settings.WORKING_FOLDER,
-        config=settings.program,
-    )

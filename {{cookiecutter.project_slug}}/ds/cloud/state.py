@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ds.cloud.client import Aws, code_of
 from ds.cloud.names import names
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
-
-if TYPE_CHECKING:
-    from ds.control.files.config_file import Settings
+from ds.jobs.settings import Settings
 
 
 @dataclass(frozen=True)

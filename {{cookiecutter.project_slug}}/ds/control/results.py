@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ds.control.files.config_file import LONGEST_JOB_MINUTES
 from ds.jobs.message import Job
+from ds.jobs.settings import LONGEST_JOB_MINUTES
 
 State = Literal["done", "skipped", "dead", "unfinished"]
 

@@ -24,15 +24,15 @@ def main() -> int:
     try:
         # Here, because they take a second to load.
         from ds.jobs.definition import load
+        from ds.jobs.environment import WorkerSettings
         from ds.jobs.problems import BadInput
         from ds.worker.service import CannotStart, serve
-        from ds.worker.settings import WorkerSettings
     except ImportError as error:
         sys.stderr.write(f"worker: cannot work: {error}; build the image again (make image)\n")
         return 2
     try:
         settings = WorkerSettings.read(os.environ)
-        serve(settings, load(Path(*sys.argv[1:2] or ["job.py"]), settings.config))
+        serve(settings, load(Path(*sys.argv[1:2] or ["job.py"]), settings.program))
     except BadInput as error:
         sys.stderr.writelines(f"worker: {problem}\n" for problem in error.problems)
         return 2

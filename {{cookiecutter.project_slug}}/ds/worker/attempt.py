@@ -20,8 +20,9 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 
 from ds.jobs.definition import JobDefinition
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import InvalidMessage, Job, decode
-from ds.jobs.outputs import OutputFile, OutputRule
+from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, Input, ResolvedJob, check_outputs, resolve
@@ -31,7 +32,6 @@ from ds.worker.logs import AttemptLog, WorkerLogs
 from ds.worker.process import Finished, NotStarted, Stop, run
 from ds.worker.resources import Cgroup, Pressure
 from ds.worker.s3 import S3Object, SharedInputs, Storage, TransferFailed, Upload
-from ds.worker.settings import WorkerSettings
 from ds.worker.sqs import JobQueue
 
 log = logging.getLogger("ds.worker")
@@ -124,7 +124,7 @@ class _Attempt:
         self._bytes_in = 0
         self._bytes_out = 0
         self._log: AttemptLog | None = None
-        self._pressure = Pressure(context.scratch, context.cgroup, context.settings.slots)
+        self._pressure = Pressure(context.scratch, context.cgroup, context.settings.DOCKER_CORES)
 
     def perform(self) -> Record:
         outcome: Outcome
@@ -166,13 +166,13 @@ class _Attempt:
         self._job = decode(self._message.body)
         self._resolved = resolved = resolve(
             self._context.definition,
-            self._settings.config,
+            self._settings.program,
             self._job,
-            self._settings.bucket,
+            self._settings.AWS_BUCKET,
             folders,
-            self._settings.cpus_per_job,
+            self._settings.CPUS_PER_JOB,
         )
-        if self._settings.check_if_done and self._already_done(resolved):
+        if self._settings.CHECK_IF_DONE_BOOL and self._already_done(resolved):
             return "skipped", "its outputs are there already"
         self._log = AttemptLog(self._folder / "attempt.log", resolved.job_id, self._context.logs)
         self._say(f"attempt {self._message.attempt} on {self._context.worker} slot {self._slot}")
@@ -202,12 +202,12 @@ class _Attempt:
 
     def _already_done(self, resolved: ResolvedJob) -> bool:
         prefix = f"{resolved.output_prefix}/"
-        bucket = self._settings.bucket
+        bucket = self._settings.AWS_BUCKET
         files = [
             OutputFile(item.key.removeprefix(prefix), item.size)
             for item in self._context.storage.listing(bucket, prefix)
         ]
-        return _rule(self._settings).already_done(files) and not self._context.storage.exists(
+        return self._settings.output_rule.already_done(files) and not self._context.storage.exists(
             bucket, self._uploading_key(resolved)
         )
 
@@ -261,7 +261,7 @@ class _Attempt:
         return finished
 
     def _working_folder(self) -> str:
-        folder = self._settings.working_folder
+        folder = self._settings.WORKING_FOLDER
         if not folder:
             return str(self._folder / "work")
         return str(Path.cwd()) if folder == "image" else folder
@@ -282,7 +282,7 @@ class _Attempt:
         if self._finished.exit_code != 0 or self._pressure.spoiled():
             raise Failed(_exit_reason(self._finished.exit_code, self._log.last_line))
         outputs = self._outputs()
-        reason = _rule(self._settings).missing(file for _, file in outputs)
+        reason = self._settings.output_rule.missing(file for _, file in outputs)
         if reason is None:
             try:
                 reason = check_outputs(self._context.definition, resolved.view)
@@ -319,7 +319,7 @@ class _Attempt:
         One object appears whole or not at all. Several do not, so that a worker which dies
         among them must not leave what passes for a job that is done: a marker says so.
         """
-        bucket, storage = self._settings.bucket, self._context.storage
+        bucket, storage = self._settings.AWS_BUCKET, self._context.storage
         uploads = [Upload(path, f"{resolved.output_prefix}/{file.path}") for path, file in outputs]
         self._bytes_out = sum(file.size for _, file in outputs)
         self._say(f"uploads {len(uploads)} files, {self._bytes_out} bytes")
@@ -328,7 +328,7 @@ class _Attempt:
         if len(uploads) > 1:
             storage.put(bucket, marker, b"")
         storage.upload(bucket, [*uploads, self._log_upload(resolved)], self._check_stop)
-        left_by_others = self._message.attempt > 1 or self._settings.check_if_done
+        left_by_others = self._message.attempt > 1 or self._settings.CHECK_IF_DONE_BOOL
         if len(uploads) > 1 or left_by_others:
             storage.delete(bucket, marker)
 
@@ -339,7 +339,7 @@ class _Attempt:
             self._finished = Finished(None, stop.peak_memory_mb, 0)
 
     def _failed(self, reason: str) -> tuple[Outcome, str]:
-        dead = self._message.attempt >= self._settings.job_retries
+        dead = self._message.attempt >= self._settings.JOB_RETRIES
         exit_code = self._finished.exit_code if self._finished else None
         return ("dead" if dead else "failed"), self._pressure.explain(reason, exit_code)
 
@@ -367,7 +367,7 @@ class _Attempt:
             uploads = [self._log_upload(self._resolved)]
             if with_outputs:
                 uploads += self._small_outputs(self._resolved)
-            self._context.storage.upload(self._settings.bucket, uploads, _never_stop)
+            self._context.storage.upload(self._settings.AWS_BUCKET, uploads, _never_stop)
         except (TransferFailed, OSError) as error:
             log.warning("could not keep the log of %s: %s", self._resolved.job_id, error)
 
@@ -404,7 +404,7 @@ class _Attempt:
         if self._phase in ("fetch", "run") and self._context.stopping.is_set():
             raise Interrupted
         now = self._context.clock()
-        minutes = self._settings.job_timeout_minutes
+        minutes = self._settings.JOB_TIMEOUT_MINUTES
         if self._phase == "run" and now - self._phase_started > minutes * 60:
             raise Stop(f"took longer than JOB_TIMEOUT_MINUTES = {minutes:g}")
         if now - self._started > LONGEST_SECONDS:
@@ -432,7 +432,7 @@ class _Attempt:
         return f"{self._settings.log_prefix}/{resolved.job_id}/{self._message.attempt}.log"
 
     def _uploading_key(self, resolved: ResolvedJob) -> str:
-        return f"logs/{self._settings.app_name}/uploading/{resolved.job_id}"
+        return f"logs/{self._settings.APP_NAME}/uploading/{resolved.job_id}"
 
     def _record(self, outcome: Outcome, reason: str) -> Record:
         finished = self._finished
@@ -452,12 +452,6 @@ class _Attempt:
             bytes_out=self._bytes_out if outcome == "done" else 0,
             reason=reason,
         )
-
-
-def _rule(settings: WorkerSettings) -> OutputRule:
-    return OutputRule(
-        settings.expected_number_files, settings.min_file_size_bytes, settings.necessary_string
-    )
 
 
 def _exit_reason(exit_code: int | None, last_line: str) -> str:

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ds.jobs.definition import JobDefinition
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.record import Record
 from ds.worker.attempt import WorkerContext, attempt, remove
 from ds.worker.lease import Lease, Leases
@@ -25,7 +26,6 @@ from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
 from ds.worker.resources import Cgroup, ResourceMonitor, host_identity
 from ds.worker.s3 import THREADS, SharedInputs, Storage
-from ds.worker.settings import WorkerSettings
 from ds.worker.sqs import BATCH, JobQueue
 
 log = logging.getLogger("ds.worker")
@@ -62,7 +62,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     region = os.environ.get("AWS_REGION")
     config = Config(
         retries={"mode": "standard", "max_attempts": 10},
-        max_pool_connections=THREADS + settings.slots + 4,
+        max_pool_connections=THREADS + settings.DOCKER_CORES + 4,
     )
     # For receiving and renewing: one request that hangs must not take as long as a message is
     # hidden, and both are asked again soon by themselves.
@@ -91,10 +91,10 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     storage = Storage(boto3.client("s3", region_name=region, config=config))
     logs = WorkerLogs(
         boto3.client("logs", region_name=region, config=config),
-        settings.log_group,
+        settings.LOG_GROUP_NAME,
         settings.record_group,
         name,
-        settings.slots,
+        settings.DOCKER_CORES,
     )
     context = WorkerContext(
         settings=settings,
@@ -109,7 +109,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         cgroup=cgroup,
     )
     kind = f" on {where.machine_type}" if where.machine_type else ""
-    log.info("worker %s%s, %d slots, begins", name, kind, settings.slots)
+    log.info("worker %s%s, %d slots, begins", name, kind, settings.DOCKER_CORES)
     try:
         with ResourceMonitor(scratch, partial(logs.line, "machine"), cgroup):
             _Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
@@ -128,12 +128,12 @@ class _Slots:
         self._stopping = context.stopping
         self._leases = leases
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(context.settings.slots):
+        for slot in range(context.settings.DOCKER_CORES):
             self._free.put(slot)
         # A part of the visibility, because a lease counts from the request's beginning.
         longest = int(context.settings.visibility_seconds / 4)
         self._wait_seconds = max(1, min(context.settings.poll_seconds, longest))
-        self._pool = ThreadPoolExecutor(context.settings.slots)
+        self._pool = ThreadPoolExecutor(context.settings.DOCKER_CORES)
         self._running: set[Future[Record]] = set()
         self._trouble: str | None = None
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ds.jobs.problems import Problem
+from ds.jobs.settings import Settings
 
 if TYPE_CHECKING:
-    from ds.control.files.config_file import Settings
     from ds.control.files.fleet_file import Fleet
 
 CODES = (

@@ -36,11 +36,11 @@ from ds.control.commands import image
 from ds.control.files import fleet_file as fleets
 from ds.control.files import job_file as jobfile
 from ds.control.files import project as projects
-from ds.control.files.config_file import Settings
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
+from ds.jobs.settings import Settings
 
 PAGE = "docs/findings.md"
 

@@ -21,10 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ds.cloud.errors import CommandError
-from ds.control.files.config_file import Settings
 from ds.control.files.project import Project
 from ds.jobs.problems import Problem
 from ds.jobs.resolve import SHOWN, ResolvedJob
+from ds.jobs.settings import Settings
 
 PLACEHOLDER = "user/"
 """What the questions' default name of the image begins with."""

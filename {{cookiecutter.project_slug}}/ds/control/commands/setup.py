@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from ds.cloud.client import Aws, code_of
 from ds.cloud.errors import CommandError, Interrupted
-from ds.cloud.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags, worker_settings
+from ds.cloud.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import (
     Cluster,
@@ -30,7 +30,8 @@ from ds.cloud.state import (
     read_setup_state,
 )
 from ds.control.checks.rules import is_placeholder
-from ds.control.files.config_file import Settings
+from ds.jobs.environment import LOCAL_ONLY, WorkerSettings
+from ds.jobs.settings import Settings
 
 LOG_DAYS = 60
 """CloudWatch keeps the lines of jobs so long."""
@@ -52,9 +53,6 @@ DRAINING_SECONDS = 900
 """A deleted service is gone when its last task is."""
 
 LOOK_SECONDS = 2
-
-LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
-"""Of a worker's environment: the worker's own defaults hold."""
 
 
 @dataclass(frozen=True)
@@ -366,7 +364,7 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
     fetches the program's secrets.
     """
     named = names(settings)
-    environment = worker_settings(
+    environment = WorkerSettings.of(
         settings, run_id, state.urls[named.queue], state.urls[named.dead_letter_queue]
     ).environment()
     for name in LOCAL_ONLY:

@@ -315,13 +315,7 @@ def submit_job(project: Project, path: Path, options: Options, console: Console)
 
 def _outputs(project: Project, jobs: jobfile.JobFile, aws: Aws) -> Outputs:
     settings = project.settings
-    outputs = Outputs(
-        OutputRule(
-            settings.EXPECTED_NUMBER_FILES,
-            settings.MIN_FILE_SIZE_BYTES,
-            settings.NECESSARY_STRING,
-        )
-    )
+    outputs = Outputs(settings.output_rule)
     prefixes = (project.resolve(job).output_prefix for job in jobs.jobs())
     outputs.look(prefixes, jobs.count, aws.client("s3"), settings.AWS_BUCKET)
     return outputs

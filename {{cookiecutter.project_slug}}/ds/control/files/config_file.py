@@ -11,18 +11,16 @@ import re
 import traceback
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ds.jobs.problems import BadInput, Problem
-from ds.jobs.variables import Value, name_problem
-
-LONGEST_JOB_MINUTES = 660
-"""SQS hides a message for 12 hours at most ("Amazon SQS visibility timeout"): a longer job would
-be started twice."""
+from ds.jobs.settings import Settings
+from ds.jobs.variables import name_problem
 
 NEEDLESS = {
     "SQS_MESSAGE_VISIBILITY": "messages of running jobs are renewed by the worker",
@@ -79,92 +77,48 @@ def _not_amazons(value: object) -> object:
     return value
 
 
-Number = BeforeValidator(_no_boolean)
-Whole = Annotated[int, Number]
-Decimal = Annotated[float, Number]
-YesNo = Annotated[bool, BeforeValidator(_trimmed)]
-InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
-SecretName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(secretsmanager|ssm):")]
+_FORMS: dict[Any, Any] = {
+    int: Annotated[int, BeforeValidator(_no_boolean)],
+    float: Annotated[float, BeforeValidator(_no_boolean)],
+    bool: Annotated[bool, BeforeValidator(_trimmed)],
+    "LOG_GROUP_NAME": Annotated[str, BeforeValidator(_not_amazons)],
+    "MACHINE_PRICE": Annotated[
+        float | None, BeforeValidator(_none_if_empty), BeforeValidator(_no_boolean)
+    ],
+    "MACHINE_TYPE": Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]],
+        BeforeValidator(_one_or_more),
+    ],
+    "SECRETS": dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
+        Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(secretsmanager|ssm):")],
+    ],
+}
+"""How settings may be written, by type or name, where Python's own form is not enough."""
+
+SETTINGS = {item.name: item for item in fields(Settings) if item.name.isupper()}
+"""The settings that mean something, by name."""
 
 
-def _setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """A setting: its default (`...` for none), its meaning in a line, its unit and its limits."""
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **limits)
+def _validated() -> Any:
+    """A pydantic model that holds config.py's values to what `Settings` says."""
+    types_of = get_type_hints(Settings)
+    definitions: dict[str, Any] = {}
+    for name, item in SETTINGS.items():
+        form = _FORMS.get(name, _FORMS.get(types_of[name], types_of[name]))
+        limits = item.metadata["limits"]
+        if item.default is not MISSING:
+            limits = {**limits, "default": item.default}
+        elif item.default_factory is not MISSING:
+            limits = {**limits, "default_factory": item.default_factory}
+        definitions[name] = (form, Field(**limits))
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model("ConfigFile", __config__=config, **definitions)
 
 
-class Settings(BaseModel):
-    """All settings of a run, named as in config.py.
+_ConfigFile = _validated()
 
-    Attributes:
-        program: the program's own settings.
-        warnings: what is allowed but probably not meant.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    APP_NAME: str = _setting(
-        ..., "Names the run and all that belongs to it", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
-    )
-    DOCKERHUB_TAG: str = _setting("", "The image with program and worker", pattern=r"^\S*$")
-
-    AWS_REGION: str = _setting("us-east-1", "Where all runs", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
-    AWS_PROFILE: str = _setting("default", "Your profile of the AWS command line")
-    AWS_BUCKET: str = _setting(
-        "your-bucket-name",
-        "Where inputs, outputs and logs lie",
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-    )
-
-    CLUSTER_MACHINES: Whole = _setting(1, "Machines", ge=1, le=10_000)
-    TASKS_PER_MACHINE: Whole = _setting(1, "Containers on each machine", ge=1, le=100)
-    MACHINE_TYPE: Annotated[list[InstanceType], BeforeValidator(_one_or_more)] = _setting(
-        ["m6i.large", "m6a.large", "m5.large"],
-        "EC2 instance types that will do; more of them are interrupted less",
-        min_length=1,
-    )
-    MACHINE_PRICE: Annotated[float | None, BeforeValidator(_none_if_empty), Number] = _setting(
-        None, "Most to pay for a machine; None for the on-demand price", unit="$/hour", gt=0
-    )
-    EBS_VOL_SIZE: Whole = _setting(40, "Disk of each machine", unit="GB", ge=8, le=16_384)
-    MAX_HOURS: Decimal = _setting(
-        72, "Machines end after this time, whatever happens", unit="hours", gt=0, le=8760
-    )
-
-    DOCKER_CORES: Whole = _setting(1, "Jobs at a time in one container", ge=1, le=256)
-    CPUS_PER_JOB: Whole = _setting(1, "CPU cores for each job", ge=1, le=192)
-    MEMORY: Whole = _setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
-    GPUS: Whole = _setting(0, "GPUs of the container", ge=0, le=16)
-    WORKING_FOLDER: str = _setting(
-        "",
-        "Current folder of the command: '' a fresh one, 'image' the image's own, or a path",
-        pattern=r"^(|image|/.*)$",
-    )
-    SECRETS: dict[SecretName, Arn] = _setting(
-        {}, "Secrets of the program: name in its environment, ARN of Secrets Manager or SSM"
-    )
-
-    JOB_TIMEOUT_MINUTES: Decimal = _setting(
-        60, "Longest time of one command", unit="minutes", gt=0, le=LONGEST_JOB_MINUTES
-    )
-    JOB_RETRIES: Whole = _setting(3, "Attempts in all before a failing job is dead", ge=1, le=100)
-    CHECK_IF_DONE_BOOL: YesNo = _setting(False, "Skip jobs whose outputs are there already")
-    EXPECTED_NUMBER_FILES: Whole = _setting(1, "Fewest output files of a job that is done", ge=0)
-    MIN_FILE_SIZE_BYTES: Whole = _setting(1, "Smaller files do not count", unit="bytes", ge=0)
-    NECESSARY_STRING: str = _setting("", "Only files with this in their name count")
-
-    LOG_GROUP_NAME: Annotated[str, BeforeValidator(_not_amazons)] = _setting(
-        "", "CloudWatch log group; APP_NAME if empty", pattern=r"^[A-Za-z0-9_/.#-]{0,500}$"
-    )
-
-    program: dict[str, Value] = Field(default_factory=dict, exclude=True)
-    warnings: tuple[Problem, ...] = Field(default=(), exclude=True)
-
-
-FIELDS: tuple[str, ...] = tuple(name for name in Settings.model_fields if name.isupper())
-"""The settings that mean something."""
-
-SETTING_NAMES: tuple[str, ...] = (*FIELDS, *NEEDLESS)
+SETTING_NAMES: tuple[str, ...] = (*SETTINGS, *NEEDLESS)
 """All names that the program's own settings cannot have."""
 
 
@@ -198,7 +152,7 @@ def check(
         line = (lines or {}).get(name)
         return f"{file} line {line}, {name}" if line else f"{file}, {name}"
 
-    known = {name: value for name, value in found.items() if name in FIELDS}
+    known = {name: value for name, value in found.items() if name in SETTINGS}
     small = {name: name.upper() for name in found if not name.isupper()}
     program = {name: found[name] for name in program_names(found)}
     warnings = tuple(
@@ -232,23 +186,18 @@ def check(
         for name in _secret_names(known.get("SECRETS"))
         if (reason := _secret_name_problem(name, program))
     ]
-    settings = None
+    values: dict[str, Any] = {}
     try:
-        settings = Settings(**known, program={}, warnings=warnings)  # type: ignore[arg-type]
+        values = _ConfigFile(**known).model_dump()
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
         problems += [_problem(detail, where) for detail in details]
-    if problems or settings is None:
+    if problems:
         raise BadInput(sorted(problems, key=lambda problem: _line(problem, lines)))
-    update: dict[str, object] = {
-        "program": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in program.items()
-        }
-    }
-    if not settings.LOG_GROUP_NAME:
-        update["LOG_GROUP_NAME"] = settings.APP_NAME
-    return settings.model_copy(update=update)
+    values["LOG_GROUP_NAME"] = values["LOG_GROUP_NAME"] or values["APP_NAME"]
+    lists = {name: list(value) for name, value in program.items() if isinstance(value, tuple)}
+    # `_program_problems` refuses every other type of value.
+    return Settings(**values, program=program | lists, warnings=warnings)  # type: ignore[arg-type]
 
 
 def program_names(found: Iterable[str]) -> list[str]:
@@ -341,7 +290,7 @@ def execute(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     found = {
         name: value
         for name, value in namespace.items()
-        if (name.isupper() or name.upper() in FIELDS)
+        if (name.isupper() or name.upper() in SETTINGS)
         and not name.startswith("_")
         and not isinstance(value, no_value)
     }
@@ -372,7 +321,6 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
     name, *inside = map(str, detail["loc"])
     if detail["type"] == "missing":
         return Problem(where(name), "is missing", f"write {name} = ... in it")
-    field = Settings.model_fields[name]
     value = "one of its values" if name == "SECRETS" else _short(detail["input"])
     hint = wanted(name)
     if inside and name == "SECRETS":
@@ -385,8 +333,7 @@ def _problem(detail: ErrorDetails, where: Any) -> Problem:
         "less_than_equal": "at most",
     }.get(detail["type"])
     if comparison:
-        extra = field.json_schema_extra
-        unit = extra["unit"] if isinstance(extra, dict) else ""
+        unit = SETTINGS[name].metadata["unit"]
         hint = f"it can be {comparison} {limit:.9g} {unit}".rstrip()
         return Problem(where(name), f"is {value}", hint)
     return Problem(where(name), f"is {value}", hint)
@@ -407,9 +354,8 @@ def wanted(name: str) -> str:
     }
     if name in special:
         return special[name]
-    field = Settings.model_fields[name]
-    kinds: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False"}
-    return f"write {kinds.get(field.annotation, 'a text')}"
+    kinds = {"int": "a whole number", "float": "a number", "bool": "True or False"}
+    return f"write {kinds.get(str(SETTINGS[name].type), 'a text')}"
 
 
 def _short(value: object) -> str:

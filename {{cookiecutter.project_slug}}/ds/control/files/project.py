@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds.control.files import config_file as settings_of_config
-from ds.control.files.config_file import Settings
 from ds.jobs import definition as definition_of_job
 from ds.jobs.definition import JobDefinition
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import ResolvedJob, resolve
+from ds.jobs.settings import Settings
 
 
 @dataclass(frozen=True)

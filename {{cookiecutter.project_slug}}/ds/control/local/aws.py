@@ -13,9 +13,10 @@ import boto3
 from botocore.config import Config
 
 from ds.cloud.errors import CommandError
-from ds.cloud.names import REDRIVES, worker_settings
+from ds.cloud.names import REDRIVES
 from ds.cloud.names import names as names_of
 from ds.control.files.project import Project
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import InvalidMessage, decode
 from ds.jobs.resolve import ResolvedJob
 from ds.worker.s3 import S3Object, Storage, TransferFailed, Upload
@@ -49,7 +50,7 @@ class LocalAws:
             "maxReceiveCount": settings.JOB_RETRIES + REDRIVES,
         }
         self.settings = replace(
-            worker_settings(
+            WorkerSettings.of(
                 settings,
                 run_id,
                 self._queue(named.queue, {"RedrivePolicy": json.dumps(redrive)}),
@@ -62,7 +63,7 @@ class LocalAws:
         buckets = {settings.AWS_BUCKET, *(item.bucket for p in resolved_jobs for item in p.inputs)}
         for bucket in buckets:
             self._s3.create_bucket(Bucket=bucket)
-        for group in (self.settings.log_group, self.settings.record_group):
+        for group in (self.settings.LOG_GROUP_NAME, self.settings.record_group):
             self._logs.create_log_group(logGroupName=group)
 
     def queue_counts(self) -> tuple[int, int]:
@@ -116,7 +117,7 @@ class LocalAws:
 
     def listing(self, prefix: str) -> list[S3Object]:
         """All objects of the bucket below a prefix."""
-        return self._storage.listing(self.settings.bucket, prefix)
+        return self._storage.listing(self.settings.AWS_BUCKET, prefix)
 
     def upload(self, bucket: str, files: Mapping[str, Path]) -> None:
         """Put files into a bucket, under their keys."""

@@ -137,20 +137,24 @@ class _Run:
 
     def _load(self) -> None:
         """Make --data the bucket's content, as far as jobs name it."""
-        options, bucket = self._options, self._aws.settings.bucket
+        options, bucket = self._options, self._aws.settings.AWS_BUCKET
         wanted, missing = inputs(self._resolved_jobs, options.data, bucket)
         for text in missing[:MOST_WARNINGS]:
             self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
         if len(missing) > MOST_WARNINGS:
             self._console.print(f"warning: and {len(missing) - MOST_WARNINGS} more are not there")
-        if self._aws.settings.check_if_done:
+        if self._aws.settings.CHECK_IF_DONE_BOOL:
             prefixes = [resolved.output_prefix for resolved in self._resolved_jobs.values()]
             wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
         for holder, files in wanted.items():
             self._aws.upload(holder, files)
 
     def _say_what_begins(self) -> None:
-        count, workers, slots = len(self._jobs), self._options.workers, self._aws.settings.slots
+        count, workers, slots = (
+            len(self._jobs),
+            self._options.workers,
+            self._aws.settings.DOCKER_CORES,
+        )
         name = self._project.settings.DOCKERHUB_TAG
         where = f", in containers of {name}" if self._options.docker else ""
         self._console.print(
@@ -211,7 +215,7 @@ class _Run:
         if summary.count("dead"):
             logs = output / self._aws.settings.log_prefix
             console.print(f"logs of dead jobs in {logs}", markup=False, soft_wrap=True)
-        if line := suggestion(summary.results, self._aws.settings.slots):
+        if line := suggestion(summary.results, self._aws.settings.DOCKER_CORES):
             console.print(line, markup=False, soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from ds.cloud.errors import CommandError
 from ds.control.commands import image
 from ds.control.files.project import Project
 from ds.control.local import emulator
-from ds.worker.settings import WorkerSettings
+from ds.jobs.environment import WorkerSettings
 
 ENDING_SECONDS = 100
 """From SIGTERM to SIGKILL of a worker; attempts that upload may take 90."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ds.jobs.environment import WorkerSettings
 from ds.jobs.problems import BadInput
-from ds.worker.settings import WorkerSettings
 
 REQUIRED = {
     "APP_NAME": "Test",
@@ -17,22 +17,22 @@ REQUIRED = {
 }
 
 FULL = WorkerSettings(
-    app_name="Test",
+    APP_NAME="Test",
     run_id="run1",
-    bucket="bucket",
+    AWS_BUCKET="bucket",
     queue_url="http://queue",
     dead_letter_url="http://dead",
-    log_group="Test",
-    slots=4,
-    cpus_per_job=2,
-    job_retries=5,
-    job_timeout_minutes=0.5,
-    check_if_done=True,
-    expected_number_files=0,
-    min_file_size_bytes=7,
-    necessary_string="a=b ,'\"",
-    working_folder="/opt/program here",
-    config={"JAVA_MEMORY": "1g", "N": 0, "X": 1.5, "ON": True, "NONE": None, "TEXT": "é\n"},
+    LOG_GROUP_NAME="Test",
+    DOCKER_CORES=4,
+    CPUS_PER_JOB=2,
+    JOB_RETRIES=5,
+    JOB_TIMEOUT_MINUTES=0.5,
+    CHECK_IF_DONE_BOOL=True,
+    EXPECTED_NUMBER_FILES=0,
+    MIN_FILE_SIZE_BYTES=7,
+    NECESSARY_STRING="a=b ,'\"",
+    WORKING_FOLDER="/opt/program here",
+    program={"JAVA_MEMORY": "1g", "N": 0, "X": 1.5, "ON": True, "NONE": None, "TEXT": "é\n"},
     scratch="/tmp/x",
     visibility_seconds=5,
     retry_delays=(0, 1.5, 2),
@@ -43,12 +43,12 @@ FULL = WorkerSettings(
 def test_the_six_that_name_the_run_are_enough() -> None:
     settings = WorkerSettings.read({**REQUIRED, "PATH": "/bin", "OTHER": "x"})
     assert settings == WorkerSettings(
-        app_name="Test",
+        APP_NAME="Test",
         run_id="run1",
-        bucket="bucket",
+        AWS_BUCKET="bucket",
         queue_url="http://queue",
         dead_letter_url="http://dead",
-        log_group="Test",
+        LOG_GROUP_NAME="Test",
     )
     assert settings.log_prefix == "logs/Test/run1"
     assert settings.record_group == "Test_records"
@@ -64,7 +64,7 @@ def test_each_of_the_six_is_missed(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read(environment)
     assert [str(problem) for problem in refused.value.problems] == [
-        f"environment, {name}: is missing; start it by run.py"
+        f"environment, {name}: is missing; start the worker with run.py"
     ]
 
 
@@ -72,7 +72,7 @@ def test_each_of_the_six_is_missed(name: str) -> None:
     ("text", "value"), [("True", True), ("true", True), ("FALSE", False), (" false ", False)]
 )
 def test_booleans_are_read_in_any_case(text: str, value: bool) -> None:
-    assert WorkerSettings.read({**REQUIRED, "CHECK_IF_DONE_BOOL": text}).check_if_done is value
+    assert WorkerSettings.read({**REQUIRED, "CHECK_IF_DONE_BOOL": text}).CHECK_IF_DONE_BOOL is value
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,10 @@ def test_what_cannot_be_read_is_told(name: str, text: str) -> None:
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read({**REQUIRED, name: text})
     (problem,) = refused.value.problems
-    assert str(problem) == f"environment, {name}: {text!r} cannot be read; start it by run.py"
+    assert (
+        str(problem)
+        == f"environment, {name}: {text!r} cannot be read; start the worker with run.py"
+    )
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -1,0 +1,130 @@
+"""What a worker is told, by its environment and nothing else: written by the control node, read in
+the container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, get_origin, get_type_hints
+
+from ds.jobs.problems import BadInput, Problem
+from ds.jobs.settings import JobSettings
+
+LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
+"""Variables that only `local` and tests set; on AWS the worker's own defaults hold."""
+
+
+def _told_as(variable: str, **default: Any) -> Any:
+    return field(metadata={"variable": variable}, **default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings(JobSettings):
+    """A worker's settings: those of config.py that it needs, and what the run adds.
+
+    Attributes:
+        run_id: names the run; part of the logs' keys.
+        queue_url, dead_letter_url: the run's queues.
+        scratch: folder for inputs, work and outputs; "" for a temporary one.
+        visibility_seconds: how long a received message is hidden unless it is renewed.
+        retry_delays: seconds before the second, third, ... attempt; the last one repeats.
+        poll_seconds: longest wait for a message in one request.
+    """
+
+    run_id: str = _told_as("DS_RUN")
+    queue_url: str = _told_as("SQS_QUEUE_URL")
+    dead_letter_url: str = _told_as("SQS_DEAD_LETTER_URL")
+    scratch: str = _told_as("DS_SCRATCH", default="")
+    visibility_seconds: float = _told_as("DS_VISIBILITY_SECONDS", default=60)
+    retry_delays: tuple[float, ...] = _told_as("DS_RETRY_DELAYS", default=(10, 60, 300))
+    poll_seconds: int = _told_as("DS_POLL_SECONDS", default=5)
+
+    @property
+    def log_prefix(self) -> str:
+        """Prefix of this run's logs in the bucket."""
+        return f"logs/{self.APP_NAME}/{self.run_id}"
+
+    @classmethod
+    def of(
+        cls, settings: JobSettings, run_id: str, queue_url: str, dead_letter_url: str
+    ) -> WorkerSettings:
+        """The settings of a run's workers."""
+        shared = {item.name: getattr(settings, item.name) for item in fields(JobSettings)}
+        return cls(**shared, run_id=run_id, queue_url=queue_url, dead_letter_url=dead_letter_url)
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, which `read` reads."""
+        return {_variable(item): _write(getattr(self, item.name)) for item in fields(self)}
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> WorkerSettings:
+        """Read the settings from environment variables.
+
+        Raises:
+            BadInput: a variable is missing or cannot be read.
+        """
+        values: dict[str, Any] = {}
+        problems = []
+        types = get_type_hints(cls)
+        for item in fields(cls):
+            name = _variable(item)
+            if name in environment:
+                try:
+                    values[item.name] = _parse(environment[name], item, types[item.name])
+                except (ValueError, KeyError):
+                    message = f"{environment[name]!r} cannot be read"
+                    problems.append(Problem(f"environment, {name}", message, _HINT))
+            elif _has_no_default(item) or name in _NEEDED:
+                problems.append(Problem(f"environment, {name}", "is missing", _HINT))
+        if problems:
+            raise BadInput(problems)
+        return cls(**values)
+
+
+_HINT = "start the worker with run.py"
+
+_NEEDED = ("AWS_BUCKET", "LOG_GROUP_NAME")
+"""Their defaults in config.py mean nothing to a worker."""
+
+
+def _variable(item: Field[Any]) -> str:
+    """The environment variable of a setting: its own name, unless the field names another."""
+    return str(item.metadata.get("variable", item.name))
+
+
+def _has_no_default(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _write(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+
+
+def _parse(text: str, item: Field[Any], type_: Any) -> Any:
+    """The value that `_write` wrote; ValueError or KeyError if the text is none of that type."""
+    value = _PARSERS.get(get_origin(type_) or type_, type_)(text)
+    least = item.metadata.get("limits", {}).get("ge")
+    if least is not None and value < least:
+        raise ValueError
+    return value
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "false": False}[text.strip().lower()]
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError
+    return document
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+_PARSERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, Mapping: _object, tuple: _numbers}
