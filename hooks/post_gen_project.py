@@ -83,7 +83,7 @@ def origin_and_commit(folder: Path) -> tuple[str, str]:
     url = re.sub(r"^(https?://)[^/@]*@", r"\1", url).removeprefix("file://")
     if not ("://" in url or re.match(r"[\w.-]+@[\w.-]+:", url) or Path(url).is_absolute()):
         raise NotLinked(
-            f"the origin of the template's clone, {url}, is not a URL or an absolute path"
+            f"the origin of the template's clone, {url}, is not a URL or absolute path"
         )
     if git(folder, "status", "--porcelain", "--", *RENDERED):
         raise NotLinked("the template's clone has uncommitted changes")
