@@ -82,9 +82,7 @@ def origin_and_commit(folder: Path) -> tuple[str, str]:
     # A file that is committed must not contain a password. Local URLs become paths, as in cruft.
     url = re.sub(r"^(https?://)[^/@]*@", r"\1", url).removeprefix("file://")
     if not ("://" in url or re.match(r"[\w.-]+@[\w.-]+:", url) or Path(url).is_absolute()):
-        raise NotLinked(
-            f"the origin of the template's clone, {url}, is not a URL or absolute path"
-        )
+        raise NotLinked(f"the origin of the template's clone, {url}, is not a URL or absolute path")
     if git(folder, "status", "--porcelain", "--", *RENDERED):
         raise NotLinked("the template's clone has uncommitted changes")
     commit = git(folder, "rev-parse", "HEAD")

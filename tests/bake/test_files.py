@@ -199,20 +199,20 @@ LICENSES = [
 
 
 @pytest.mark.parametrize(("license_", "expected"), LICENSES)
-def test_each_licence(bake: Bake, license_: str, expected: str) -> None:
+def test_each_license(bake: Bake, license_: str, expected: str) -> None:
     made = bake(license=license_, maintainer="Ada <a@b.org>")
     text = (made / "LICENSE").read_text(encoding="utf-8")
     assert re.search(expected, text)
-    assert f"Licence: {license_}, see" in (made / "README.md").read_text(encoding="utf-8")
+    assert f"License: {license_}, see" in (made / "README.md").read_text(encoding="utf-8")
 
 
-def test_no_licence_is_no_file(bake: Bake) -> None:
+def test_no_license_is_no_file(bake: Bake) -> None:
     made = bake(license="none")
     assert not (made / "LICENSE").exists()
-    assert "Licence: none." in (made / "README.md").read_text(encoding="utf-8")
+    assert "License: none." in (made / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_licences_are_all_those_that_can_be_chosen(template: Path) -> None:
+def test_the_licenses_are_all_those_that_can_be_chosen(template: Path) -> None:
     choices = json.loads((template / "cookiecutter.json").read_text())["license"]
     assert choices == [*[license_ for license_, _ in LICENSES], "none"]
 
@@ -253,7 +253,7 @@ RENDERED = [
     ({"machine_types": "c5.large ,c6i.large"}, "config.py", r"\['c5.large', 'c6i.large'\]$"),
     ({"app_name": "Other"}, "config.py", r"^APP_NAME = 'Other'$"),
     ({"docker_base_image": "a/b:1"}, "Dockerfile", r"^FROM a/b:1$"),
-    ({"maintainer": "Ada <a@b.org>"}, "README.md", r"^Questions: Ada \\<a@b.org\\>\. Licence"),
+    ({"maintainer": "Ada <a@b.org>"}, "README.md", r"^Questions: Ada \\<a@b.org\\>\. License"),
     ({"description": "Does it"}, "README.md", r"^\*\*Distributed-HelloWorld\*\*: Does it$"),
     (OWN, "config.py", r"^LANGUAGE = 'en'\n\nQUICK = False\n\n# Your own"),
     (OWN, "config.py", r"^APP_NAME = 'DistributedMeasure'$"),

@@ -414,3 +414,16 @@ def test_an_edit_of_an_engine_file_is_not_lost(
     (place,) = (name for name, content in files.items() if b"# mine\n" in content)
     assert place in places
     assert files == {**with_mine(today), place: files[place]}
+
+
+def test_an_edit_of_a_line_that_the_template_changed_is_a_marked_conflict(
+    environment: dict[str, str], old: Path, today: dict[str, bytes]
+) -> None:
+    edit(old / "worker/Dockerfile", "COPY worker/requirements.txt .", "COPY mine.txt .")
+    add_mine(old)
+    try_update(environment, old)
+    files = implementation(old)
+    place = "ds/worker/Dockerfile"
+    assert b"<<<<<<< ours\nCOPY mine.txt ." in files[place]
+    assert b"COPY ds/worker/requirements.txt .\n>>>>>>> theirs" in files[place]
+    assert files == {**with_mine(today), place: files[place]}
