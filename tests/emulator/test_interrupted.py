@@ -278,8 +278,8 @@ CTRL_C = [
         as_it_is,
         SETUP,
         "sqs:CreateQueue",
-        "of 9 steps are done, the last one named may be, too. Nothing of it costs while it waits. "
-        "`python run.py setup` completes it.",
+        "of 9 steps (the last one shown may have completed). Nothing created so far costs money. "
+        "Run the same command again to complete it.",
     ),
     (
         jobs,
@@ -291,7 +291,7 @@ CTRL_C = [
         no_roles,
         MAKE_ROLES,
         "iam:CreateRole",
-        "steps are done, the last one named may be, too. The same command completes it.",
+        "steps (the last one shown may have completed). Run the same command again to complete it.",
     ),
 ]
 

@@ -44,7 +44,7 @@ def started(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(message: Any, seconds: float = 60) -> Any:
-    """What `what()` returns once it is true."""
+    """Return the result of `message()` once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := message():
@@ -168,7 +168,7 @@ def test_inputs_come_from_data_once_and_what_is_missing_is_told(tmp_path: Path) 
     assert (root / "local-output" / "out" / "in" / "1.txt" / "out.txt").read_text() == "1abo"
     assert second["state"] == "dead"
     assert "in/none.txt" in second["reason"]
-    assert "warning: bucket/in/none.txt is not there; group 2 needs it" in ended.stderr
+    assert "warning: bucket/in/none.txt: does not exist; group 2 needs it" in ended.stderr
     assert ended.stderr.count("warning") == 1
 
 
@@ -352,7 +352,7 @@ def test_a_feeder_that_is_stopped_while_it_waits_feeds_no_more() -> None:
 
 def test_the_emulator_ends_with_the_process_that_started_it() -> None:
     script = (
-        "import os, signal\nfrom control import emulator\n"
+        "import os, signal\nfrom ds.control.local import emulator\n"
         "with emulator.running() as aws:\n"
         "    print(aws.url, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

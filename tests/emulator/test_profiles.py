@@ -347,11 +347,11 @@ TALKS = f"{PYTHON} -c 'print(\"hello\")'"
 
 WRONG = [
     (write(""), "profile (work) could not be found"),
-    (write(PROFILE), "no complete credentials for profile work"),
+    (write(PROFILE), "Profile work has no complete credentials"),
     (write(PROFILE, "[work]\naws_access_key_id = AKIA\n"), "aws_secret_access_key"),
     (expired_keys, "the credentials have expired"),
     (expired_source, "the credentials have expired"),
-    (no_right_to_role, "profile work may not take its role"),
+    (no_right_to_role, "profile work cannot assume its role"),
     (write(f"{PROFILE}role_arn = {ROLE}\nsource_profile = no\n"), '"no"'),
     (write(f"{PROFILE}role_arn = {ROLE}\n"), "source_profile"),
     (write(f"{PROFILE}role_arn = {ROLE}\nsource_profile = work\n"), "Infinite loop"),

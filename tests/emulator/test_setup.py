@@ -65,7 +65,10 @@ def test_setup_makes_what_was_specified(account: Account) -> None:
 def test_a_dry_run_says_the_steps_and_changes_nothing(account: Account) -> None:
     account.control.forget_calls()
     said = account.ok("setup", "--dry-run")
-    assert "would create queue Test: messages kept 14 days, to Test-dead after 23 receives" in said
+    assert (
+        "would create queue Test: retention 14 days, dead-letter queue Test-dead after 23 receives"
+        in said
+    )
     assert said.endswith("9 steps; nothing was done.\n")
     asked = {call["operation"] for call in account.control.calls()}
     assert all(name.startswith(("Get", "List", "Describe")) for name in asked), asked
@@ -78,9 +81,9 @@ def test_setup_again_changes_just_what_changed(account: Account) -> None:
     account.configure(JOB_RETRIES=7)
     account.control.forget_calls()
     assert account.ok("setup").splitlines()[:-1] == [
-        "change queue Test: RedrivePolicy, to Test-dead after 27 receives",
-        f"register task definition Test: {IMAGE}, CPUs 1, 4000 MB",
-        "let service Test use the newest task definition",
+        "update queue Test: RedrivePolicy, dead-letter queue Test-dead after 27 receives",
+        f"register task definition Test: {IMAGE}, 1 vCPU, 4000 MB",
+        "update service Test to the newest task definition",
     ]
     changing = ("Create", "Set", "Put", "Register", "Update", "Tag", "Delete")
     done = [c["operation"] for c in account.control.calls() if c["operation"].startswith(changing)]
@@ -109,7 +112,7 @@ def test_names_that_contain_ours_are_other_ones(account: Account) -> None:
     account.configure(APP_NAME="Tes")
     account.ok("setup")
     account.configure()
-    assert "create service Test," in account.ok("setup")
+    assert "create service Test with" in account.ok("setup")
     arns = account.client("ecs").list_clusters()["clusterArns"]
     assert sorted(arn.rpartition("/")[2] for arn in arns) == ["Tes", "Test", "Test2"]
 
@@ -126,8 +129,8 @@ def test_what_somebody_else_made_is_refused_and_nothing_is_done(
         account.client("logs").create_log_group(logGroupName="Test_records")
     ended = account.run("setup")
     assert ended.code == 2
-    assert f"The {kind} Test" in ended.output
-    assert "is not Test's" in ended.output
+    assert ended.output.startswith(f"{kind} Test")
+    assert "already exists without the tag ds:app=Test, so it is not changed" in ended.output
     assert ended.output.count("\n") == 1
     assert not account.client("ecs").list_task_definitions()["taskDefinitionArns"]
 
@@ -139,8 +142,8 @@ def test_a_blocked_name_and_a_draining_service_are_waited_for_and_said(account: 
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
     ecs.delete_service(cluster="Test", service="Test", force=True)
     said = account.ok("setup")
-    assert "waiting, 0 s: AWS keeps the name of the deleted queue Test for 60 s" in said
-    assert "wait until the old service Test is gone" in said
+    assert "waiting, 0 s: SQS blocks the name of deleted queue Test for 60 s" in said
+    assert "waiting, 0 s: the tasks of deleted service Test are stopping" in said
     (service,) = ecs.describe_services(cluster="Test", services=["Test"])["services"]
     assert service["status"] == "ACTIVE"
     # The queue has its old URL, so the containers need no change.
@@ -158,14 +161,14 @@ def test_a_new_dead_letter_queue_that_is_not_known_yet_is_waited_for(account: Ac
         "Reason: Dead letter target does not exist.",
     )
     said = account.ok("setup")
-    assert "waiting, 0 s: SQS does not know the new dead-letter queue everywhere yet" in said
+    assert "waiting, 0 s: SQS does not know the new dead-letter queue yet" in said
     assert account.client("sqs").get_queue_url(QueueName="Test")
 
 
 def test_without_roles_it_is_said_what_to_do(bare_account: Account) -> None:
     ended = bare_account.run("setup")
     assert ended.code == 2
-    assert "no role ds-task and ds-execution; do python setup_AWS.py" in ended.output
+    assert "role ds-task: does not exist; run python setup_AWS.py once" in ended.output
     assert not bare_account.client("ecs").list_clusters()["clusterArns"]
 
 
@@ -173,7 +176,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 REFUSALS = [
     ({}, {"AWS_PROFILE": "lab"}, "profile (lab) could not be found"),
-    (KEYS, {}, "There are no complete credentials for profile default"),
+    (KEYS, {}, "Profile default has no complete credentials"),
     ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, {}, "AWS cannot be reached"),
 ]
 
@@ -190,7 +193,7 @@ def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
 
 
 CODES = [
-    ("AccessDeniedException", "this needs a right that docs/roles.md of DS lists"),
+    ("AccessDeniedException", "setup_AWS.py grants the right that is missing: see docs/roles.md of DS"),
     ("ExpiredTokenException", "the credentials have expired; log in again"),
     ("UnrecognizedClientException", "the keys of profile default are not valid"),
     ("ClusterNotFoundException", "run the same command again"),

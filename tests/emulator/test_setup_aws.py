@@ -68,7 +68,7 @@ def test_only_what_it_made_is_removed(account: Account) -> None:
     account.ok("--remove", setup_aws=True)
     assert roles_of(account) == set()
     assert iam.get_role(RoleName="ds-tasks")
-    assert "Nothing is there" in account.ok("--remove", setup_aws=True)
+    assert "No roles exist; nothing to do" in account.ok("--remove", setup_aws=True)
 
 
 @pytest.mark.parametrize("words", [[], ["--remove"]])
@@ -78,7 +78,7 @@ def test_a_role_of_somebody_else_is_not_touched(bare_account: Account, words: li
     iam.create_role(RoleName=TASK_ROLE, AssumeRolePolicyDocument=trust)
     ended = bare_account.run(*words, setup_aws=True)
     assert ended.code == 2
-    assert "The role ds-task is there already and lacks the tag" in ended.output
+    assert "role ds-task: already exists without the tag" in ended.output
     assert roles_of(bare_account) == {TASK_ROLE}
 
 
@@ -129,7 +129,7 @@ def test_setup_and_submit_pass_under_the_control_role(ruled: Account) -> None:
 def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     said = use_everything(ruled, allow(ruled, CONTROL_ROLE, without=action))
     assert said, f"nothing needs {action}"
-    assert "this needs a right that docs/roles.md of DS lists" in said
+    assert "setup_AWS.py grants the right that is missing: see docs/roles.md of DS" in said
     assert "Traceback" not in said
 
 

@@ -1,4 +1,4 @@
-"""The table of rights, and the documents and the page that come of it."""
+"""The table of rights, and the policy documents and the page that follow from it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,18 @@ from ds.cloud.rights import (
     EVERY,
     EXECUTION_ROLE,
     HAS_APP_TAG,
-    MADE_BY,
-    MADE_TAG,
     RIGHTS,
     ROLES,
     SETS_APP_TAG,
     TASK_ROLE,
-    LinkService,
     Right,
-    Role,
     RoleTarget,
-    foreign,
-    page,
-    plan,
-    plan_removal,
     policies,
     trust,
 )
+from scripts import reference
 
-ACCOUNT = RoleTarget(
+TARGET = RoleTarget(
     "aws",
     "123456789012",
     "our-bucket",
@@ -44,29 +37,21 @@ ACCOUNT = RoleTarget(
         "arn:aws:ssm:eu-west-1:123456789012:parameter/k",
     ),
 )
-TAGS = {MADE_TAG: MADE_BY}
 LOOKING = ("Get", "List", "Describe")
 
 
 def statements() -> list[tuple[str, dict[str, Any]]]:
     return [
         (role, statement)
-        for role, documents in policies(ACCOUNT).items()
+        for role, documents in policies(TARGET).items()
         for document in documents.values()
         for statement in document["Statement"]
     ]
 
 
-def as_made(account: RoleTarget = ACCOUNT) -> dict[str, Role | None]:
-    return {
-        name: Role(trust(name, account), TAGS, documents)
-        for name, documents in policies(account).items()
-    }
-
-
 def test_the_page_is_what_the_table_says() -> None:
     path = Path(__file__).parents[2] / "docs/roles.md"
-    assert path.read_text(encoding="utf-8") == page(), "do make reference"
+    assert path.read_text(encoding="utf-8") == reference.roles_page(), "run make reference"
 
 
 def test_every_right_says_why_and_every_star_has_its_reason() -> None:
@@ -131,18 +116,18 @@ def test_every_action_is_one_that_aws_has() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_documents_are_small_enough(role: str) -> None:
-    texts = [json.dumps(d, separators=(",", ":")) for d in policies(ACCOUNT)[role].values()]
+    texts = [json.dumps(d, separators=(",", ":")) for d in policies(TARGET)[role].values()]
     assert sum(map(len, texts)) < 6_000  # of 10,240: other buckets and secrets come, too
 
 
 def test_no_other_account_or_service_can_take_a_role() -> None:
     for role in ROLES:
-        (statement,) = trust(role, ACCOUNT)["Statement"]
+        (statement,) = trust(role, TARGET)["Statement"]
         if role == CONTROL_ROLE:
             assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
         else:
             assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
-            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT.number}
+            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": TARGET.account}
 
 
 def test_the_execution_role_may_do_what_awss_own_may() -> None:
@@ -155,64 +140,14 @@ def test_the_execution_role_may_do_what_awss_own_may() -> None:
 
 def test_each_secret_is_named_for_its_service() -> None:
     (document,) = [
-        document for name, document in policies(ACCOUNT)[EXECUTION_ROLE].items() if "secret" in name
+        document for name, document in policies(TARGET)[EXECUTION_ROLE].items() if "secret" in name
     ]
     assert [(s["Action"], s["Resource"]) for s in document["Statement"]] == [
-        (["secretsmanager:GetSecretValue"], ACCOUNT.secrets[0]),
-        (["ssm:GetParameters"], ACCOUNT.secrets[1]),
+        (["secretsmanager:GetSecretValue"], TARGET.secrets[0]),
+        (["ssm:GetParameters"], TARGET.secrets[1]),
     ]
 
 
 def test_no_place_is_left_open_in_a_document() -> None:
     assert "{" not in "".join(statement["Resource"] for _, statement in statements())
     assert any(fnmatch.fnmatch("arn:aws:s3:::our-bucket/a", s["Resource"]) for _, s in statements())
-
-
-def test_where_nothing_is_all_is_made_and_then_nothing() -> None:
-    nothing = dict.fromkeys(ROLES)
-    said = list(map(str, plan(ACCOUNT, nothing, linked=False)))
-    assert said[0].startswith("create ECS's own role")
-    assert [text for text in said if text.startswith("create role")] == [
-        f"create role {name}: {ROLES[name]}" for name in ROLES
-    ]
-    assert plan(ACCOUNT, as_made(), linked=True) == []
-    assert plan(ACCOUNT, as_made(), linked=False) == [LinkService()]
-
-
-def test_another_bucket_gets_a_policy_of_its_own_and_the_first_keeps_its() -> None:
-    other = RoleTarget("aws", ACCOUNT.number, "other", "Second")
-    assert list(map(str, plan(other, as_made(), linked=True))) == [
-        "write policy bucket-other of role ds-control",
-        "write policy bucket-other of role ds-task",
-    ]
-
-
-def test_what_differs_is_written_again() -> None:
-    made = as_made()
-    task = made[TASK_ROLE]
-    assert task
-    made[TASK_ROLE] = Role({}, TAGS, {**task.policies, "ds": {}})
-    assert list(map(str, plan(ACCOUNT, made, linked=True))) == [
-        "change who may take role ds-task",
-        "write policy ds of role ds-task",
-    ]
-
-
-def test_removal_takes_what_was_made_and_leaves_policies_of_others() -> None:
-    made = as_made()
-    task = made[TASK_ROLE]
-    assert task
-    made[TASK_ROLE] = Role(task.trust, TAGS, {**task.policies, "theirs": {}})
-    said = list(map(str, plan_removal({TASK_ROLE: made[TASK_ROLE], CONTROL_ROLE: None})))
-    assert said == [
-        "remove policy ds of role ds-task",
-        "remove policy bucket-our-bucket of role ds-task",
-        "remove role ds-task",
-    ]
-
-
-def test_a_role_without_our_tag_is_somebody_elses() -> None:
-    role = Role({}, {}, {})
-    assert foreign({TASK_ROLE: role, CONTROL_ROLE: None, EXECUTION_ROLE: Role({}, TAGS, {})}) == [
-        TASK_ROLE
-    ]
