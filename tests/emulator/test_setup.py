@@ -1,4 +1,4 @@
-"""`setup` against an AWS that refuses what AWS refuses; asked from outside by another client."""
+"""`setup` against an emulator that refuses what AWS refuses; checked by another client."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from tests.emulator.account import IMAGE, NUMBER, Account
 
 
-def test_setup_makes_what_was_specified(account: Account) -> None:
+def test_setup_creates_what_was_specified(account: Account) -> None:
     account.configure(
         JOB_RETRIES=4, MEMORY=900, GPUS=1, SECRETS={"KEY": "arn:aws:ssm:us-east-1:1:parameter/k"}
     )
@@ -62,7 +62,7 @@ def test_setup_makes_what_was_specified(account: Account) -> None:
     assert (deployment["minimumHealthyPercent"], deployment["maximumPercent"]) == (0, 100)
 
 
-def test_a_dry_run_says_the_steps_and_changes_nothing(account: Account) -> None:
+def test_a_dry_run_reports_the_steps_and_changes_nothing(account: Account) -> None:
     account.control.forget_calls()
     said = account.ok("setup", "--dry-run")
     assert (
@@ -75,7 +75,7 @@ def test_a_dry_run_says_the_steps_and_changes_nothing(account: Account) -> None:
     assert account.ok("setup").replace("would ", "").count("\n") == said.count("\n")
 
 
-def test_setup_again_changes_just_what_changed(account: Account) -> None:
+def test_setup_again_updates_only_what_changed(account: Account) -> None:
     account.ok("setup")
     assert "nothing to do" in account.ok("setup")
     account.configure(JOB_RETRIES=7)
@@ -95,7 +95,7 @@ def test_setup_again_changes_just_what_changed(account: Account) -> None:
     assert service["taskDefinition"].endswith(":2")
 
 
-def test_a_run_that_goes_on_keeps_its_tasks(account: Account) -> None:
+def test_setup_during_a_run_keeps_its_tasks(account: Account) -> None:
     account.ok("setup")
     account.client("ecs").update_service(cluster="Test", service="Test", desiredCount=3)
     account.configure(MEMORY=500)
@@ -106,7 +106,7 @@ def test_a_run_that_goes_on_keeps_its_tasks(account: Account) -> None:
     assert service["desiredCount"] == 3
 
 
-def test_names_that_contain_ours_are_other_ones(account: Account) -> None:
+def test_a_name_that_contains_ours_is_another_name(account: Account) -> None:
     account.configure(APP_NAME="Test2")
     account.ok("setup")
     account.configure(APP_NAME="Tes")
@@ -118,7 +118,7 @@ def test_names_that_contain_ours_are_other_ones(account: Account) -> None:
 
 
 @pytest.mark.parametrize("kind", ["queue", "cluster", "log group"])
-def test_what_somebody_else_made_is_refused_and_nothing_is_done(
+def test_a_resource_of_somebody_else_is_refused_and_nothing_is_done(
     account: Account, kind: str
 ) -> None:
     if kind == "queue":
@@ -135,7 +135,9 @@ def test_what_somebody_else_made_is_refused_and_nothing_is_done(
     assert not account.client("ecs").list_task_definitions()["taskDefinitionArns"]
 
 
-def test_a_blocked_name_and_a_draining_service_are_waited_for_and_said(account: Account) -> None:
+def test_a_blocked_name_and_a_draining_service_are_reported_and_waited_for(
+    account: Account,
+) -> None:
     account.ok("setup")
     sqs, ecs = account.client("sqs"), account.client("ecs")
     account.control.settings(queue_name_blocked=6, service_drains=7)
@@ -165,7 +167,7 @@ def test_a_new_dead_letter_queue_that_is_not_known_yet_is_waited_for(account: Ac
     assert account.client("sqs").get_queue_url(QueueName="Test")
 
 
-def test_without_roles_it_is_said_what_to_do(bare_account: Account) -> None:
+def test_without_roles_it_reports_what_to_do(bare_account: Account) -> None:
     ended = bare_account.run("setup")
     assert ended.code == 2
     assert "role ds-task: does not exist; run python setup_AWS.py once" in ended.output
@@ -182,7 +184,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("env", "settings", "expected"), REFUSALS)
-def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
+def test_each_reason_why_aws_cannot_be_reached_is_one_line_and_exit_code_3(
     account: Account, env: dict[str, str], settings: dict[str, object], expected: str
 ) -> None:
     account.configure(**settings)
@@ -193,7 +195,10 @@ def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
 
 
 CODES = [
-    ("AccessDeniedException", "setup_AWS.py grants the right that is missing: see docs/roles.md of DS"),
+    (
+        "AccessDeniedException",
+        "setup_AWS.py grants the right that is missing",
+    ),
     ("ExpiredTokenException", "the credentials have expired; log in again"),
     ("UnrecognizedClientException", "the keys of profile default are not valid"),
     ("ClusterNotFoundException", "run the same command again"),

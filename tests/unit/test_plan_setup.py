@@ -241,7 +241,7 @@ CHANGES: list[tuple[dict[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES)
-def test_a_change_of_settings_changes_just_that(
+def test_a_change_of_settings_changes_only_that(
     change: dict[str, object], expected: list[str]
 ) -> None:
     wanted = settings(**change)
@@ -251,7 +251,7 @@ def test_a_change_of_settings_changes_just_that(
     assert operations(plan(settings(), after(COMPLETE, wanted), RUN)) == expected
 
 
-def test_another_log_group_is_made_and_the_old_one_stays() -> None:
+def test_another_log_group_is_created_and_the_old_one_is_kept() -> None:
     wanted = settings(LOG_GROUP_NAME="lab/logs")
     there = replace(COMPLETE, log_groups=dict.fromkeys(("lab/logs", "lab/logs_records")))
     assert [call.message for call in plan(wanted, there, RUN)][:2] == [
@@ -288,7 +288,7 @@ def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
             [QUEUE],
         ),
         (
-            "log group kept for ever",
+            "log group without retention",
             replace(
                 COMPLETE, log_groups={**COMPLETE.log_groups, "Test": replace(group, days=None)}
             ),
@@ -310,7 +310,7 @@ def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
             [REGISTER, SERVICE],
         ),
         (
-            "variable more in the container",
+            "extra variable in the container",
             replace(COMPLETE, definition=replace(COMPLETE.definition, content=keyed)),
             [REGISTER, SERVICE],
         ),
@@ -318,13 +318,13 @@ def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
 
 
 @pytest.mark.parametrize(("_", "there", "expected"), changed_by_hand())
-def test_what_somebody_changed_by_hand_is_set_right(
+def test_what_somebody_changed_by_hand_is_corrected(
     _: str, there: SetupState, expected: list[str]
 ) -> None:
     assert operations(plan(settings(), there, RUN)) == expected
 
 
-def test_what_ecs_adds_and_how_it_sorts_is_no_change() -> None:
+def test_what_ecs_adds_and_how_it_sorts_is_not_a_change() -> None:
     assert COMPLETE.definition
     (container,) = COMPLETE.definition.content["containerDefinitions"]
     shown = {
@@ -345,7 +345,7 @@ def test_what_ecs_adds_and_how_it_sorts_is_no_change() -> None:
     assert plan(settings(), there, RUN) == []
 
 
-def test_sqs_gives_the_redrive_policys_number_back_as_it_likes() -> None:
+def test_sqs_may_return_the_number_in_the_redrive_policy_as_text() -> None:
     queue = COMPLETE.queues["Test"]
     assert queue
     policy = queue.attributes["RedrivePolicy"].replace(": 23", ': "23"')

@@ -74,12 +74,6 @@ def test_records_are_taken_by_time_whatever_their_order() -> None:
     assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
 
 
-def test_of_two_records_the_later_one_counts_whatever_their_order() -> None:
-    records = [record("interrupted", 2), record("interrupted", 1)]
-    (result,) = results([(1, "one")], records, {}, False)
-    assert (result.seconds, result.reason) == (3.0, "reason 2")
-
-
 def test_records_of_other_jobs_do_not_count() -> None:
     (result,) = results([(1, "two")], [record("dead")], DEAD, True)
     assert (result.state, result.peak_memory_mb) == ("done", None)

@@ -263,7 +263,7 @@ def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
     wrong = [number for number in only if not 1 <= number <= jobs.count]
     if wrong:
         raise CommandError(
-            f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on"
+            f"{jobs.path.name}: has no group {wrong[0]}; use a number from 1 to {jobs.count}"
         )
     return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
 
