@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -355,11 +355,11 @@ class RoleTarget:
     secrets: tuple[str, ...] = ()
 
 
-def policies(target: RoleTarget, rights: Sequence[Right] = EVERY) -> dict[str, dict[str, Any]]:
+def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
     """Return the inline policies of each role, by the policy's name."""
     names = {BASE: BASE, "bucket": f"bucket-{target.bucket}"}
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
-    for right in rights:
+    for right in EVERY:
         statement: dict[str, Any] = {
             "Effect": "Allow",
             "Action": list(right.actions),
