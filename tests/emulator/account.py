@@ -16,7 +16,7 @@ from typing import Any
 from ds.cloud import rights as roles
 from ds.cloud.client import Aws
 from ds.control import cli
-from ds.control.files.config_file import load
+from ds.control.files.config_file import read_config
 from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
@@ -91,7 +91,7 @@ class Account:
 
     @property
     def settings(self) -> Settings:
-        return load(self.root / "config.py")
+        return read_config(self.root / "config.py")
 
 
 def _be_the_command(

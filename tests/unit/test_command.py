@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ds.jobs.command import Command, arguments, check_command, check_unused, mentioned, names, parse
+from ds.jobs.command import Command, command_arguments, parse_command
+from ds.jobs.command_checks import check_command, check_unused, names_in_code
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import Value, split_args
 
@@ -39,12 +40,12 @@ BASH = shutil.which("bash")
 
 
 def run(text: str, **values: Value) -> list[str]:
-    return arguments(parse(text), TYPES, {**VALUES, **values})
+    return command_arguments(parse_command(text), TYPES, {**VALUES, **values})
 
 
 def refused(text: str) -> list[Problem]:
     with pytest.raises(BadInput) as found:
-        parse(text)
+        parse_command(text)
     return list(found.value.problems)
 
 
@@ -52,7 +53,7 @@ def told(text: str, *, warnings: bool = False) -> list[Problem]:
     """Problems of a text that parses; without the remark that nothing is written."""
     return [
         problem
-        for problem in check_command(parse(text), TYPES)
+        for problem in check_command(parse_command(text), TYPES)
         if problem.warning == warnings and problem.message != "{output_dir} is never used"
     ]
 
@@ -161,12 +162,12 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
 def test_words_are_split_as_bash_splits_them(text: str) -> None:
     """Where the language accepts a text without variables, bash finds the same words in it."""
     try:
-        command = parse("a " + text)
+        command = parse_command("a " + text)
     except BadInput:
         return
     script = f"words=(a {text}\n)\nprintf '%s\\0' \"${{words[@]}}\""
     done = subprocess.run([str(BASH), "-c", script], capture_output=True, check=True)
-    assert arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
+    assert command_arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
 
 
 # --- Brackets -------------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ def test_every_missing_value_is_told_at_once() -> None:
 def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
     assert run("a {more} b", more=[]) == ["a", "b"]
     for text, values in (("{more}", {"more": []}), ("{x} a", {"x": ""})):
-        with pytest.raises(BadInput, match="names no program"):
+        with pytest.raises(BadInput, match="has no program"):
             run(text, **values)
 
 
@@ -235,55 +236,55 @@ def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
     [
         ("", "column 1", "empty", "write the program"),
         (" \n ", "column 1", "empty", "write the program"),
-        ("a | b", "column 3", "| unquoted", "bash -c '...'"),
-        ("a && b", "column 3", "&& unquoted", "bash -c '...'"),
-        ("a; b", "column 2", "; unquoted", "bash -c '...'"),
-        ("a 2>&1", "column 4", ">& unquoted", "bash -c '...'"),
-        ("a <b", "column 3", "< unquoted", "bash -c '...'"),
-        ("a <(b c) d", "column 3", "<( unquoted", "bash -c '...'"),
-        ("a $(b c)", "column 3", "$( unquoted", "bash -c '...'"),
-        ("a `b c`", "column 3", "` unquoted", "bash -c '...'"),
-        ("(a b)", "column 1", "( unquoted", "bash -c '...'"),
-        ("a )", "column 3", ") unquoted", "bash -c '...'"),
-        ("a $x", "column 3", "$x unquoted", "write {x} for a variable"),
-        ("a ${x}", "column 3", "${x} unquoted", "write {x} for a variable"),
-        ("a $", "column 3", "$ unquoted", "bash -c '...'"),
+        ("a | b", "column 3", "unquoted |", "bash -c '...'"),
+        ("a && b", "column 3", "unquoted &&", "bash -c '...'"),
+        ("a; b", "column 2", "unquoted ;", "bash -c '...'"),
+        ("a 2>&1", "column 4", "unquoted >&", "bash -c '...'"),
+        ("a <b", "column 3", "unquoted <", "bash -c '...'"),
+        ("a <(b c) d", "column 3", "unquoted <(", "bash -c '...'"),
+        ("a $(b c)", "column 3", "unquoted $(", "bash -c '...'"),
+        ("a `b c`", "column 3", "unquoted `", "bash -c '...'"),
+        ("(a b)", "column 1", "unquoted (", "bash -c '...'"),
+        ("a )", "column 3", "unquoted )", "bash -c '...'"),
+        ("a $x", "column 3", "unquoted $x", "write {x} for a variable"),
+        ("a ${x}", "column 3", "unquoted ${x}", "write {x} for a variable"),
+        ("a $", "column 3", "unquoted $", "bash -c '...'"),
         ('a "b $x"', "column 6", "$x in double quotes", "write {x} for a variable"),
         ('a "${x}"', "column 4", "${x} in double quotes", "write {x} for a variable"),
         ('a "${x:-y}"', "column 4", "${ in double quotes", "single quotes"),
         ('a "$(b)"', "column 4", "$( in double quotes", "single quotes"),
         ('a "`b`"', "column 4", "` in double quotes", "single quotes"),
         ('a "$1"', "column 4", "$1 in double quotes", "single quotes"),
-        ("a 'b c", "column 3", "the quote ' is never closed", r"write \'"),
-        ("it's", "column 3", "the quote ' is never closed", r"write \'"),
-        ('a "b | c', "column 3", 'the quote " is never closed', 'write \\"'),
-        ("a b\\", "column 4", "backslash ends", "remove it"),
-        ("a # b", "column 3", "comment", "in quotes"),
+        ("a 'b c", "column 3", "the quote ' is not closed", r"write \'"),
+        ("it's", "column 3", "the quote ' is not closed", r"write \'"),
+        ('a "b | c', "column 3", 'the quote " is not closed', 'write \\"'),
+        ("a b\\", "column 4", "with a backslash", "remove it"),
+        ("a # b", "column 3", "comment", "quote it"),
         ("A=1 b", "column 1", "A=...", "write env before it"),
         ("PATH+=x b", "column 1", "PATH+=...", "write env before it"),
         ("[A={x}] b", "column 2", "A=...", "write env before it"),
         ("[nice {x}] A=1 b", "column 12", "A=...", "write env before it"),
-        ("a [b", "column 3", "[ is never closed", "in quotes"),
-        ("a ] b", "column 3", "] closes nothing", "in quotes"),
-        ("a b]", "column 4", "] closes nothing", "in quotes"),
-        ("a b[c {x}]", "column 4", "[ inside a word", "in quotes"),
-        ("a *.[ch]", "column 5", "[ inside a word", "in quotes"),
-        ("a x[0][1]", "column 4", "[ inside a word", "in quotes"),
-        ("a [{x}]b", "column 7", "] must end a word", "a blank after it"),
-        ("a [{x}][{y}]", "column 7", "] must end a word", "a blank after it"),
-        ("a [b [c {x}] d {y}] e", "column 6", "[ inside another [ ]", "in quotes"),
-        ("a [--b]", "column 3", "[--b] has no variable", "in quotes"),
-        ("a [b c]", "column 3", "has no variable", "in quotes"),
-        ("a []", "column 3", "[] has no variable", "in quotes"),
-        ("a ['{x}']", "column 3", "has no variable", "in quotes"),
-        ("a [-o {output_dir}]", "column 3", "no variable that can be empty", "without [ ]"),
-        ("f [0:v]scale=2:1[v]", "column 3", "[0:v] has no variable", "in quotes"),
+        ("a [b", "column 3", "[ is not closed", "quote it"),
+        ("a ] b", "column 3", "] has no opening [", "quote the word"),
+        ("a b]", "column 4", "] has no opening [", "quote the word"),
+        ("a b[c {x}]", "column 4", "[ inside a word", "quote the word"),
+        ("a *.[ch]", "column 5", "[ inside a word", "quote the word"),
+        ("a x[0][1]", "column 4", "[ inside a word", "quote the word"),
+        ("a [{x}]b", "column 7", "] must end a word", "a space after it"),
+        ("a [{x}][{y}]", "column 7", "] must end a word", "a space after it"),
+        ("a [b [c {x}] d {y}] e", "column 6", "[ inside another [ ]", "quote the word"),
+        ("a [--b]", "column 3", "[--b] has no variable", "quote the word"),
+        ("a [b c]", "column 3", "has no variable", "quote the word"),
+        ("a []", "column 3", "[] has no variable", "quote the word"),
+        ("a ['{x}']", "column 3", "has no variable", "quote the word"),
+        ("a [-o {output_dir}]", "column 3", "no variable that can be empty", "remove the [ ]"),
+        ("f [0:v]scale=2:1[v]", "column 3", "[0:v] has no variable", "quote the word"),
         ("[a {x}] [b {y}]", "column 1", "every part is optional", "out of the brackets"),
         ("a\0b", "column 2", "control character", "remove it"),
         ("a 'b\x1b'", "column 5", "control character", "remove it"),
         ("a \ud800", "column 3", "control character", "remove it"),
-        ("a \\\n  b | c", "line 2, column 5", "| unquoted", "bash -c '...'"),
-        ("\n  a | b", "column 5", "| unquoted", "bash -c '...'"),
+        ("a \\\n  b | c", "line 2, column 5", "unquoted |", "bash -c '...'"),
+        ("\n  a | b", "column 5", "unquoted |", "bash -c '...'"),
     ],
 )
 def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
@@ -320,12 +321,12 @@ def test_a_command_without_problems_runs(text: str) -> None:
     if command and not [
         problem for problem in check_command(command, TYPES) if not problem.warning
     ]:
-        assert all(isinstance(text, str) for text in arguments(command, TYPES, VALUES))
+        assert all(isinstance(text, str) for text in command_arguments(command, TYPES, VALUES))
 
 
 def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
     try:
-        return parse(text), ()
+        return parse_command(text), ()
     except BadInput as bad:
         return None, bad.problems
 
@@ -336,50 +337,60 @@ def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
 @pytest.mark.parametrize(
     ("text", "where", "message", "hint"),
     [
-        ("a {plte}", "column 3", "{plte} is not a variable", "did you mean {plate}?"),
+        ("a {plte}", "column 3", "unknown variable {plte}", "did you mean {plate}?"),
         ("a {outputdir}", "column 3", "{outputdir}", "did you mean {output_dir}?"),
-        ('a "b {Zzz}"', "column 6", "{Zzz} is not a variable", "single quotes"),
-        ("a --all={all}", "column 9", "of type files must be a word of its own", "blanks"),
-        ('a "{all}"', "column 4", "of type files must be a word of its own", "without quotes"),
-        ("a {more}{x}", "column 3", "of type args", "blanks"),
-        ("a [--on={on}]", "column 9", "of type flag must be", "blanks"),
-        ("a {on}", "column 3", "only decides whether a [ ] is there", "[--option {on}]"),
-        ("a --on={on}", "column 8", "only decides whether a [ ] is there", "[--option {on}]"),
-        ("bash -c 'a {x}'", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ('a "b {Zzz}"', "column 6", "unknown variable {Zzz}", "single quotes"),
+        ("a --all={all}", "column 9", "of type files and must be a separate word", "spaces"),
+        ('a "{all}"', "column 4", "of type files and must be a separate word", "without quotes"),
+        ("a {more}{x}", "column 3", "of type args", "spaces"),
+        ("a [--on={on}]", "column 9", "of type flag and must be", "spaces"),
+        (
+            "a {on}",
+            "column 3",
+            "of type flag, which only controls an optional part",
+            "[--option {on}]",
+        ),
+        (
+            "a --on={on}",
+            "column 8",
+            "of type flag, which only controls an optional part",
+            "[--option {on}]",
+        ),
+        ("bash -c 'a {x}'", "column 9", "{x} cannot be used in bash code", '"$x"'),
         (
             "bash -c 'sort {all}'",
             "column 9",
-            "{all} is not put into code",
+            "{all} cannot be used in",
             'write "$@" in the code',
         ),
         ("bash -c 'sort {all}'", "column 9", "{all}", "a word such as bash and {all} after it"),
-        ('sh -c "sort {all}"', "column 13", "{all} is not put into code of sh", '"$@"'),
+        ('sh -c "sort {all}"', "column 13", "{all} cannot be used in sh code", '"$@"'),
         (
             "python -c 'f({all})'",
             "column 11",
             "{all}",
-            "write sys.argv[1:] in the code, the code in",
+            "write sys.argv[1:] in the code, put the code in",
         ),
-        ("bash -c 'a {more}'", "column 9", "{more} is not put into code of bash", '"$@"'),
-        ("sh -c 'a {on}'", "column 7", "{on} is not put into code", 'compare "$on" with the text'),
-        ('bash -c "a {x}"', "column 12", "{x} is not put into code of bash", '"$x"'),
-        ("bash -c {x}", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ("bash -c 'a {more}'", "column 9", "{more} cannot be used in bash code", '"$@"'),
+        ("sh -c 'a {on}'", "column 7", "{on} cannot be used in", 'compare "$on" with the text'),
+        ('bash -c "a {x}"', "column 12", "{x} cannot be used in bash code", '"$x"'),
+        ("bash -c {x}", "column 9", "{x} cannot be used in bash code", '"$x"'),
         ('bash -c "a {zzz}"', "column 12", "{zzz}", "not a variable"),
-        ("/bin/sh -ec 'a {x}'", "column 13", "code of sh", '"$x"'),
-        ("bash -euo pipefail -c 'a {x}'", "column 23", "code of bash", '"$x"'),
-        ("bash -ceuo pipefail 'a {x}'", "column 21", "code of bash", '"$x"'),
-        ("bash --norc +x -c -e 'a {x}'", "column 22", "code of bash", '"$x"'),
-        ("bash [-x {on}] -c 'a {x}'", "column 19", "code of bash", '"$x"'),
-        ("env A=1 dash -lc 'a {my-name}'", "column 18", "code of dash", '"$my_name"'),
-        ("conda run -n e zsh -c 'a {x}'", "column 23", "code of zsh", '"$x"'),
-        ("python -c 'print({x})'", "column 11", "code of python", 'os.environ["x"]'),
-        ("/usr/bin/python3.11 -Ic 'f({x})'", "column 25", "code of python3.11", "os.environ"),
-        ("python -W ignore -c 'f({x})'", "column 21", "code of python", "os.environ"),
-        ("python -c'f({x})'", "column 8", "code of python", "os.environ"),
-        ('perl -e"print {x}"', "column 15", "code of perl", "$ENV{x}"),
-        ("perl -lane 'print {x}'", "column 12", "code of perl", "$ENV{x}"),
-        ("perl -MPOSIX -E 'f {x}'", "column 17", "code of perl", "$ENV{x}"),
-        ("Rscript -e 'a' -e 'f({x})'", "column 19", "code of Rscript", 'Sys.getenv("x")'),
+        ("/bin/sh -ec 'a {x}'", "column 13", "sh code", '"$x"'),
+        ("bash -euo pipefail -c 'a {x}'", "column 23", "bash code", '"$x"'),
+        ("bash -ceuo pipefail 'a {x}'", "column 21", "bash code", '"$x"'),
+        ("bash --norc +x -c -e 'a {x}'", "column 22", "bash code", '"$x"'),
+        ("bash [-x {on}] -c 'a {x}'", "column 19", "bash code", '"$x"'),
+        ("env A=1 dash -lc 'a {my-name}'", "column 18", "dash code", '"$my_name"'),
+        ("conda run -n e zsh -c 'a {x}'", "column 23", "zsh code", '"$x"'),
+        ("python -c 'print({x})'", "column 11", "python code", 'os.environ["x"]'),
+        ("/usr/bin/python3.11 -Ic 'f({x})'", "column 25", "python3.11 code", "os.environ"),
+        ("python -W ignore -c 'f({x})'", "column 21", "python code", "os.environ"),
+        ("python -c'f({x})'", "column 8", "python code", "os.environ"),
+        ('perl -e"print {x}"', "column 15", "perl code", "$ENV{x}"),
+        ("perl -lane 'print {x}'", "column 12", "perl code", "$ENV{x}"),
+        ("perl -MPOSIX -E 'f {x}'", "column 17", "perl code", "$ENV{x}"),
+        ("Rscript -e 'a' -e 'f({x})'", "column 19", "Rscript code", 'Sys.getenv("x")'),
     ],
 )
 def test_a_misused_variable_is_refused_at_its_place(
@@ -423,18 +434,18 @@ def test_these_are_accepted_without_a_word(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "where", "message", "hint"),
     [
-        ("a '{x}'", "column 3", "{x} in single quotes stays text", "double quotes"),
-        ("a {x:03d}", "column 3", "{x:03d} stays text", "write {x}"),
-        ('a "{ x }"', "column 3", "{ x } stays text", "write {x}"),
-        ("a *.tif", "column 3", "* stays as it is", "in quotes"),
-        ("a b?", "column 3", "? stays as it is", "in quotes"),
-        ("a {b,c}", "column 3", "{b,c} stays as it is", "in quotes"),
-        ("a {1..3}", "column 3", "{1..3} stays as it is", "in quotes"),
-        ("a ~/b", "column 3", "~ stays as it is", "in quotes"),
-        ("a “b", "column 3", "U+201C", "the plain one"),
-        ("a –-b", "column 3", "U+2013", "the plain one"),
-        ("a b\u00a0c", "column 3", "U+00A0", "the plain one"),
-        ("bash -c 'a \"$plte\"'", "column 9", "$plte is not a variable", "did you mean $plate?"),
+        ("a '{x}'", "column 3", "{x} in single quotes is text", "double quotes"),
+        ("a {x:03d}", "column 3", "{x:03d} is text", "write {x}"),
+        ('a "{ x }"', "column 3", "{ x } is text", "write {x}"),
+        ("a *.tif", "column 3", "* is not expanded", "quote it"),
+        ("a b?", "column 3", "? is not expanded", "quote it"),
+        ("a {b,c}", "column 3", "{b,c} is not expanded", "quote it"),
+        ("a {1..3}", "column 3", "{1..3} is not expanded", "quote it"),
+        ("a ~/b", "column 3", "~ is not expanded", "quote it"),
+        ("a “b", "column 3", "U+201C", "the plain character"),
+        ("a –-b", "column 3", "U+2013", "the plain character"),
+        ("a b\u00a0c", "column 3", "U+00A0", "the plain character"),
+        ("bash -c 'a \"$plte\"'", "column 9", "unknown variable $plte", "did you mean $plate?"),
     ],
 )
 def test_what_looks_meant_otherwise_is_only_warned_of(
@@ -467,7 +478,9 @@ def test_a_scripts_own_names_are_no_slips(text: str) -> None:
 )
 def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
     found = [
-        p for p in check_command(parse(text), TYPES) if p.message == "{output_dir} is never used"
+        p
+        for p in check_command(parse_command(text), TYPES)
+        if p.message == "{output_dir} is never used"
     ]
     assert (found == []) == silent
     assert all(problem.warning for problem in found)
@@ -488,7 +501,7 @@ def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> 
 def test_a_variable_that_nothing_names_is_warned_of(
     text: str, also: list[str], unused: list[str]
 ) -> None:
-    problems = check_unused(parse(text), ["x", "my-name"], also)
+    problems = check_unused(parse_command(text), ["x", "my-name"], also)
     assert [problem.message for problem in problems] == [
         "{" + name + "} is never used" for name in unused
     ]
@@ -496,9 +509,9 @@ def test_a_variable_that_nothing_names_is_warned_of(
 
 
 def test_names_and_mentions() -> None:
-    command = parse("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
-    assert names(command) == {"x", "y", "h-i"}
-    assert mentioned(command) == {"c", "d", "f"}
+    command = parse_command("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
+    assert command.names == {"x", "y", "h-i"}
+    assert names_in_code(command) == {"c", "d", "f"}
 
 
 def test_args_are_split_by_shell_quoting() -> None:

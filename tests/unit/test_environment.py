@@ -64,7 +64,7 @@ def test_each_of_the_six_is_missed(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read(environment)
     assert [str(problem) for problem in refused.value.problems] == [
-        f"environment, {name}: is missing; start the worker with run.py"
+        f"environment, {name}: has no value; start the worker with run.py"
     ]
 
 

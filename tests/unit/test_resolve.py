@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ds.jobs.definition import JobDefinition, load
+from ds.jobs.definition import JobDefinition, load_job_definition
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, Input, ResolvedJob, check_outputs, resolve
+from ds.jobs.resolve import SHOWN, Input, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 
 
@@ -30,7 +30,7 @@ def defined(
         f"OUTPUT_PREFIX = {output_prefix!r}\n{functions}\n",
         encoding="utf-8",
     )
-    return load(path, config or {})
+    return load_job_definition(path, config or {})
 
 
 def resolved(
@@ -45,7 +45,7 @@ def resolved(
     definition = defined(
         folder, command=command, variables=variables, functions=functions, config=config
     )
-    return resolve(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
+    return resolve_job(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_prefix_from_a_function_is_text_not_a_template(tmp_path: Path, prefix:
 def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: object) -> None:
     functions = f"def check_outputs(job): {body}"
     definition = defined(tmp_path, variables={"x": "text"}, functions=functions)
-    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve_job(definition, {}, Job({}, {"x": "1"}), "bucket").view
     if reason is BadInput:
         with pytest.raises(BadInput):
             check_outputs(definition, view)
@@ -307,7 +307,7 @@ def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: objec
 
 def test_without_a_check_there_is_no_reason(tmp_path: Path) -> None:
     definition = defined(tmp_path, variables={"x": "text"})
-    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve_job(definition, {}, Job({}, {"x": "1"}), "bucket").view
     assert check_outputs(definition, view) is None
 
 

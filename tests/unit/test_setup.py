@@ -31,8 +31,9 @@ from ds.control.commands.setup import (
     problems,
     task_definition,
 )
-from ds.control.files.config_file import Settings, check
+from ds.control.files.config_file import check_config
 from ds.jobs.environment import WorkerSettings
+from ds.jobs.settings import Settings
 
 RUN = "20260101T000000Z"
 MARKS = tags("Test", RUN)
@@ -40,7 +41,7 @@ MARKS = tags("Test", RUN)
 
 def settings(**changes: object) -> Settings:
     given = {"APP_NAME": "Test", "AWS_BUCKET": "our-bucket", "DOCKERHUB_TAG": "lab/test:1"}
-    return check({**given, **changes})
+    return check_config({**given, **changes})
 
 
 def nothing(app: str = "Test") -> SetupState:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ds.jobs.command import arguments, check_command, parse
+from ds.jobs.command import command_arguments, parse_command
+from ds.jobs.command_checks import check_command
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import Value
 
@@ -41,7 +42,7 @@ REFUSED = [pytest.param(entry, id=entry["program"]) for entry in PROGRAMS if ent
 
 def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
     try:
-        return check_command(parse(text), variables)
+        return check_command(parse_command(text), variables)
     except BadInput as refused:
         return list(refused.problems)
 
@@ -50,8 +51,8 @@ def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
 def test_the_program_gets_the_arguments_of_its_manual(
     text: str, variables: dict[str, str], job: dict[str, Any]
 ) -> None:
-    command = parse(text)
-    assert arguments(command, variables, {**BUILT_IN, **job["values"]}) == job["arguments"]
+    command = parse_command(text)
+    assert command_arguments(command, variables, {**BUILT_IN, **job["values"]}) == job["arguments"]
 
 
 @pytest.mark.parametrize(("text", "variables", "job"), JOBS)

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ds.control.files import job_file as jobfile
-from ds.control.files import project
-from ds.control.files.job_file import JobFile
-from ds.control.files.project import Project
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.files.project import Project, load_project
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, ResolvedJob, resolve
+from ds.jobs.resolve import SHOWN, ResolvedJob
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"
@@ -34,21 +32,18 @@ def told_in_a_line() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def mine() -> Project:
     with told_in_a_line():
-        return project.load(ROOT)
+        return load_project(ROOT)
 
 
 @pytest.fixture(scope="module")
 def jobs(mine: Project) -> JobFile:
     with told_in_a_line():
-        return jobfile.read(EXAMPLE, mine.definition, mine.settings.program)
+        return read_job_file(EXAMPLE, mine.definition, mine.settings.program)
 
 
 @pytest.fixture(scope="module")
 def resolved_jobs(mine: Project, jobs: JobFile) -> list[ResolvedJob]:
-    settings = mine.settings
-    return [
-        resolve(mine.definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()
-    ]
+    return [mine.resolve(job) for job in jobs.jobs()]
 
 
 def test_config_and_job_definition_are_accepted(mine: Project) -> None:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ds.cloud.errors import CommandError
 from ds.control.commands import image
-from ds.control.files import job_file as jobfile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
@@ -71,7 +71,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file cannot be used.
         Stopped: nothing could be started.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in image.inspect(project):
@@ -246,14 +246,11 @@ class _Progress:
         self._progress.update(self._task, completed=max(0, ended), more=more)
 
 
-def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
+def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
     """The jobs to run, by their group number."""
-    wrong = [number for number in only if not 1 <= number <= jobs.count]
-    if wrong:
-        raise CommandError(
-            f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on"
-        )
-    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+    if only:
+        return {number: jobs.job(number) for number in sorted(only)}
+    return dict(enumerate(jobs.jobs(), 1))
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
@@ -290,7 +287,7 @@ def prepared(
     Returns:
         Its plan, and its files in `data` by the paths that the plan has for them.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), [number])
     resolved = project.resolve(jobs[number])
     files = {}
     for item in resolved.inputs:
