@@ -36,16 +36,16 @@ def test_all_problems_are_told_first_and_nothing_is_left_but_the_answers(
     assert done.returncode == 1
     assert done.stderr.splitlines()[:7] == [
         "",
-        "Refused, and nothing is written:",
-        "  question app_name: '1' cannot name things on AWS; write a letter, then at most 39 "
-        "letters, digits and -",
-        "  question command, column 3: > unquoted needs a shell, and none runs; write bash -c "
-        "'...' with \"$name\" for a variable, or quote it if it is text",
-        "  question group_variables: is empty; name what differs from job to job, with examples: "
-        "well=A01|A02",
+        "Refused. Nothing was written:",
+        "  question app_name: '1' is not a valid name for AWS resources; must be a letter, then at "
+        "most 39 letters, digits and -",
+        "  question command, column 3: unquoted > needs a shell, but the command does not run in "
+        "one; use bash -c '...' with \"$name\" for a variable, or quote it if it is text",
+        "  question group_variables: is empty; write the variables that differ between jobs, with "
+        "examples: well=A01|A02",
         "  question output_prefix: is empty; write where the outputs of one job go, such as "
         "results/{well}",
-        "  question memory_mb: 'x' is no whole number; write digits only, such as 4",
+        "  question memory_mb: is 'x'; must be a whole number from 128 to 25,000,000",
     ]
     assert "Traceback" not in done.stderr
     assert left(here) == ["work", "work/answers.yaml"]
@@ -121,7 +121,7 @@ def test_warnings_do_not_stop(here: Path, template: Path) -> None:
     words = ["command=measure {image}", "group_variables=image=a|b", "output_prefix={image}"]
     done = cookiecutter(here, template, *words)
     assert done.returncode == 0
-    assert "To think about:\n  question command: {output_dir} is never used" in done.stderr
+    assert "Warnings:\n  question command: {output_dir} is never used" in done.stderr
     assert (here / "Distributed-HelloWorld" / "job.py").exists()
 
 
@@ -129,5 +129,5 @@ def test_yaml_that_is_no_text_is_told(here: Path, template: Path) -> None:
     (here / "mine.yaml").write_text("default_context: {maintainer: , description: yes}")
     done = cookiecutter(here, template, "--config-file", "mine.yaml")
     assert done.returncode == 1
-    assert "question description: is True, which is no text" in done.stderr
-    assert "question maintainer: is None, which is no text" in done.stderr
+    assert "question description: is True, which is not text" in done.stderr
+    assert "question maintainer: is None, which is not text" in done.stderr

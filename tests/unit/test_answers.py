@@ -93,7 +93,7 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
         ["question description: contains U+202E (RIGHT-TO-LEFT OVERRIDE)"],
     ),
     ({"description": "\udc80"}, ["question description: contains U+DC80"]),
-    ({"description": "{{ 1 }}"}, ["question description: contains {{, which would be run"]),
+    ({"description": "{{ 1 }}"}, ["question description: contains {{, which would run"]),
     ({"description": "{% if %}"}, ["question description: contains {%"]),
     ({"maintainer": "${#a[@]}"}, ["question maintainer: contains {#"]),
     (
@@ -137,8 +137,11 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ({**OWN, "shared_variables": "x=a|b"}, ["question shared_variables, x: contains |"]),
     ({**OWN, "shared_variables": "PATH=a"}, ["question shared_variables, PATH: this name is res"]),
     ({**OWN, "shared_variables": "AWS_X=a"}, ["question shared_variables, AWS_X"]),
-    ({**OWN, "shared_variables": "=a"}, ["question shared_variables, : a name has letters"]),
-    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: a name has"]),
+    (
+        {**OWN, "shared_variables": "=a"},
+        ["question shared_variables, : a name must have only letters"],
+    ),
+    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: a name must have"]),
     (
         {**OWN, "shared_variables": "x:file=/etc/passwd"},
         ["question shared_variables, x: '/etc/pas"],
@@ -309,7 +312,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
         | {"output_prefix": "{image}/{mask}/{y}"},
         [
             "command, column 34: unknown variable {z}",
-            "shared_variables, my mask: a name has letters, digits, _ and -, and begins with "
+            "shared_variables, my mask: a name must have only letters, digits, _ and -, and begin with "
             "a letter or _",
             "output_prefix: unknown variable {y}",
         ],

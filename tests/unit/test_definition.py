@@ -146,7 +146,7 @@ def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
             "['image']",
             ["job.py, VARIABLES: is not a dictionary"],
         ),
-        ("COMMAND =", "COMMAND :=", ["job.py line 2, column 10: is not valid Python: "]),
+        ("COMMAND =", "COMMAND :=", ["job.py line 2, column 9: is not valid Python: "]),
         ("OUTPUT_PREFIX =", "OUTPUT_PREFIX = 1 / 0 #", ["job.py line 4: fails: ZeroDivisionError"]),
         # The line of job.py, not of the library that raised.
         ("OUTPUT_PREFIX =", "import json; json.loads('{') #", ["job.py line 4: fails: JSONDec"]),

@@ -772,7 +772,7 @@ def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) ->
         assert f", {name}: is still " in told
     # These two mean nothing any more, so they are not to be filled in.
     for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
-        assert any(f"{name}: is not needed" in warning for warning in report.warnings)
+        assert any(f"{name}: has no effect" in warning for warning in report.warnings)
     assert len(report.findings) == len(places)
 
 
@@ -797,10 +797,10 @@ def break_fleet(root: Path) -> None:
     ("breaks", "code", "said"),
     [
         (break_config, "DS-CONFIG", "JOB_TIMEOUT_MINUTES: is 661"),
-        (break_config, "DS-CONFIG", "MEMROY: is no setting"),
+        (break_config, "DS-CONFIG", "MEMROY: unknown setting"),
         (break_definition, "DS-CONFIG", "nobody"),
         (break_jobs, "DS-JOBS", "exampleJob.json, group 1, nmae: "),
-        (break_fleet, "DS-FLEET", "subnets: is missing"),
+        (break_fleet, "DS-FLEET", "subnets: has no value"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
@@ -827,7 +827,7 @@ def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (found,) = offline(root, fleet=tmp_path / "none.json").findings
     assert found.code == "DS-FLEET"
-    assert "is not there" in found.message
+    assert "does not exist" in found.message
 
 
 def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_a_rule_that_came_later_warns_and_does_not_lock_out(
     rules.write_text(today, encoding="utf-8")
     commit(origin, "with rules")
     said = update(environment, made)
-    assert "To think about:" in said
+    assert "Warnings:" in said
     assert "question app_name: '1 x' cannot name things on AWS" in said
 
 
@@ -286,6 +286,6 @@ def test_what_would_damage_files_is_refused_in_an_update_too(
     words = ["--variables-to-update", json.dumps({"memory_mb": "4 GB"})]
     done = run(made, environment, "cruft", "update", "--skip-apply-ask", *words)
     assert done.returncode != 0
-    assert "question memory_mb: '4 GB' is no whole number" in done.stderr
+    assert "question memory_mb: is '4 GB'; must be a whole number" in done.stderr
     assert "cruft update --variables-to-update" in done.stderr
     assert tree(made) == before
