@@ -1,4 +1,4 @@
-"""Whatever is answered: refused with a clear line, or a repository that holds it unharmed."""
+"""Every answer is refused with a clear line, or is unchanged in the new repository."""
 
 import shlex
 from collections.abc import Callable
@@ -142,7 +142,7 @@ def test_both_parsers_of_the_lists_agree(renderer: Renderer) -> None:
 
 
 def test_thirty_hostile_repositories_work(bake: Bake) -> None:
-    """Full bakes: every answer is one that the rules accept, and as nasty as they allow."""
+    """Complete repositories from the worst answers that the rules accept."""
     made = 0
 
     @settings(
@@ -169,7 +169,7 @@ def test_thirty_hostile_repositories_work(bake: Bake) -> None:
         nonlocal made
         answers = {**BASE, **changes}
         if any(not problem.warning for problem in check_answers(answers)):
-            return  # one by one they are good, but together two have one name
+            return  # each is valid, but two have the same name
         folder = bake(**answers)
         files = {name: folder / name for name in YOURS if (folder / name).exists()}
         held = {name: path.read_text(encoding="utf-8") for name, path in files.items()}

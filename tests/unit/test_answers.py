@@ -1,4 +1,4 @@
-"""Rules of the answers, each with its cases; what keeps the answers."""
+"""The rules of the answers with their cases; the file that saves the answers."""
 
 import ast
 import json
@@ -22,11 +22,11 @@ OWN = {
     "group_variables": "image=a|b",
     "output_prefix": "out/{image}",
 }
-"""Answers that are not HelloWorld's, and good."""
+"""Valid answers that are not those of HelloWorld."""
 
 
 def problems_of(changes: Mapping[str, str], *, updating: bool = False) -> list[str]:
-    """What is refused, as a person reads it."""
+    """Return the refusals, as a person reads them."""
     found = check_answers(default_answers(**changes), updating=updating)
     return [str(problem) for problem in found if not problem.warning]
 
@@ -37,7 +37,7 @@ def test_the_questions_are_those_of_cookiecutter_json() -> None:
     assert tuple(asked["__prompts__"]) == QUESTIONS
 
 
-def test_the_default_answers_are_good() -> None:
+def test_the_default_answers_are_valid() -> None:
     assert check_answers(default_answers()) == []
 
 
@@ -45,7 +45,7 @@ def test_the_written_hook_is_what_make_hooks_writes() -> None:
     assert (ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8") == build.build()
 
 
-def test_the_built_in_names_of_the_hook_are_there_once() -> None:
+def test_a_name_that_two_modules_of_the_hook_define_is_refused() -> None:
     with pytest.raises(SystemExit, match="check_twice is defined twice"):
         build.refuse_doubles("def check_twice(): ...\n\ncheck_twice = 1\n")
 
@@ -70,11 +70,11 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("changes", ACCEPTED)
-def test_good_answers_are_accepted(changes: dict[str, str]) -> None:
+def test_valid_answers_are_accepted(changes: dict[str, str]) -> None:
     assert problems_of(changes) == []
 
 
-# Answers, and how each of the problems told begins.
+# Answers, and how each reported problem begins.
 REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ({"project_name": " "}, ["question project_name: is empty"]),
     ({"project_slug": "../x"}, ["question project_slug: '../x' is not a valid name"]),
@@ -189,21 +189,21 @@ def test_bad_answers_are_refused(changes: dict[str, str], expected: list[str]) -
         assert "; " in line
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_questions() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_questions() -> None:
     changes = {**OWN, "app_name": "1", "gpus": "x", "command": "a > b", "ebs_gb": "1"}
     places = [line.split(":")[0] for line in problems_of(changes)]
     expected = ["app_name", "command, column 3", "gpus", "ebs_gb"]
     assert places == [f"question {place}" for place in expected]
 
 
-def all_told(changes: Mapping[str, str]) -> list[str]:
-    """Place and beginning of everything that is told, warnings too."""
+def problems_and_warnings_of(changes: Mapping[str, str]) -> list[str]:
+    """Return place and beginning of every problem, including warnings."""
     found = check_answers(default_answers(**changes))
     lines = [str(problem).split(";")[0].removeprefix("question ") for problem in found]
     return sorted(lines, key=lambda line: QUESTIONS.index(line.split(":")[0].split(",")[0]))
 
 
-# Several mistakes, and all that is told of them at once: no more follows, and nothing hides.
+# Several mistakes, and everything that is reported of them at once.
 TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
     "a newcomer's eight": (
         {
@@ -237,7 +237,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
             "output_prefix: /x/../x has . or .. as a part",
         ],
     ),
-    "a wrong type raises nothing else": (
+    "a wrong type causes no other problem": (
         {**OWN, "group_variables": "image:fles=a, b|c"},
         ["group_variables, image: has the unknown type 'fles'"],
     ),
@@ -264,7 +264,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
             "output_prefix: examples 1 and 2 write to 'out/a'",
         ],
     ),
-    "a wrong value in the prefix is told once": (
+    "a wrong value in the prefix is reported once": (
         {**OWN, "group_variables": "image:file=/a|/a"},
         ["group_variables, image: '/a' must not begin with /"] * 2,
     ),
@@ -272,11 +272,11 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
         {**OWN, "group_variables": "image=a|a; plate", "output_prefix": "{job_id}"},
         ["group_variables, plate: has no ="],
     ),
-    "a name that is there twice has no value": (
+    "a name that is defined twice has no value": (
         {**OWN, "group_variables": "image=a|b; image=c|c"},
         ["group_variables, image: is defined twice, also as image of group_variables"],
     ),
-    "nor has the job an id then": (
+    "the job does not have an id then either": (
         {**OWN, "group_variables": "image=a|b; image=c|c", "output_prefix": "{job_id}"},
         ["group_variables, image: is defined twice, also as image of group_variables"],
     ),
@@ -289,7 +289,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
             "shared_variables, size 2: has no =",
         ],
     ),
-    "a value that was cut at its ; is judged no further": (
+    "a value that was cut at its ; is not checked further": (
         {**OWN, "group_variables": "image=a|b; x:args='-a; -b'|c|d; y=1|2|3"}
         | {"command": "m {image} {output_dir} {x} {y}"},
         [
@@ -304,20 +304,21 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
     "an entry without a name may be the unknown variable": (
         {**OWN, "shared_variables": "=1", "command": "m {image} {output_dir} {sigma}"},
         [
-            "shared_variables, : a name must have only letters, digits, _ and -, and begin with a letter or _"
+            "shared_variables, : a name must have only letters, digits, _ and -, and begin "
+            "with a letter or _"
         ],
     ),
-    "so may one whose name is none, if it is like it": (
+    "so may one whose name is not valid, if it is similar": (
         {**OWN, "shared_variables": "my mask=1", "command": "m {image} {output_dir} {my_mask} {z}"}
         | {"output_prefix": "{image}/{mask}/{y}"},
         [
             "command, column 34: unknown variable {z}",
-            "shared_variables, my mask: a name must have only letters, digits, _ and -, and begin with "
-            "a letter or _",
+            "shared_variables, my mask: a name must have only letters, digits, _ and -, and begin "
+            "with a letter or _",
             "output_prefix: unknown variable {y}",
         ],
     ),
-    "a variable that a slip means is used": (
+    "a variable that a typo stands for is used": (
         {**OWN, "shared_variables": "column=1; row=2; size=3"}
         | {"command": "m {image} {output_dir} {colum}", "output_prefix": "{image}/{siz}"},
         [
@@ -330,11 +331,11 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
         {**OWN, "command": "m {image} {outputdir}"},
         ["command, column 11: unknown variable {outputdir}"],
     ),
-    "with a command that cannot be read nothing is unused": (
+    "with an invalid command no variable is unused": (
         {**OWN, "command": "m > x", "shared_variables": "x=1"},
         ["command, column 3: unquoted > needs a shell, but the command does not run in one"],
     ),
-    "a list of what cannot be read is not empty": (
+    "a list of invalid entries is not empty": (
         {**OWN, "group_variables": "image"},
         ["group_variables, image: has no ="],
     ),
@@ -346,9 +347,9 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", TOGETHER)
-def test_all_that_is_sure_is_told_at_once_and_no_more(case: str) -> None:
+def test_certain_problems_are_reported_at_once_and_no_others(case: str) -> None:
     changes, expected = TOGETHER[case]
-    lines = all_told(changes)
+    lines = problems_and_warnings_of(changes)
     assert len(lines) == len(expected), lines
     for line, beginning in zip(lines, expected, strict=True):
         assert line.startswith(beginning)
@@ -362,7 +363,7 @@ def test_all_that_is_sure_is_told_at_once_and_no_more(case: str) -> None:
         ("p=1; my image=a|b; image=a", "write different values for each example"),
     ],
 )
-def test_a_shared_prefix_is_answered_by_the_variable_that_differs(groups: str, hint: str) -> None:
+def test_the_hint_for_equal_prefixes_is_a_variable_that_differs(groups: str, hint: str) -> None:
     *_, told = problems_of({**OWN, "group_variables": groups, "output_prefix": "{p}"})
     assert told.startswith("question output_prefix: examples 1 and 2")
     assert told.endswith(f"; {hint}")
@@ -375,14 +376,14 @@ def test_a_shared_prefix_is_answered_by_the_variable_that_differs(groups: str, h
         ({**OWN, "shared_variables": "x=1"}, "question command: {x} is never used"),
     ],
 )
-def test_what_may_be_meant_only_warns(changes: dict[str, str], expected: str) -> None:
+def test_what_may_be_intended_is_a_warning(changes: dict[str, str], expected: str) -> None:
     (problem,) = check_answers(default_answers(**changes))
     assert problem.warning
     assert str(problem).startswith(expected)
 
 
 @pytest.mark.parametrize("answer", [None, True, 4000, ["m5.large"], {"a": "b"}])
-def test_an_answer_that_is_no_text_is_refused(answer: object) -> None:
+def test_an_answer_that_is_not_text_is_refused(answer: object) -> None:
     (problem,) = check_answers({**default_answers(), "memory_mb": answer})
     assert str(problem).startswith(f"question memory_mb: is {answer!r}, which is not text")
 
@@ -400,7 +401,7 @@ DAMAGING = [
 
 
 @pytest.mark.parametrize("changes", DAMAGING)
-def test_an_update_refuses_what_would_damage_files(changes: dict[str, str]) -> None:
+def test_an_update_refuses_answers_that_would_damage_files(changes: dict[str, str]) -> None:
     assert problems_of(changes, updating=True)
 
 
@@ -416,7 +417,7 @@ def test_an_update_refuses_what_would_damage_files(changes: dict[str, str]) -> N
         {**OWN, "config_variables": "MEMORI=1"},
     ],
 )
-def test_an_update_only_warns_of_all_else(changes: dict[str, str]) -> None:
+def test_an_update_warns_of_all_other_problems(changes: dict[str, str]) -> None:
     assert problems_of(changes)
     assert problems_of(changes, updating=True) == []
     assert check_answers(default_answers(**changes), updating=True)
@@ -437,7 +438,7 @@ def test_lists_of_variables(text: str, expected: list[tuple[str, str, list[str]]
     assert parse_list(text) == expected
 
 
-def test_a_list_tells_every_entry_that_cannot_be_read() -> None:
+def test_every_invalid_entry_of_a_list_is_reported() -> None:
     with pytest.raises(BadInput) as error:
         parse_list("a; b:textt=c; d:image=e")
     assert [str(problem).split(";")[0] for problem in error.value.problems] == [
@@ -448,14 +449,14 @@ def test_a_list_tells_every_entry_that_cannot_be_read() -> None:
 
 
 @given(st.text(), st.text("{}%# '\"\\\r\n\t\x85\u2028:-|>a", max_size=30))
-def test_the_file_of_answers_gives_the_same_answers_back(one: str, other: str) -> None:
+def test_the_answers_file_gives_the_same_answers_again(one: str, other: str) -> None:
     answers = dict.fromkeys(QUESTIONS, other) | {"description": one}
     read = yaml.safe_load(answers_file(answers))["default_context"]
     environment = create_env_with_context({})
     assert {name: environment.from_string(text).render() for name, text in read.items()} == answers
 
 
-def test_the_rules_need_only_the_standard_library_and_the_command_language() -> None:
+def test_the_hook_imports_only_the_standard_library() -> None:
     tree = ast.parse((ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8"))
     modules = {
         name
@@ -471,7 +472,7 @@ def test_the_rules_need_only_the_standard_library_and_the_command_language() -> 
     assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names)
 
 
-def test_a_rule_is_never_asked_in_vain() -> None:
+def test_every_rule_refuses_something() -> None:
     """Every rule of the module has a refusal in the table above."""
     rules = {name: rule for name, rule in vars(hooks.answers).items() if name.endswith("_rule")}
     del rules["text_rule"]

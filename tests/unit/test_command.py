@@ -1,4 +1,4 @@
-"""The command language: what a shell user expects, and nothing that a value could turn into."""
+"""The command language: what a shell user expects, and values that are never interpreted."""
 
 import shlex
 import shutil
@@ -50,7 +50,7 @@ def refused(text: str) -> list[Problem]:
 
 
 def told(text: str, *, warnings: bool = False) -> list[Problem]:
-    """Problems of a text that parses; without the remark that nothing is written."""
+    """Return problems of a text that parses, without the warning that it has no output."""
     return [
         problem
         for problem in check_command(parse_command(text), TYPES)
@@ -82,7 +82,7 @@ def told(text: str, *, warnings: bool = False) -> list[Problem]:
         ("a ü “b” 🧪", ["a", "ü", "“b”", "🧪"]),
     ],
 )
-def test_words_and_quotes_are_a_shells(text: str, expected: list[str]) -> None:
+def test_words_and_quotes_are_those_of_a_shell(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
@@ -102,14 +102,14 @@ def test_words_and_quotes_are_a_shells(text: str, expected: list[str]) -> None:
         ("a {output_dir}/b", ["a", "/out/b"]),
     ],
 )
-def test_a_value_is_put_in_after_the_words_are_split(text: str, expected: list[str]) -> None:
+def test_a_value_is_inserted_after_the_words_are_split(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(True, "true"), (False, "false"), (1.5, "1.5"), (0, "0")]
 )
-def test_numbers_and_truth_are_text_outside_of_brackets(value: Value, text: str) -> None:
+def test_numbers_and_booleans_are_text_outside_of_brackets(value: Value, text: str) -> None:
     assert run("a --x={x}", x=value) == ["a", f"--x={text}"]
 
 
@@ -143,7 +143,7 @@ PLAIN = st.text(alphabet=st.sampled_from("ab1 \t'\"\\-/.:,%@+é🧪"), max_size=
 @settings(deadline=None)
 @given(PLAIN)
 def test_words_are_split_as_shlex_splits_them(text: str) -> None:
-    """But for texts with our signs, comments and operators of a shell."""
+    """Except for texts with our brackets, and comments and operators of a shell."""
     try:
         expected = shlex.split(text)
     except ValueError:
@@ -160,7 +160,7 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
 @given(st.text(alphabet=st.sampled_from("ab \t\n'\"\\$-/.:,%@+é"), max_size=20))
 @example('"a\\\nb" c\\\nd "\\$a" \'\\\' \\\\\n"\\a"')
 def test_words_are_split_as_bash_splits_them(text: str) -> None:
-    """Where the language accepts a text without variables, bash finds the same words in it."""
+    """If the language accepts a text without variables, bash splits it into the same words."""
     try:
         command = parse_command("a " + text)
     except BadInput:
@@ -174,14 +174,14 @@ def test_words_are_split_as_bash_splits_them(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", None, False, []])
-def test_a_bracket_with_an_empty_variable_is_left_out(value: Value) -> None:
+def test_a_bracket_with_an_empty_variable_is_removed(value: Value) -> None:
     assert run("a [--x {x}] b", x=value) == ["a", "b"]
     assert run("a [ --x={x} --in {in} ]", x=value) == ["a"]
     assert run("[nice -n {x}] a", x=value) == ["a"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), ("0", "0"), (0.0, "0.0"), (" ", " ")])
-def test_a_bracket_with_a_value_stays_even_if_that_is_zero(value: Value, text: str) -> None:
+def test_a_bracket_with_a_value_remains_even_if_it_is_zero(value: Value, text: str) -> None:
     assert run("a [--x {x}] b", x=value) == ["a", "--x", text, "b"]
     assert run("[nice -n {x}] a", x=value) == ["nice", "-n", text, "a"]
 
@@ -201,12 +201,12 @@ def test_a_bracket_with_a_value_stays_even_if_that_is_zero(value: Value, text: s
         ("a [--o={output_dir}/{x}]", ["a", "--o=/out/X 1"]),
     ],
 )
-def test_a_bracket_stands_for_whole_words(text: str, expected: list[str]) -> None:
+def test_a_bracket_contains_whole_words(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
 @pytest.mark.parametrize("values", [{"x": None}, {"in": None}, {"in": ""}, {"dir": ""}])
-def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, Value]) -> None:
+def test_a_missing_value_is_refused_unless_it_is_optional(values: dict[str, Value]) -> None:
     with pytest.raises(BadInput) as found:
         run("a {x} {x} --in={in} [{y}] {dir}", **values)
     (problem,) = found.value.problems
@@ -215,13 +215,13 @@ def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, V
     assert "optional: [--option {" in problem.hint
 
 
-def test_every_missing_value_is_told_at_once() -> None:
+def test_every_missing_value_is_reported_at_once() -> None:
     with pytest.raises(BadInput) as found:
         run("a {x} {all} {plate}", x=None, all=[])
     assert [problem.where for problem in found.value.problems] == ["x", "all"]
 
 
-def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
+def test_empty_args_are_no_arguments_but_an_empty_program_is_refused() -> None:
     assert run("a {more} b", more=[]) == ["a", "b"]
     for text, values in (("{more}", {"more": []}), ("{x} a", {"x": ""})):
         with pytest.raises(BadInput, match="has no program"):
@@ -287,7 +287,7 @@ def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
         ("\n  a | b", "column 5", "unquoted |", "bash -c '...'"),
     ],
 )
-def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
+def test_shell_syntax_and_mistakes_are_refused_with_their_place(
     text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = refused(text)
@@ -296,7 +296,7 @@ def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
     assert hint in problem.hint
 
 
-def test_all_problems_are_told_at_once_in_their_order() -> None:
+def test_all_problems_are_reported_at_once_in_their_order() -> None:
     assert [problem.where for problem in refused('a | b [c ] \'d > e\' "$f" g[0] > "h')] == [
         f"column {column}" for column in (3, 21, 26, 30, 32)
     ]
@@ -308,7 +308,7 @@ WORDS = ["{x}", "{in}", "{all}", "{on}", "{more}", " [", "] ", "bash ", "-c "]
 
 @settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(SIGNS + WORDS), max_size=30).map("".join))
-def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -> None:
+def test_every_text_is_a_command_or_has_problems_with_places(text: str) -> None:
     command, problems = answer(text)
     assert (command is None) == bool(problems)
     assert all(problem.where.partition("column ")[2].isdigit() for problem in problems)
@@ -393,7 +393,7 @@ def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
         ("Rscript -e 'a' -e 'f({x})'", "column 19", "Rscript code", 'Sys.getenv("x")'),
     ],
 )
-def test_a_misused_variable_is_refused_at_its_place(
+def test_a_misused_variable_is_refused_with_its_place(
     text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = told(text)
@@ -426,7 +426,7 @@ def test_a_misused_variable_is_refused_at_its_place(
         "a --glob='{a,b}*?~'",
     ],
 )
-def test_these_are_accepted_without_a_word(text: str) -> None:
+def test_these_commands_have_no_problems_and_no_warnings(text: str) -> None:
     assert told(text) == []
     assert told(text, warnings=True) == []
 
@@ -448,7 +448,7 @@ def test_these_are_accepted_without_a_word(text: str) -> None:
         ("bash -c 'a \"$plte\"'", "column 9", "unknown variable $plte", "did you mean $plate?"),
     ],
 )
-def test_what_looks_meant_otherwise_is_only_warned_of(
+def test_text_that_is_probably_not_intended_is_a_warning(
     text: str, where: str, message: str, hint: str
 ) -> None:
     assert told(text) == []
@@ -461,7 +461,7 @@ def test_what_looks_meant_otherwise_is_only_warned_of(
 @pytest.mark.parametrize(
     "text", ["bash -c 'for plte in a; do b \"$plte\"; done'", "bash -c 'a \"$HOME\" $? $1'"]
 )
-def test_a_scripts_own_names_are_no_slips(text: str) -> None:
+def test_names_of_a_script_are_not_typos(text: str) -> None:
     assert told(text, warnings=True) == []
 
 
@@ -476,7 +476,7 @@ def test_a_scripts_own_names_are_no_slips(text: str) -> None:
         ("a '{output_dir}'", False),
     ],
 )
-def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
+def test_a_command_without_output_is_a_warning(text: str, silent: bool) -> None:
     found = [
         p
         for p in check_command(parse_command(text), TYPES)
@@ -498,9 +498,7 @@ def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> 
         ("bash -c 'a \"$job_json\"'", [], []),
     ],
 )
-def test_a_variable_that_nothing_names_is_warned_of(
-    text: str, also: list[str], unused: list[str]
-) -> None:
+def test_an_unused_variable_is_a_warning(text: str, also: list[str], unused: list[str]) -> None:
     problems = check_unused(parse_command(text), ["x", "my-name"], also)
     assert [problem.message for problem in problems] == [
         "{" + name + "} is never used" for name in unused
@@ -508,7 +506,7 @@ def test_a_variable_that_nothing_names_is_warned_of(
     assert all(problem.warning for problem in problems)
 
 
-def test_names_and_mentions() -> None:
+def test_names_in_the_command_and_in_its_code() -> None:
     command = parse_command("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
     assert command.names == {"x", "y", "h-i"}
     assert names_in_code(command) == {"c", "d", "f"}

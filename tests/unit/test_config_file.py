@@ -1,4 +1,4 @@
-"""config.py: what is understood, what is refused, and how it is told."""
+"""config.py: what is read, what is refused, and with which message."""
 
 from pathlib import Path
 
@@ -67,9 +67,7 @@ UNDERSTOOD = [
 
 
 @pytest.mark.parametrize(("line", "name", "value"), UNDERSTOOD)
-def test_known_spellings_are_understood(
-    tmp_path: Path, line: str, name: str, value: object
-) -> None:
+def test_known_spellings_are_read(tmp_path: Path, line: str, name: str, value: object) -> None:
     settings = read_config(write(tmp_path, f"APP_NAME = 'Me'\n{line}\n"))
     assert getattr(settings, name) == value
 
@@ -130,7 +128,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED)
-def test_what_cannot_be_meant_is_refused_with_its_line(
+def test_an_invalid_line_is_refused_with_its_number(
     tmp_path: Path, line: str, message: str
 ) -> None:
     said = refusal(tmp_path, f"APP_NAME = 'Me'\n{line}\n")
@@ -145,7 +143,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
     assert places == [f"config.py line {number}" for number in (1, 3, 4, 5, 6)]
 
 
-def test_a_missing_name_is_told(tmp_path: Path) -> None:
+def test_a_missing_app_name_is_reported(tmp_path: Path) -> None:
     assert "APP_NAME: has no value" in refusal(tmp_path, "MEMORY = 4000\n")
 
 
@@ -172,7 +170,7 @@ def test_a_secret_is_never_printed(tmp_path: Path, line: str) -> None:
     assert "hunter2" not in refusal(tmp_path, f"APP_NAME = 'Me'\n{line}\n")
 
 
-def test_other_upper_case_names_are_the_programs_own(tmp_path: Path) -> None:
+def test_other_upper_case_names_are_settings_of_the_program(tmp_path: Path) -> None:
     text = (
         "import os\nfrom pathlib import Path as PATHLIB\n"
         "APP_NAME = 'Me'\nMY_NAME = 'Ada'\nLEVEL = 0\nON = False\nNOTHING = None\n"
@@ -187,7 +185,7 @@ def test_other_upper_case_names_are_the_programs_own(tmp_path: Path) -> None:
     }
 
 
-def test_a_setting_in_small_letters_beside_the_real_one_is_warned_of(tmp_path: Path) -> None:
+def test_a_setting_in_lower_case_beside_the_real_one_is_a_warning(tmp_path: Path) -> None:
     settings = read_config(write(tmp_path, "APP_NAME = 'Me'\nMEMORY = 4000\nmemory = 16000\n"))
     assert settings.MEMORY == 4000
     (warning,) = settings.warnings
@@ -253,10 +251,10 @@ PLUGINS_COMMIT = 'False'
 INSTALL_REQUIREMENTS = 'False'
 REQUIREMENTS = ''
 """
-"""Every setting that Distributed-Something and its descendants know, in their spelling."""
+"""Every setting of Distributed-Something and its descendants, in their spelling."""
 
 
-def test_a_config_of_the_family_is_read_and_what_means_nothing_is_told(tmp_path: Path) -> None:
+def test_a_config_of_distributed_something_is_read_with_warnings(tmp_path: Path) -> None:
     settings = read_config(write(tmp_path, FAMILY))
     assert settings.MEMORY == 15000
     assert settings.DOCKER_CORES == 4
@@ -276,7 +274,7 @@ def test_a_config_of_the_family_is_read_and_what_means_nothing_is_told(tmp_path:
         ("AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7EXAMPLE'", "remove it: you have the rights of"),
     ],
 )
-def test_what_the_family_could_write_and_is_no_longer_read_is_told(
+def test_what_distributed_something_accepted_and_ds_refuses_is_reported(
     tmp_path: Path, line: str, message: str
 ) -> None:
     assert message in refusal(tmp_path, f"{FAMILY}{line}\n")
@@ -298,13 +296,13 @@ def test_a_broken_file_gets_one_line(tmp_path: Path, text: str, message: str) ->
     assert len(said.splitlines()) == 1
 
 
-def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "config.py"
     path.write_bytes(b"\xef\xbb\xbfAPP_NAME = 'Me'\n")
     assert read_config(path).APP_NAME == "Me"
 
 
-def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"config\.py: does not exist"):
         read_config(tmp_path / "config.py")
     (tmp_path / "config.py").write_bytes(b"NAME = '\xff'\n")

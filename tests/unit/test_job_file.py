@@ -1,4 +1,4 @@
-"""Job files: the three forms of groups, and everything that is refused before anything is sent."""
+"""Job files: the three forms of groups, and what is refused before a message is sent."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def read(
     types: dict[str, str] | None = None,
     prefix: str = "out/{plate}/{well}",
 ) -> JobFile:
-    """Read a job file; `document` is its text, its bytes, or what it holds."""
+    """Read a job file; `document` is its text, its bytes, or its content."""
     path = tmp_path / "jobs.json"
     if isinstance(document, bytes):
         path.write_bytes(document)
@@ -62,17 +62,17 @@ def groups(jobs: JobFile) -> list[dict[str, Any]]:
     return found
 
 
-# What is read.
+# Valid files.
 
 
-def test_a_list_is_one_job_a_group_with_the_shared_variables(tmp_path: Path) -> None:
+def test_a_list_has_one_job_per_group_with_the_shared_variables(tmp_path: Path) -> None:
     jobs = read(tmp_path, {"plate": "P1", "groups": [{"well": "A01"}, {"well": "A02"}]})
     assert jobs.shared == {"plate": "P1"}
     assert groups(jobs) == [{"well": "A01"}, {"well": "A02"}]
     assert next(job.body() for job in jobs.jobs()) == '{"plate":"P1","group":{"well":"A01"}}'
 
 
-def test_a_job_file_is_known_by_its_messages_and_their_order(tmp_path: Path) -> None:
+def test_a_job_file_is_identified_by_its_messages_and_their_order(tmp_path: Path) -> None:
     wells = [{"well": "A01"}, {"well": "A02"}]
     digest = read(tmp_path, {"plate": "P1", "groups": wells}).digest
     bodies = ['{"plate":"P1","group":{"well":"A01"}}', '{"plate":"P1","group":{"well":"A02"}}']
@@ -84,7 +84,7 @@ def test_a_job_file_is_known_by_its_messages_and_their_order(tmp_path: Path) -> 
     assert read(tmp_path, {"plate": "P2", "groups": wells}).digest != digest
 
 
-def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -> None:
+def test_a_matrix_is_every_combination_the_last_variable_changes_fastest(tmp_path: Path) -> None:
     matrix = {"plate": ["P1", "P2"], "well": ["A01", "A02", "A03"]}
     jobs = read(tmp_path, {"groups": {"matrix": matrix}})
     assert [tuple(group.values()) for group in groups(jobs)] == [
@@ -97,7 +97,7 @@ def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -
     ]
 
 
-def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None:
+def test_a_csv_file_beside_the_job_file_has_one_group_per_row(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "jobs.csv").write_bytes(
         b'\xef\xbb\xbfplate, well ,parts,fast,_comment\r\nP1,"A 1, left",a.tif,TRUE,x\r\n'
@@ -114,7 +114,7 @@ def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None
     ]
 
 
-def test_blanks_at_the_ends_of_a_cell_do_not_count_whatever_its_type(tmp_path: Path) -> None:
+def test_cells_of_every_type_are_trimmed(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(
         "plate , well,image, parts, fast, more\n"
         ' P1\t, "A 1, left ", a.tif , "b , c", true , -a  b \n'
@@ -142,18 +142,18 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     assert groups(read(tmp_path, {"groups": [group]}, types=TYPES)) == [group]
 
 
-def test_comments_are_ignored_even_doubled_and_at_every_level(tmp_path: Path) -> None:
+def test_comments_are_ignored_even_twice_and_at_every_level(tmp_path: Path) -> None:
     text = """{"_comment": 1, "_comment": {"x": [1]}, "my_comment_2": 3,
     "groups": [{"plate": "P", "well": "A", "_comment": 1, "_comment": 2}]}"""
     assert groups(read(tmp_path, text)) == [{"plate": "P", "well": "A"}]
 
 
-def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     text = json.dumps({"groups": [{"plate": "P", "well": "A"}]})
     assert read(tmp_path, text.encode("utf-8-sig")).count == 1
 
 
-# What is refused: a problem names file, group and key.
+# Refused files: a problem names file, group and key.
 
 LIST = '{"groups": [{"plate": "P1", "well": "A01"}, %s]}'
 
@@ -234,7 +234,7 @@ def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, name: str, value: 
     assert line.startswith(f"jobs.json, group 1, {name}: ")
 
 
-def test_a_wrong_shared_variable_is_one_problem_not_one_a_group(tmp_path: Path) -> None:
+def test_an_invalid_shared_variable_is_one_problem_not_one_per_group(tmp_path: Path) -> None:
     document = {"plate": {"a": 1}, "plates": 3, "groups": [{"well": str(n)} for n in range(50)]}
     lines = refusal(tmp_path, document)
     assert [line.split(":")[0] for line in lines] == ["jobs.json, plates", "jobs.json, plate"]
@@ -248,7 +248,7 @@ def test_a_variable_at_two_levels_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_wrong_with_many_groups_is_told_once_and_hides_nothing(tmp_path: Path) -> None:
+def test_a_problem_of_many_groups_is_reported_once_and_hides_no_other(tmp_path: Path) -> None:
     slips = [{"plate": "P", "wel": str(n)} for n in range(1100)]
     assert refusal(tmp_path, {"groups": [*slips, {"plate": ["P"], "wel": "A"}]}) == [
         "jobs.json, group 1, wel: unknown variable; did you mean well? (and in 1,100 more groups)",
@@ -261,7 +261,7 @@ def test_what_is_wrong_with_many_groups_is_told_once_and_hides_nothing(tmp_path:
     assert line.endswith("did you mean well?")
 
 
-def test_a_missing_value_is_told_where_no_slip_explains_it(tmp_path: Path) -> None:
+def test_a_missing_value_is_reported_unless_a_typo_explains_it(tmp_path: Path) -> None:
     wrong = [{"plate": "P", "wel": "A"}, {"plate": "P"}, {"wel": "A"}, {"plate": "P"}]
     assert [line.split(";")[0] for line in refusal(tmp_path, {"groups": wrong})] == [
         "jobs.json, group 1, wel: unknown variable",
@@ -272,7 +272,7 @@ def test_a_missing_value_is_told_where_no_slip_explains_it(tmp_path: Path) -> No
     assert line == "jobs.json, wel: unknown variable; did you mean well?"
 
 
-def test_the_same_mistake_beside_groups_and_in_one_is_told_at_both(tmp_path: Path) -> None:
+def test_the_same_mistake_beside_groups_and_in_one_is_reported_twice(tmp_path: Path) -> None:
     document = {"plate": {"a": 1}, "groups": [{"plate": {"a": 1}, "well": "A"}, {"well": "B"}]}
     lines = refusal(tmp_path, document)
     assert [line.split(":")[0] for line in lines if "must be text" in line] == [
@@ -334,7 +334,7 @@ def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert line.startswith("jobs.json, group 1: is a message of 1,032,193 bytes")
 
 
-def test_a_matrix_of_more_jobs_than_can_be_meant_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_matrix_with_too_many_jobs_is_refused_at_once(tmp_path: Path) -> None:
     matrix = {"plate": list(range(10_000)), "well": list(range(10_000))}
     (line,) = refusal(tmp_path, {"groups": {"matrix": matrix}})
     assert line.startswith("jobs.json, groups, matrix: has 100,000,000 jobs")
@@ -352,7 +352,7 @@ PREFIXES = [
 
 
 @pytest.mark.parametrize(("prefixes", "problems"), PREFIXES)
-def test_two_jobs_never_write_to_one_place(
+def test_two_jobs_never_have_one_output_prefix(
     tmp_path: Path, prefixes: list[str], problems: list[str]
 ) -> None:
     document = {"groups": [{"plate": prefix, "well": n} for n, prefix in enumerate(prefixes)]}
@@ -370,7 +370,7 @@ def test_equal_jobs_are_refused_even_with_the_job_id_as_prefix(tmp_path: Path) -
     assert len(refusal(tmp_path, document, prefix="{job_id}")) == 1
 
 
-def test_many_collisions_are_told_once_a_prefix(tmp_path: Path) -> None:
+def test_many_collisions_are_reported_once_per_prefix(tmp_path: Path) -> None:
     document = {"groups": [{"plate": "P", "well": n} for n in range(3)] * 30}
     lines = refusal(tmp_path, document)
     assert len(lines) == 3
@@ -415,7 +415,7 @@ def test_an_unreadable_file_gets_one_clear_line(tmp_path: Path, data: bytes, mes
 
 
 @pytest.mark.parametrize("name", ["j.csv", "Ö 1.CSV"])
-def test_a_csv_file_is_no_job_file_but_one_can_name_it(tmp_path: Path, name: str) -> None:
+def test_a_csv_file_is_not_a_job_file_but_a_job_file_can_name_it(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("plate,well\nP,A\n")
     with pytest.raises(BadInput) as refused:
         read_job_file(tmp_path / name, definition(tmp_path), {})
@@ -427,7 +427,7 @@ def test_a_csv_file_is_no_job_file_but_one_can_name_it(tmp_path: Path, name: str
         read_job_file(tmp_path / "none.csv", definition(tmp_path), {})
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     made = definition(tmp_path)
     with pytest.raises(BadInput, match=r"none\.json: does not exist; use a job file such as"):
         read_job_file(tmp_path / "none.json", made, {})
@@ -462,7 +462,7 @@ def test_a_wrong_csv_file_is_refused_with_its_line(tmp_path: Path, text: str, me
     assert all(line.startswith("jobs.json") for line in lines)
 
 
-def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
+def test_wrong_cells_of_all_rows_are_reported(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("plate,well,fast\nP,A,no\nP,B,true\nP,C,1\nP,D\n")
     types = {"plate": "text", "well": "text", "fast": "flag"}
     lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=types)
@@ -473,7 +473,7 @@ def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
     assert lines[0].endswith(" (and in 1 more group)")
 
 
-def test_a_header_with_one_name_many_times_counts_no_groups(tmp_path: Path) -> None:
+def test_a_repeated_name_in_the_header_is_not_counted_per_group(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("plate,well,wel,well,well,wel\n")
     lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
     assert not any("more" in line for line in lines)
@@ -481,7 +481,7 @@ def test_a_header_with_one_name_many_times_counts_no_groups(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("before", [0, 3, 5000])
-def test_a_csv_file_in_another_encoding_is_told_with_its_line(
+def test_a_csv_file_in_another_encoding_is_reported_with_its_line(
     tmp_path: Path, before: int, end: str
 ) -> None:
     rows = ["plate,well", *(f"P,{n}é" for n in range(before))]

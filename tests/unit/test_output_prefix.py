@@ -1,4 +1,4 @@
-"""OUTPUT_PREFIX: a safe place of its own for the outputs of each job."""
+"""OUTPUT_PREFIX: a safe, separate place for the outputs of each job."""
 
 import pytest
 from hypothesis import given, settings
@@ -73,7 +73,9 @@ def test_a_prefix_is_its_template_with_the_values_of_the_job_file(
         ("{long}", "longer than 800 bytes"),
     ],
 )
-def test_a_prefix_that_escapes_or_is_no_place_is_refused(template: str, told: str) -> None:
+def test_a_prefix_outside_the_bucket_or_without_a_place_is_refused(
+    template: str, told: str
+) -> None:
     with pytest.raises(BadInput) as refused:
         render_prefix(template, VALUES, "0123")
     assert told in str(refused.value)
@@ -126,7 +128,7 @@ def test_a_template_that_no_job_could_use_is_refused(template: str, told: str | 
     assert any(told in problem for problem in problems) if told else problems == []
 
 
-def test_a_template_that_is_the_same_for_every_job_is_warned_of() -> None:
+def test_a_template_that_is_the_same_for_every_job_is_a_warning() -> None:
     (problem,) = check_prefix("results", TYPES)
     assert problem.warning
     assert "every job writes to the same place" in problem.message
@@ -148,7 +150,5 @@ def test_the_names_of_a_template() -> None:
         (["a/b/c", "a/b", "a"], [(0, 1), (0, 2), (1, 2)]),
     ],
 )
-def test_jobs_that_would_write_into_each_other_are_found(
-    prefixes: list[str], pairs: list[tuple[int, int]]
-) -> None:
+def test_colliding_prefixes_are_found(prefixes: list[str], pairs: list[tuple[int, int]]) -> None:
     assert collisions(prefixes) == pairs

@@ -1,4 +1,4 @@
-"""Problems are told in one form: where, what, what to do."""
+"""Problems have one form: where, what is wrong, what to do."""
 
 import pickle
 
@@ -14,7 +14,7 @@ def test_a_problem_reads_as_one_line() -> None:
     assert str(Problem("", "no place", "find one")) == "no place; find one"
 
 
-def test_bad_input_tells_every_problem_a_line() -> None:
+def test_bad_input_has_one_line_per_problem() -> None:
     refused = BadInput(iter([Problem("a", "b", "c"), Problem("d", "e", "f")]))
     assert str(refused) == "a: b; c\nd: e; f"
     assert refused.exit_code == 2
@@ -43,7 +43,7 @@ def test_a_place_is_put_inside_another() -> None:
         ("", None),
     ],
 )
-def test_a_slip_is_traced_to_the_name_that_was_meant(written: str, meant: str | None) -> None:
+def test_the_closest_known_name_is_suggested(written: str, meant: str | None) -> None:
     assert closest(written, ["plate", "well", "output_dir"]) == meant
 
 
@@ -61,5 +61,5 @@ def test_a_slip_is_traced_to_the_name_that_was_meant(written: str, meant: str | 
         ("MY_NAME", None),
     ],
 )
-def test_a_name_within_two_letters_of_a_setting_is_a_slip(name: str, setting: str | None) -> None:
+def test_a_name_within_two_letters_of_a_setting_is_a_typo(name: str, setting: str | None) -> None:
     assert typo_of(name, SETTING_NAMES) == setting

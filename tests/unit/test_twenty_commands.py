@@ -1,4 +1,4 @@
-"""Twenty real command lines do what their programs' manuals say, or are refused with a way out.
+"""Twenty real command lines run as in the manuals of their programs, or are refused with a hint.
 
 Run as a program, with the engine on PYTHONPATH, it writes their table in docs/commands.md again.
 """
@@ -56,14 +56,14 @@ def test_the_program_gets_the_arguments_of_its_manual(
 
 
 @pytest.mark.parametrize(("text", "variables", "job"), JOBS)
-def test_nothing_in_it_is_doubtful(
+def test_these_commands_have_no_problems_and_no_warnings(
     text: str, variables: dict[str, str], job: dict[str, Any]
 ) -> None:
     assert problems_of(text, variables) == []
 
 
 @pytest.mark.parametrize("entry", REFUSED)
-def test_what_cannot_work_is_refused_with_its_place_and_a_way_out(entry: dict[str, Any]) -> None:
+def test_a_command_that_cannot_work_is_refused_with_place_and_hint(entry: dict[str, Any]) -> None:
     problems = [
         problem
         for problem in problems_of(entry["command"], entry["variables"])
@@ -89,7 +89,7 @@ def test_the_page_shows_them_as_they_are() -> None:
 
 
 def table() -> str:
-    """A row for each program, and below it what each command becomes."""
+    """Write a row for each program, and below it the result of each command."""
     rows = ["", "| program | its manual, and what to note | answer |", "|---|---|---|"]
     details: list[str] = []
     for entry in PROGRAMS:

@@ -55,13 +55,13 @@ def test_these_may_be_names(name: str) -> None:
         ("SECONDS", "shells set this name"),
     ],
 )
-def test_these_may_not_and_it_is_said_why(name: str, reason: str) -> None:
+def test_these_may_not_be_names_and_the_reason_is_reported(name: str, reason: str) -> None:
     problem = name_problem(name)
     assert problem is not None
     assert reason in problem
 
 
-# Arrays, and names that bash takes from its environment after all: nobody reads them as $name.
+# Arrays, and names that bash reads from its environment: scripts do not use them as $name.
 HARMLESS = {
     "COMP_WORDBREAKS",
     "DIRSTACK",
@@ -75,8 +75,8 @@ HARMLESS = {
 
 
 @pytest.mark.skipif(BASH is None, reason="no bash here")
-def test_every_name_that_bash_keeps_for_itself_is_refused() -> None:
-    """Asked of bash: which names has it in an empty environment, and which of them can we set?"""
+def test_every_name_that_bash_sets_itself_is_refused() -> None:
+    """Ask bash which names it has in an empty environment, and which of them can be set."""
     own = {name for name in in_bash("compgen -v", {}).split() if not name.startswith("BASH")}
     script = "".join(f'[ "${name}" = ours ] && echo {name}\n' for name in sorted(own))
     settable = set(in_bash(script, dict.fromkeys(own - {"SHELLOPTS"}, "ours")).split())
@@ -90,7 +90,7 @@ def in_bash(script: str, environment: dict[str, str]) -> str:
     ).stdout
 
 
-def test_names_that_are_one_in_the_environment_clash() -> None:
+def test_names_that_are_equal_in_the_environment_clash() -> None:
     assert environment_name("ice-cream") == "ice_cream"
     assert name_clashes(["a-b", "x", "a_b", "x"]) == [("a-b", "a_b")]
     assert name_clashes(["a", "b"]) == []
@@ -151,7 +151,7 @@ def test_the_text_of_a_csv_cell_becomes_a_value_of_its_type(
     ("text", "type_"),
     [("yes", "flag"), ("1", "flag"), ("a,,b", "files"), ("a,", "files"), (" ", "files")],
 )
-def test_a_cell_that_is_no_value_of_its_type_is_refused(text: str, type_: str) -> None:
+def test_a_cell_that_is_not_a_value_of_its_type_is_refused(text: str, type_: str) -> None:
     with pytest.raises(ValueError, match=r"must"):
         from_text(text, type_)
 
@@ -212,7 +212,9 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         (0, "flag", "true or false"),
     ],
 )
-def test_these_do_not_and_it_is_said_why(value: Any, type_: str, reason: str) -> None:
+def test_these_values_do_not_fit_and_the_reason_is_reported(
+    value: Any, type_: str, reason: str
+) -> None:
     problem = value_problem(value, type_)
     assert problem is not None
     assert reason in problem
@@ -227,7 +229,9 @@ JSON_VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(JSON_VALUES, st.sampled_from(TYPES))
-def test_whatever_a_job_file_holds_gets_an_answer(value: Any, type_: str) -> None:
+def test_every_json_value_is_accepted_or_refused_without_an_exception(
+    value: Any, type_: str
+) -> None:
     value_problem(value, type_)
 
 
@@ -279,7 +283,7 @@ def test_control_characters_are_found(text: str, allowed: str, index: int | None
     assert control_character(text, allowed) == index
 
 
-def test_every_character_is_judged_by_its_category() -> None:
+def test_every_character_is_checked_by_its_category() -> None:
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         category = unicodedata.category(character)
