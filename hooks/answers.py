@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ds.jobs.command import parse_command
 from ds.jobs.command_checks import check_command, check_unused
-from ds.jobs.output_prefix import check_prefix, collisions, prefix_names, render_prefix
+from ds.jobs.output_prefix import check_prefix, prefix_names, render_prefix
 from ds.jobs.problems import BadInput, Problem, at, closest, did_you_mean, typo_of
 from ds.jobs.settings import IMAGE_NAME, MACHINE_TYPE_PATTERN, SETTING_NAMES, limits_of
 from ds.jobs.variables import (
@@ -475,6 +475,29 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         ]
         hint = f"add {missing[0]} to it" if missing else "write different values for each example"
         yield Problem(where, message, hint)
+
+
+def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
+    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+
+    Of several equal prefixes, each later one is paired with the first.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, prefix in enumerate(prefixes):
+        earlier = first.setdefault(prefix, index)
+        if earlier != index:
+            pairs.append((earlier, index))
+    for prefix, index in first.items():
+        for outer in _outer(prefix):
+            if outer in first:
+                pairs.append((min(first[outer], index), max(first[outer], index)))
+    return sorted(pairs)
+
+
+def _outer(prefix: str) -> Iterator[str]:
+    """Return "a" and "a/b" for "a/b/c"."""
+    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
 
 
 def _sure_names(answers: Answers) -> set[str]:

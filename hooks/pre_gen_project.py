@@ -437,7 +437,7 @@ def words_of(item: Word | Bracket) -> tuple[Word, ...]:
 
 # --- From text to words ---------------------------------------------------------------------------
 
-NO_SHELL = "needs a shell, but the command does not run in one"
+_NO_SHELL = "needs a shell, but the command does not run in one"
 
 _OUTSIDE_QUOTES = re.compile(
     r"""
@@ -516,22 +516,24 @@ class _Scanner:
                 self.bracket_offset, "[ is not closed", "close it, or quote it if it is text"
             )
 
-    def read(self, kind: str | None, token: str, offset: int) -> None:
+    def read(self, kind: str | None, token: str, offset: int, quote: str = "") -> None:
         match kind:
             case "blank":
                 self.end_word()
             case "joined":
                 pass
             case "escaped":
-                self.add(Text(token[1], "\\", offset))
+                self.add(Text(token[1], quote or "\\", offset))
             case "single":
                 self.add(Text(token[1:-1], "'", offset))
             case "double":
-                self.double_quoted(token[1:-1], offset)
+                self.add(Text("", '"', offset))
+                for inner in _INSIDE_DOUBLE_QUOTES.finditer(token[1:-1]):
+                    self.read(inner.lastgroup, inner.group(), offset + 1 + inner.start(), '"')
             case "unclosed":
                 self.unclosed(token[0], offset)
             case "reference":
-                self.add(Reference(token[1:-1], "", offset))
+                self.add(Reference(token[1:-1], quote, offset))
             case "opening":
                 self.opening(offset)
             case "closing":
@@ -539,9 +541,9 @@ class _Scanner:
             case "hash":
                 self.hash(offset)
             case "operator":
-                self.operator(token, offset)
+                self.operator(token, offset, quote)
             case _:
-                self.add(Text(token, "", offset))
+                self.add(Text(token, quote, offset))
 
     def refuse(self, offset: int, message: str, hint: str) -> None:
         self.found.append((offset, Problem("", message, hint)))
@@ -567,22 +569,6 @@ class _Scanner:
         else:
             self.bracket.append(word)
 
-    def double_quoted(self, inside: str, offset: int) -> None:
-        self.add(Text("", '"', offset))
-        for token in _INSIDE_DOUBLE_QUOTES.finditer(inside):
-            place = offset + 1 + token.start()
-            match token.lastgroup:
-                case "joined":
-                    pass
-                case "escaped":
-                    self.add(Text(token.group()[1], '"', place))
-                case "reference":
-                    self.add(Reference(token.group()[1:-1], '"', place))
-                case "operator":
-                    self.operator(token.group(), place, '"')
-                case _:
-                    self.add(Text(token.group(), '"', place))
-
     def unclosed(self, sign: str, offset: int) -> None:
         if sign == "\\":
             self.refuse(offset, "the command ends with a backslash", "remove it, or write two")
@@ -596,7 +582,7 @@ class _Scanner:
             self.refuse(offset, message, "remove it, or quote it if it is text")
         self.add(Text("#", "", offset))
 
-    def operator(self, token: str, offset: int, quote: str = "") -> None:
+    def operator(self, token: str, offset: int, quote: str) -> None:
         self.add(Text(token, quote, offset))
         if token in self.closers:
             self.closers.remove(token)
@@ -611,7 +597,7 @@ class _Scanner:
         else:
             hint = "use bash -c '...' with \"$name\" for a variable, or quote it if it is text"
         shown = f"{token} in double quotes" if quote else f"unquoted {token}"
-        self.refuse(offset, f"{shown} {NO_SHELL}", hint)
+        self.refuse(offset, f"{shown} {_NO_SHELL}", hint)
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
@@ -658,7 +644,7 @@ def _missing_program(command: Command) -> Iterator[Located]:
             first = word.parts[0]
             text = first.text if isinstance(first, Text) and not first.quote else ""
             if assignment := _ASSIGNMENT.match(text):
-                message = f"{assignment[0]}... {NO_SHELL}"
+                message = f"{assignment[0]}... {_NO_SHELL}"
                 yield word.offset, Problem("", message, "write env before it")
         if isinstance(item, Word):
             return
@@ -1086,29 +1072,6 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     if problems:
         raise BadInput(problems)
     return prefix
-
-
-def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
-
-    Of several equal prefixes, each later one is paired with the first.
-    """
-    first: dict[str, int] = {}
-    pairs = []
-    for index, prefix in enumerate(prefixes):
-        earlier = first.setdefault(prefix, index)
-        if earlier != index:
-            pairs.append((earlier, index))
-    for prefix, index in first.items():
-        for outer in _outer(prefix):
-            if outer in first:
-                pairs.append((min(first[outer], index), max(first[outer], index)))
-    return sorted(pairs)
-
-
-def _outer(prefix: str) -> Iterator[str]:
-    """Return "a" and "a/b" for "a/b/c"."""
-    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
 
 
 def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Problem]:
@@ -1824,6 +1787,29 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         ]
         hint = f"add {missing[0]} to it" if missing else "write different values for each example"
         yield Problem(where, message, hint)
+
+
+def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
+    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+
+    Of several equal prefixes, each later one is paired with the first.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, prefix in enumerate(prefixes):
+        earlier = first.setdefault(prefix, index)
+        if earlier != index:
+            pairs.append((earlier, index))
+    for prefix, index in first.items():
+        for outer in _outer(prefix):
+            if outer in first:
+                pairs.append((min(first[outer], index), max(first[outer], index)))
+    return sorted(pairs)
+
+
+def _outer(prefix: str) -> Iterator[str]:
+    """Return "a" and "a/b" for "a/b/c"."""
+    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
 
 
 def _sure_names(answers: Answers) -> set[str]:

@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
-from ds.cloud import rights as roles  # noqa: E402
+from ds.cloud import rights  # noqa: E402
 from ds.control.files.config_file import allowed, range_of  # noqa: E402
-from ds.jobs.settings import INSTEAD, NEEDLESS, SETTINGS  # noqa: E402
+from ds.jobs.settings import INSTEAD, NEEDLESS, SETTINGS, limits_of  # noqa: E402
 
 HEAD = """# Settings
 
@@ -77,8 +77,7 @@ def kind(name: str) -> str:
 
 def limits(name: str) -> str:
     """Describe the values that a setting can have."""
-    given = SETTINGS[name].metadata["limits"]
-    if "pattern" in given or kind(name) in ("dict", "list of texts"):
+    if "pattern" in limits_of(name) or kind(name) in ("dict", "list of texts"):
         return allowed(name).replace("|", "\\|")
     return range_of(name).removeprefix("from ").removeprefix("of ")
 
@@ -98,4 +97,4 @@ def unit(name: str) -> str:
 
 if __name__ == "__main__":
     (DOCS / "settings.md").write_text(page(), encoding="utf-8")
-    (DOCS / "roles.md").write_text(roles.page(), encoding="utf-8")
+    (DOCS / "roles.md").write_text(rights.page(), encoding="utf-8")

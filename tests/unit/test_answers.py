@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import hooks.answers
 from ds.jobs.problems import BadInput
 from hooks import build
-from hooks.answers import QUESTIONS, answers_file, check_answers, parse_list
+from hooks.answers import QUESTIONS, answers_file, check_answers, collisions, parse_list
 from tests.template import ROOT, default_answers
 
 OWN = {
@@ -367,6 +367,22 @@ def test_the_hint_for_equal_prefixes_is_a_variable_that_differs(groups: str, hin
     *_, told = problems_of({**OWN, "group_variables": groups, "output_prefix": "{p}"})
     assert told.startswith("question output_prefix: examples 1 and 2")
     assert told.endswith(f"; {hint}")
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "pairs"),
+    [
+        (["a", "b", "ab", "a-b"], []),
+        (["a/b", "a/bc", "a/c"], []),
+        (["a", "b", "a"], [(0, 2)]),
+        (["a", "a", "a"], [(0, 1), (0, 2)]),
+        (["a", "a/b"], [(0, 1)]),
+        (["a/b/c", "x", "a"], [(0, 2)]),
+        (["a/b/c", "a/b", "a"], [(0, 1), (0, 2), (1, 2)]),
+    ],
+)
+def test_colliding_prefixes_are_found(prefixes: list[str], pairs: list[tuple[int, int]]) -> None:
+    assert collisions(prefixes) == pairs
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds.jobs.output_prefix import check_prefix, collisions, prefix_names, render_prefix
+from ds.jobs.output_prefix import check_prefix, prefix_names, render_prefix
 from ds.jobs.problems import BadInput
 from ds.jobs.variables import Value
 
@@ -136,19 +136,3 @@ def test_a_template_that_is_the_same_for_every_job_is_a_warning() -> None:
 
 def test_the_names_of_a_template() -> None:
     assert prefix_names("{a}/{b-c}/{a}/{job_id}/{1}") == {"a", "b-c", "job_id"}
-
-
-@pytest.mark.parametrize(
-    ("prefixes", "pairs"),
-    [
-        (["a", "b", "ab", "a-b"], []),
-        (["a/b", "a/bc", "a/c"], []),
-        (["a", "b", "a"], [(0, 2)]),
-        (["a", "a", "a"], [(0, 1), (0, 2)]),
-        (["a", "a/b"], [(0, 1)]),
-        (["a/b/c", "x", "a"], [(0, 2)]),
-        (["a/b/c", "a/b", "a"], [(0, 1), (0, 2), (1, 2)]),
-    ],
-)
-def test_colliding_prefixes_are_found(prefixes: list[str], pairs: list[tuple[int, int]]) -> None:
-    assert collisions(prefixes) == pairs

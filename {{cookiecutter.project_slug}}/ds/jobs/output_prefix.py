@@ -1,7 +1,7 @@
 """OUTPUT_PREFIX: the place in the bucket for the outputs of a job."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ds.jobs.problems import BadInput, Problem, did_you_mean
 from ds.jobs.variables import NAME_PATTERN, Value, as_text, braced, control_character
@@ -59,29 +59,6 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     if problems:
         raise BadInput(problems)
     return prefix
-
-
-def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
-
-    Of several equal prefixes, each later one is paired with the first.
-    """
-    first: dict[str, int] = {}
-    pairs = []
-    for index, prefix in enumerate(prefixes):
-        earlier = first.setdefault(prefix, index)
-        if earlier != index:
-            pairs.append((earlier, index))
-    for prefix, index in first.items():
-        for outer in _outer(prefix):
-            if outer in first:
-                pairs.append((min(first[outer], index), max(first[outer], index)))
-    return sorted(pairs)
-
-
-def _outer(prefix: str) -> Iterator[str]:
-    """Return "a" and "a/b" for "a/b/c"."""
-    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
 
 
 def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Problem]:

@@ -9,13 +9,11 @@ from typing import Any
 
 from ds.jobs.problems import BadInput, Problem
 
+_Hook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
+
 
 def read_text(path: Path, missing: str) -> str:
-    """Read a text file.
-
-    Args:
-        path: the file.
-        missing: what to do if there is no such file.
+    """Read a text file; `missing` is what to do if it does not exist.
 
     Raises:
         BadInput: the file cannot be read.
@@ -32,19 +30,8 @@ def read_text(path: Path, missing: str) -> str:
     raise BadInput([problem])
 
 
-def read_json(
-    path: Path,
-    missing: str,
-    form: str,
-    hook: Callable[[list[tuple[str, Any]]], dict[str, Any]] = dict,
-) -> dict[str, Any]:
-    """Read a file with a JSON object.
-
-    Args:
-        path: the file.
-        missing: what to do if there is no such file.
-        form: what to write if it is not a JSON object.
-        hook: makes an object of its names and values.
+def read_json(path: Path, missing: str, form: str, hook: _Hook = dict) -> dict[str, Any]:
+    """Read a file with a JSON object; `form` is what to write if it is not one.
 
     Raises:
         BadInput: the file cannot be read, or is not a JSON object.
