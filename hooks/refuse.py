@@ -9,7 +9,7 @@ from pathlib import Path
 from hooks.answers import answers_file, check_answers
 
 # Cookiecutter renders this one expression; the answers arrive as data, never as code.
-CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # fmt: skip  # noqa: F821
+CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # type: ignore  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
 
