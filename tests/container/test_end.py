@@ -170,7 +170,7 @@ def test_a_worker_without_environment_reports_the_missing_variables(
         log = containers.log("ds-test-bare")
     finally:
         docker("rm", "-f", "ds-test-bare")
-    assert "environment, SQS_QUEUE_URL: is missing" in log
+    assert "environment, SQS_QUEUE_URL: has no value" in log
     assert "Traceback" not in log
 
 

@@ -30,9 +30,8 @@ from ds.control.checks.rules import (
     quota_kind,
 )
 from ds.control.commands.check import PAGE, Report, answers, check, known_regions, page, sample
-from ds.control.files import config_file as settings_of_config
-from ds.control.files import fleet_file as fleets
-from ds.control.files.fleet_file import Fleet
+from ds.control.files.config_file import check_config
+from ds.control.files.fleet_file import EXAMPLE, Fleet, read_fleet_file
 from ds.jobs.problems import BadInput
 from tests.implementation import make_implementation, write_jobs
 
@@ -54,7 +53,7 @@ def given(
         "DOCKERHUB_TAG": "lab/it:1",
         "MACHINE_TYPE": ["m5.large"],
     }
-    read = settings_of_config.check({**values, **settings})
+    read = check_config({**values, **settings})
     return Given(read, fleet, regions=frozenset({"us-east-1", "eu-west-1"}), **(files or {}))
 
 
@@ -528,35 +527,35 @@ def write_fleet(tmp_path: Path, document: object) -> Path:
 
 
 def test_a_fleet_file_is_read(tmp_path: Path) -> None:
-    read = fleets.read(write_fleet(tmp_path, DOCUMENT))
+    read = read_fleet_file(write_fleet(tmp_path, DOCUMENT))
     assert read == Fleet(("subnet-1", "subnet-2"), ("sg-1",), "ecsInstanceRole", "", False)
 
 
 BAD_FLEETS = [
-    ("{", ["fleet.json line 1, column 2: is not JSON: "]),
-    ([], ["fleet.json: is no JSON object; copy files/exampleFleet.json"]),
+    ("{", ["fleet.json line 1, column 2: is not valid JSON: "]),
+    ([], ["fleet.json: is not a JSON object; copy files/exampleFleet.json"]),
     (
         {},
         [
-            "fleet.json, subnets: is missing; write a list such as",
-            "fleet.json, security_groups: is missing",
-            "fleet.json, instance_profile: is missing",
+            "fleet.json, subnets: has no value; must be a list such as",
+            "fleet.json, security_groups: has no value",
+            "fleet.json, instance_profile: has no value",
         ],
     ),
     (
         {**DOCUMENT, "Subnet": 1, "thing": 1},
-        ["Subnet: means nothing; did you mean subnets?", "thing: means nothing; remove it"],
+        ["Subnet: unknown key; did you mean subnets?", "thing: unknown key; remove it"],
     ),
-    ({"LaunchSpecifications": None}, ["is a spot fleet request, as Distributed-Something had it"]),
+    ({"LaunchSpecifications": None}, ["is a spot fleet request of Distributed-Something"]),
     ({"LaunchSpecifications": [{"NetworkInterfaces": 3}]}, ["; copy files/exampleFleet.json"]),
     pytest.param("[" * 100_000, ["fleet.json: cannot be read: "], id="deep"),
-    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; write a list such as"]),
-    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; write a list such as"]),
-    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; write a list such as"]),
-    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; write a list such as"]),
-    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; write the name of an"]),
-    ({**DOCUMENT, "key_name": None}, ["key_name: is None; write the name of a key pair"]),
-    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; write true or false"]),
+    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; must be a list such as"]),
+    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; must be a list such as"]),
+    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; must be a list such as"]),
+    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; must be a list such as"]),
+    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; must be the name of an"]),
+    ({**DOCUMENT, "key_name": None}, ["key_name: is None; must be the name of a key pair"]),
+    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; must be true or false"]),
 ]
 
 
@@ -565,7 +564,7 @@ def test_a_fleet_file_that_cannot_be_used_is_told(
     tmp_path: Path, document: object, said: list[str]
 ) -> None:
     with pytest.raises(BadInput) as refused:
-        fleets.read(write_fleet(tmp_path, document))
+        read_fleet_file(write_fleet(tmp_path, document))
     lines = str(refused.value).splitlines()
     assert len(lines) == len(said)
     for line, part in zip(lines, said, strict=True):
@@ -590,9 +589,9 @@ def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path
         ],
     }
     with pytest.raises(BadInput, match="is a spot fleet request") as refused:
-        fleets.read(write_fleet(tmp_path, request))
-    instead = refused.value.problems[0].hint.removeprefix("write instead ")
-    assert fleets.read(write_fleet(tmp_path, instead)) == Fleet(
+        read_fleet_file(write_fleet(tmp_path, request))
+    instead = refused.value.problems[0].hint.removeprefix("replace it with ")
+    assert read_fleet_file(write_fleet(tmp_path, instead)) == Fleet(
         ("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine", True
     )
 
@@ -704,7 +703,7 @@ def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
 
 def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
-    (root / fleets.EXAMPLE).write_text(json.dumps(FLEET_FILE))
+    (root / EXAMPLE).write_text(json.dumps(FLEET_FILE))
     report = offline(root)
     assert report.findings == ()
     assert report.unknown == (Unknown("all that AWS would have to say", "--offline"),)
@@ -748,7 +747,7 @@ def test_the_image_that_was_built_is_looked_at(
 
 def test_without_a_fleet_file_that_is_said(tmp_path: Path) -> None:
     report = offline(make_implementation(tmp_path, settings=GOOD))
-    assert Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}") in report.unknown
+    assert Unknown("where machines are to start", f"there is no {EXAMPLE}") in report.unknown
     assert report.exit_code == 0
 
 
@@ -763,8 +762,8 @@ TUTORIAL = {
 
 def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=TUTORIAL)
-    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / fleets.EXAMPLE
-    (root / fleets.EXAMPLE).write_text(source.read_text())
+    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / EXAMPLE
+    (root / EXAMPLE).write_text(source.read_text())
     report = offline(root)
     assert {found.code for found in report.findings} == {"DS-PLACEHOLDER"}
     told = "\n".join(found.message for found in report.findings)
@@ -773,7 +772,7 @@ def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) ->
         assert f", {name}: is still " in told
     # These two mean nothing any more, so they are not to be filled in.
     for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
-        assert any(f"{name}: is not needed" in warning for warning in report.warnings)
+        assert any(f"{name}: has no effect" in warning for warning in report.warnings)
     assert len(report.findings) == len(places)
 
 
@@ -791,17 +790,17 @@ def break_jobs(root: Path) -> None:
 
 
 def break_fleet(root: Path) -> None:
-    (root / fleets.EXAMPLE).write_text("{}")
+    (root / EXAMPLE).write_text("{}")
 
 
 @pytest.mark.parametrize(
     ("breaks", "code", "said"),
     [
         (break_config, "DS-CONFIG", "JOB_TIMEOUT_MINUTES: is 661"),
-        (break_config, "DS-CONFIG", "MEMROY: is no setting"),
+        (break_config, "DS-CONFIG", "MEMROY: unknown setting"),
         (break_definition, "DS-CONFIG", "nobody"),
         (break_jobs, "DS-JOBS", "exampleJob.json, group 1, nmae: "),
-        (break_fleet, "DS-FLEET", "subnets: is missing"),
+        (break_fleet, "DS-FLEET", "subnets: has no value"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
@@ -828,7 +827,7 @@ def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (found,) = offline(root, fleet=tmp_path / "none.json").findings
     assert found.code == "DS-FLEET"
-    assert "is not there" in found.message
+    assert "does not exist" in found.message
 
 
 def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:

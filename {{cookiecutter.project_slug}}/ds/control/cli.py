@@ -18,8 +18,7 @@ from rich.console import Console
 
 from ds.cloud.errors import CommandError
 from ds.control.commands import show as showing
-from ds.control.files import project as projects
-from ds.control.files.project import Project
+from ds.control.files.project import Project, load_project
 from ds.jobs.problems import BadInput
 
 JOB_FILE = click.Path(path_type=Path)
@@ -272,7 +271,7 @@ def _run(command: click.Command, root: Path, words: Sequence[str] | None, name: 
 
 def _project(root: Path) -> Project:
     """The implementation; its warnings are told."""
-    project = projects.load(root)
+    project = load_project(root)
     for warning in project.warnings:
         _say(f"warning: {warning}")
     return project

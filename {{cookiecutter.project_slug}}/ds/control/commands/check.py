@@ -33,11 +33,9 @@ from ds.control.checks.rules import (
     of_problems,
 )
 from ds.control.commands import image
-from ds.control.files import fleet_file as fleets
-from ds.control.files import job_file as jobfile
-from ds.control.files import project as projects
-from ds.control.files.job_file import JobFile
-from ds.control.files.project import Project
+from ds.control.files.fleet_file import EXAMPLE, read_fleet_file
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.files.project import Project, read_project
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
 from ds.jobs.settings import Settings
@@ -104,14 +102,14 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
         fleet: a fleet file; None for files/exampleFleet.json, if there is one.
         offline: ask nothing of AWS.
     """
-    settings, definition, problems = projects.read(root)
+    settings, definition, problems = read_project(root)
     found = of_problems("DS-CONFIG", problems)
-    default = root / fleets.EXAMPLE
+    default = root / EXAMPLE
     chosen = fleet or (default if default.exists() else None)
     fleet_file = None
     if chosen:
         try:
-            fleet_file = fleets.read(chosen)
+            fleet_file = read_fleet_file(chosen)
         except BadInput as error:
             found += of_problems("DS-FLEET", error.problems)
     groups = None
@@ -124,12 +122,12 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
         warnings = [str(warning) for warning in said]
         if jobs:
             try:
-                groups = jobfile.read(jobs, definition, settings.program)
+                groups = read_job_file(jobs, definition, settings.program)
             except BadInput as error:
                 found += of_problems("DS-JOBS", error.problems)
     unknown: list[Unknown] = []
     if not chosen:
-        unknown.append(Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}"))
+        unknown.append(Unknown("where machines are to start", f"there is no {EXAMPLE}"))
     account = AwsFacts()
     state = cruft(root)
     if settings:

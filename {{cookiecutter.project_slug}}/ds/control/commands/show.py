@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ds.cloud.errors import CommandError
-from ds.control.files import job_file as jobfile
-from ds.control.files.job_file import JobFile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.jobs.message import Job
 from ds.jobs.resolve import Input
@@ -26,27 +24,17 @@ def show(project: Project, path: Path, number: int | None, as_json: bool) -> Ite
         as_json: one JSON object, or a list of all where no group is named.
 
     Raises:
-        BadInput, Stopped: the job file cannot be used, or has no such group.
+        BadInput: the job file is not valid, or does not have this group.
     """
-    jobs = jobfile.read(path, project.definition, project.settings.program)
+    jobs = read_job_file(path, project.definition, project.settings.program)
     if not as_json:
         yield _human(project, jobs, number or 1)
     elif number:
-        yield json.dumps(_document(project, number, pick(jobs, number)), indent=2)
+        yield json.dumps(_document(project, number, jobs.job(number)), indent=2)
     else:
         for at, job in enumerate(jobs.jobs(), 1):
             yield ("[" if at == 1 else ",") + json.dumps(_document(project, at, job), indent=2)
         yield "]"
-
-
-def pick(jobs: JobFile, number: int) -> Job:
-    """Group `number` of a job file, 1 being the first."""
-    for at, job in enumerate(jobs.jobs(), 1):
-        if at == number:
-            return job
-    raise CommandError(
-        f"{jobs.path.name} has no group {number}: it has {jobs.count}; name one from 1 on"
-    )
 
 
 def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
@@ -64,7 +52,7 @@ def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
 
 
 def _human(project: Project, jobs: JobFile, number: int) -> str:
-    resolved = project.resolve(pick(jobs, number))
+    resolved = project.resolve(jobs.job(number))
     inputs = [f"  {_source(item)} -> {item.path}" for item in resolved.inputs]
     return "\n".join(
         [

@@ -27,7 +27,7 @@ from ds.cloud.errors import CommandError, Interrupted
 from ds.cloud.names import APP_TAG, SUBMITTING_TAG, is_ours, names
 from ds.cloud.send import BATCH_MESSAGES, send
 from ds.cloud.state import Queue, read_queue
-from ds.control.files import job_file as jobfile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.jobs.message import Job
 from ds.jobs.outputs import OutputFile, OutputRule
@@ -296,7 +296,7 @@ def submit_job(project: Project, path: Path, options: Options, console: Console)
         botocore's errors: AWS refused.
     """
     settings = project.settings
-    jobs = jobfile.read(path, project.definition, settings.program)
+    jobs = read_job_file(path, project.definition, settings.program)
     outputs = None
     aws = None
     if not options.dry_run or options.skip_done:
@@ -313,7 +313,7 @@ def submit_job(project: Project, path: Path, options: Options, console: Console)
             outputs.close()
 
 
-def _outputs(project: Project, jobs: jobfile.JobFile, aws: Aws) -> Outputs:
+def _outputs(project: Project, jobs: JobFile, aws: Aws) -> Outputs:
     settings = project.settings
     outputs = Outputs(settings.output_rule)
     prefixes = (project.resolve(job).output_prefix for job in jobs.jobs())
@@ -321,7 +321,7 @@ def _outputs(project: Project, jobs: jobfile.JobFile, aws: Aws) -> Outputs:
     return outputs
 
 
-def _show(jobs: jobfile.JobFile, outputs: Outputs | None, queue: str, console: Console) -> None:
+def _show(jobs: JobFile, outputs: Outputs | None, queue: str, console: Console) -> None:
     """The dry run: the first messages and the count."""
     left = Unsent(jobs.jobs(), [], outputs.is_done if outputs else lambda _: False)
     count = 0
@@ -343,7 +343,7 @@ class _Submission:
     def __init__(
         self,
         project: Project,
-        jobs: jobfile.JobFile,
+        jobs: JobFile,
         outputs: Outputs | None,
         options: Options,
         aws: Aws,

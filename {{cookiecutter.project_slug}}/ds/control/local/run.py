@@ -21,8 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ds.cloud.errors import CommandError
 from ds.cloud.read import dead_letters, message_counts, records
 from ds.control.commands import image
-from ds.control.files import job_file
-from ds.control.files.job_file import JobFile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
@@ -76,7 +75,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file are not valid.
         CommandError: nothing could be started.
     """
-    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in image.inspect(project):
@@ -260,12 +259,9 @@ class _Progress:
 
 def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
     """Return the jobs to run, by group number."""
-    wrong = [number for number in only if not 1 <= number <= jobs.count]
-    if wrong:
-        raise CommandError(
-            f"{jobs.path.name}: has no group {wrong[0]}; use a number from 1 to {jobs.count}"
-        )
-    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+    if only:
+        return {number: jobs.job(number) for number in sorted(only)}
+    return dict(enumerate(jobs.jobs(), 1))
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
@@ -302,7 +298,7 @@ def prepared(
     Returns:
         The resolved job, and its files in `data` by their paths in the job.
     """
-    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), [number])
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), [number])
     resolved = project.resolve(jobs[number])
     files = {}
     for item in resolved.inputs:
