@@ -72,16 +72,22 @@ class Problem:
         what: what is wrong, without a final period.
         todo: what to do about it, without a final period.
         warning: true if it may be meant so; nothing is refused for it.
+        code: names the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
 
     where: str
     message: str
     hint: str
     warning: bool = False
+    code: str = ""
+
+    @property
+    def statement(self) -> str:
+        """Where and what, without what to do."""
+        return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message}; {self.hint}"
+        return f"{self.statement}; {self.hint}"
 
 
 class BadInput(Exception):

@@ -16,6 +16,7 @@ import pytest
 
 from ds.cloud import rights as roles
 from ds.control.files.fleet_file import EXAMPLE
+from ds.control.links import docs_url
 from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
 from tests.emulator.aws.client import Control
 from tests.implementation import write_jobs
@@ -106,7 +107,7 @@ def lab(aws: Control, tmp_path: Path) -> Lab:
 def test_nothing_is_wrong_and_nothing_is_changed(lab: Lab) -> None:
     lab.account.control.forget_calls()
     ended = lab.run()
-    assert (ended.code, ended.output) == (0, "Nothing is wrong.\n")
+    assert (ended.code, ended.output) == (0, "No problems found.\n")
     calls = {call["operation"] for call in lab.account.control.calls()}
     looks = {name for name in calls if name.startswith(("Describe", "Get", "List", "Head"))}
     assert calls - looks == {"CreateMultipartUpload", "AbortMultipartUpload", "BatchGetImage"}
@@ -222,15 +223,19 @@ def placeholder(lab: Lab) -> None:
 
 
 ALONE: list[tuple[Callable[[Lab], None], str, str]] = [
-    (no_region, "DS-REGION", "boto3 knows no us-esat-1"),
+    (no_region, "DS-REGION", "us-esat-1 is not a region that boto3 knows"),
     (other_architecture, "DS-ARCHITECTURE", f"m6g.large is arm64, but the image {IMAGE} is x86"),
-    (no_image, "DS-IMAGE", "lab/it:1 is not in its registry"),
-    (no_repository, "DS-IMAGE", "lab/it:1 is not in its registry"),
-    (no_bucket, "DS-BUCKET", "there is no bucket lab-imagse"),
-    (denied("s3:HeadBucket"), "DS-BUCKET", "you may not look into lab-images"),
-    (denied("s3:CreateMultipartUpload"), "DS-BUCKET", "you may not write to lab-images"),
-    (placeholder, "DS-PLACEHOLDER", "AWS_BUCKET: is still 'your-bucket-name'"),
-    (other_region, "DS-BUCKET-REGION", "far is in eu-west-1, the machines are in us-east-1"),
+    (no_image, "DS-IMAGE", "lab/it:1 does not exist in its registry"),
+    (no_repository, "DS-IMAGE", "lab/it:1 does not exist in its registry"),
+    (no_bucket, "DS-BUCKET", "bucket lab-imagse does not exist"),
+    (denied("s3:HeadBucket"), "DS-BUCKET", "you are not allowed to list bucket lab-images"),
+    (
+        denied("s3:CreateMultipartUpload"),
+        "DS-BUCKET",
+        "you are not allowed to write to bucket lab-images",
+    ),
+    (placeholder, "DS-PLACEHOLDER", "AWS_BUCKET: still has the placeholder 'your-bucket-name'"),
+    (other_region, "DS-BUCKET-REGION", "bucket far is in eu-west-1, but AWS_REGION is us-east-1"),
 ]
 
 
@@ -247,28 +252,32 @@ def test_a_mistake_is_found_and_nothing_else(
 
 TOGETHER: list[list[tuple[Callable[[Lab], None], str, str]]] = [
     [
-        (no_such_type, "DS-MACHINE", "us-east-1 has no m5.lagre"),
-        (too_much_memory, "DS-MEMORY", "write at most MEMORY = 7280"),
-        (too_many_cpus, "DS-CPU", "m5.large has 2 CPUs"),
+        (no_such_type, "DS-MACHINE", "m5.lagre does not exist in us-east-1"),
+        (too_much_memory, "DS-MEMORY", "set MEMORY = 7280 or less"),
+        (too_many_cpus, "DS-CPU", "m5.large has 2 vCPUs"),
         (no_gpu, "DS-GPU", "m5.large has 0 GPUs"),
     ],
     [
-        (no_input, "DS-INPUT", "group 3: its input s3://lab-images/in/2.tif is not there"),
-        (no_shared_input, "DS-INPUT", "group 1: its input s3://lab-images/model.bin is not there"),
+        (no_input, "DS-INPUT", "group 3: its input s3://lab-images/in/2.tif does not exist"),
+        (
+            no_shared_input,
+            "DS-INPUT",
+            "group 1: its input s3://lab-images/model.bin does not exist",
+        ),
         (no_file_of_the_pattern, "DS-INPUT", "group 1: its input s3://lab-images/masks/0/*.png"),
     ],
     [
-        (no_subnet, "DS-SUBNET", "there is no subnet-"),
-        (no_group, "DS-GROUP", "there is no sg-0123456789abcdef0"),
-        (no_key, "DS-KEY", "there is no key pair mine.pem"),
-        (no_profile, "DS-PROFILE", "there is no instance profile"),
+        (no_subnet, "DS-SUBNET", "fleet file, subnets: subnet-"),
+        (no_group, "DS-GROUP", "sg-0123456789abcdef0 does not exist"),
+        (no_key, "DS-KEY", "key pair mine.pem does not exist"),
+        (no_profile, "DS-PROFILE", "instance profile arn:aws:iam::"),
         (small_quota, "DS-QUOTA", "(5 vCPUs of standard machines) is enough for 2"),
-        (low_price, "DS-PRICE", "1e-06 is less than m5.large costs now"),
-        (low_price, "DS-PRICE", "1e-06 is less than m6i.large costs now"),
-        (small_disk, "DS-DISK", "29 GB are less than the machine's system, 30 GB"),
+        (low_price, "DS-PRICE", "1e-06 is less than the current spot price of m5.large"),
+        (low_price, "DS-PRICE", "1e-06 is less than the current spot price of m6i.large"),
+        (small_disk, "DS-DISK", "29 GB is smaller than the machine image (30 GB)"),
     ],
     [
-        (other_vpc, "DS-VPC", "of different networks"),
+        (other_vpc, "DS-VPC", "are in different VPCs"),
         (same_zone, "DS-ZONE", "are all in us-east-1a"),
     ],
 ]
@@ -339,7 +348,7 @@ def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
     found = [finding["code"] for finding in document["findings"]]
     assert found == ["DS-MEMORY", "DS-MEMORY", "DS-INPUT", "DS-KEY", "DS-QUOTA"]
     assert document["exit_code"] == ended.code == 1
-    assert document["findings"][0]["link"] == "docs/findings.md#ds-memory"
+    assert document["findings"][0]["link"] == docs_url("findings", "ds-memory")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +387,7 @@ def test_offline_asks_nothing(lab: Lab) -> None:
     too_much_memory(lab)
     ended = lab.run("--offline")
     assert ended.code == 0
-    assert ended.output.startswith("unknown: all that AWS would have to say: --offline\n")
+    assert ended.output.startswith("unknown: everything that AWS must answer: --offline\n")
     assert lab.account.control.calls() == []
 
 
@@ -394,12 +403,12 @@ def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) ->
 
 def test_inputs_that_may_only_be_listed_are_found(lab: Lab) -> None:
     denied("s3:HeadObject")(lab)
-    assert lab.run().output == "Nothing is wrong.\n"
+    assert lab.run().output == "No problems found.\n"
     no_input(lab)
     lab.client("s3").put_object(Bucket="lab-images", Key="in/2.tiff", Body=b"x")
     ended = lab.run()
     assert codes(ended) == ["DS-INPUT"]
-    assert "s3://lab-images/in/2.tif is not there" in ended.output
+    assert "s3://lab-images/in/2.tif does not exist" in ended.output
 
 
 def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
@@ -430,7 +439,7 @@ MISSED = {
     "servicequotas:GetServiceQuota": "unknown: the spot quota: ",
     "iam:GetInstanceProfile": "unknown: the instance profile: ",
     "ecr:BatchGetImage": "unknown: the image: ",
-    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you may not write to lab-images",
+    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you are not allowed to write to bucket lab-images",
 }
 """What is said without a right. The other three are asked before or after one of these."""
 OTHERS = {

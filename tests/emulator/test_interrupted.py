@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ds.control.commands import submit_job
+from ds.control.submission import submission
+from ds.control.submission.journal import FOLDER
 from tests.emulator.account import NO_RETRIES, Account, make_roles
 from tests.implementation import write_jobs
 
@@ -215,7 +216,7 @@ def check(account: Account, words: list[str], expected: dict[str, Any], doubled:
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the commands, too, which are forked from here."""
-    monkeypatch.setattr(submit_job, "THREADS", 1)
+    monkeypatch.setattr(submission, "THREADS", 1)
 
 
 Fresh = Callable[[], Account]
@@ -229,7 +230,7 @@ def fresh(bare_account: Account) -> Fresh:
         bare_account.client("s3").delete_bucket(Bucket="test-bucket")
         bare_account.control.reset()
         bare_account.configure()
-        for journal in bare_account.root.glob(f"{submit_job.FOLDER}/*"):
+        for journal in bare_account.root.glob(f"{FOLDER}/*"):
             journal.unlink()
         bare_account.client("s3").create_bucket(Bucket="test-bucket")
         make_roles(bare_account)

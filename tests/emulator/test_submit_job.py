@@ -12,7 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from ds.control.commands.submit_job import FOLDER
+from ds.control.submission.journal import FOLDER
 from tests.emulator.account import NO_RETRIES, Account
 from tests.implementation import write_jobs
 
@@ -64,7 +64,7 @@ def test_what_is_sent_is_not_sent_again_without_again(ready: Account) -> None:
     ready.ok(*SUBMIT)
     ended = ready.run(*SUBMIT)
     assert ended.code == 2
-    assert "was sent to this queue already, all of it" in ended.output
+    assert "all groups were already sent to this queue" in ended.output
     assert "--again" in ended.output
     ready.ok(*SUBMIT, "--again")
     assert names(ready) == {"a": 2, "b": 2}
@@ -94,7 +94,7 @@ def test_a_dry_run_shows_messages_and_asks_nobody(ready: Account) -> None:
         '{"group":{"name":"n1"}}',
         '{"group":{"name":"n2"}}',
         "... and 4 more",
-        "7 jobs would go to queue Test; nothing was sent.",
+        "7 jobs would be sent to queue Test; nothing was sent.",
     ]
     assert ready.control.calls() == []
     assert not (ready.root / FOLDER).exists()
@@ -109,7 +109,7 @@ def test_done_groups_are_left_out_with_few_requests(ready: Account) -> None:
     ready.control.forget_calls()
     said = ready.ok(*SUBMIT, "--skip-done")
     assert "20 jobs sent to queue Test" in said
-    assert "20 are done and left out" in said
+    assert "20 are done and were left out" in said
     assert len(ready.control.calls("s3:ListObjectsV2")) == 1
     assert set(names(ready)) == {f"n{number}" for number in range(1, 40, 2)}
 
@@ -141,7 +141,7 @@ def test_an_interrupted_submission_goes_on_in_many_threads(ready: Account) -> No
     assert ready.run(*SUBMIT, env=NO_RETRIES).code == -9
     ready.control.clear_faults()
     said = ready.ok(*SUBMIT)
-    assert "At most 160 jobs, those in flight when it was interrupted, may run twice" in said
+    assert "Up to 160 jobs that were in flight at the interruption may run twice" in said
     found = names(ready)
     assert len(found) == 500
     assert sum(found.values()) <= 660
@@ -162,14 +162,14 @@ def test_at_a_terminal_it_shows_how_far_it_is_and_leaves_whole_lines(ready: Acco
     assert counts[0] >= 100  # what was sent before counts
     assert counts[-1] == 800
     assert counts == sorted(counts)
-    assert re.search(r"of 800 jobs, \d+ a second, ", shown)
+    assert re.search(r"of 800 jobs, \d+ per second, ", shown)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
     assert re.search(r"\d+ jobs sent to queue Test in [\d.]+ s\.\r\n$", shown)
 
 
 WRONG = [
-    ([], "There is no queue Test in us-east-1; first: python run.py setup"),
-    (["foreign"], "The queue Test is not Test's"),
+    ([], "queue Test: does not exist in us-east-1; run python run.py setup first"),
+    (["foreign"], "queue Test: does not belong to Test"),
 ]
 
 

@@ -20,13 +20,13 @@ from ds.control.checks.ask import (
     ami_variant,
     ecr_image,
     find_subnets,
+    input_exists,
     is_enabled,
-    is_there,
     look_at_bucket,
     snapshot_size,
 )
 from ds.control.checks.rules import Bucket, Image, Machine
-from ds.control.commands import check as checking
+from ds.control.commands import check
 from ds.jobs.resolve import Input
 from tests.implementation import make_implementation
 
@@ -86,10 +86,10 @@ def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
     aws = Off("ec2", "af-south-1")
     regions = [{"RegionName": "af-south-1", "OptInStatus": "not-opted-in"}]
     aws.stub.add_response("describe_regions", {"Regions": regions})
-    monkeypatch.setattr(checking, "Aws", lambda _: aws)
+    monkeypatch.setattr(check, "Aws", lambda _: aws)
     settings = {"DOCKERHUB_TAG": "lab/it:1", "AWS_REGION": "af-south-1"}
-    report = checking.check(make_implementation(tmp_path, settings=settings), None, None, False)
-    (found,) = report.findings
+    report = check.check(make_implementation(tmp_path, settings=settings), None, None, False)
+    (found,) = report.problems
     assert found.code == "DS-REGION"
     assert "af-south-1 is not enabled" in found.message
     assert report.exit_code == 1
@@ -193,7 +193,7 @@ def test_a_bucket_that_answers_oddly_is_there_and_perhaps_writable() -> None:
     aws = Stubbed("s3")
     aws.stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
     aws.stub.add_client_error("create_multipart_upload", "SlowDown")
-    assert look_at_bucket(aws, "b") == Bucket("there", "eu-west-1", None)  # type: ignore[arg-type]
+    assert look_at_bucket(aws, "b") == Bucket("exists", "eu-west-1", None)  # type: ignore[arg-type]
 
 
 ARM = Machine(8192, 2, architectures=("arm64",))
@@ -235,5 +235,5 @@ def test_a_folder_too_large_to_look_through_is_unknown() -> None:
         page = {"Contents": [{"Key": f"a/{number}.txt"}], "IsTruncated": True}
         aws.stub.add_response("list_objects_v2", {**page, "NextContinuationToken": str(number)})
     folder = Input("b", "a/", True, "*.tif", False, "/x")
-    answer = is_there(aws.client("s3"), folder)
-    assert answer == "its folder has more than the 10000 files that were looked at"
+    answer = input_exists(aws.client("s3"), folder)
+    assert answer == "its folder has more than the 10000 files that were checked"

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from ds.control.commands.image import (
+from ds.control.commands.image import without_user
+from ds.control.docker import (
     base_of,
     build_commands,
     ecr_region,
-    findings,
+    image_problems,
     platform_words,
     program_name,
     shell_command,
-    without_user,
     worker_command,
 )
 from ds.jobs.resolve import JobView, ResolvedJob
@@ -141,16 +141,20 @@ def described(**changes: Any) -> dict[str, Any]:
     [
         ({}, None, []),
         ({}, [], []),
-        ({}, ["/opt/fiji/run.sh"], ["warning: its own entry point '/opt/fiji/run.sh' is not run"]),
+        (
+            {},
+            ["/opt/fiji/run.sh"],
+            ["warning: the entry point of the base image, '/opt/fiji/run.sh', is not run"],
+        ),
         ({}, ["/usr/local/bin/_entrypoint.sh"], []),  # COMMAND begins with it
         ({"Architecture": "arm64"}, None, ["is for linux/arm64"]),
         (
             {"Size": 36e9},
             None,
-            ["of 36.0 GB does not fit on the disk; raise EBS_VOL_SIZE to more than 41"],
+            ["36.0 GB do not fit on the disk; set EBS_VOL_SIZE to more than 41"],
         ),
-        ({"Size": 34.9e9}, None, ["warning: of 34.9 GB leaves 0 GB of each machine's disk"]),
-        ({"Size": 25.1e9}, None, ["warning: of 25.1 GB leaves 10 GB of each machine's disk"]),
+        ({"Size": 34.9e9}, None, ["warning: 34.9 GB leave 0 GB of each machine's disk"]),
+        ({"Size": 25.1e9}, None, ["warning: 25.1 GB leave 10 GB of each machine's disk"]),
         ({"Size": 24.9e9}, None, []),
     ],
 )
@@ -159,7 +163,7 @@ def test_what_is_said_against_an_image(
 ) -> None:
     program = described(Config={"Entrypoint": entry})
     job_py = "COMMAND = '/usr/local/bin/_entrypoint.sh bioformats2raw'"
-    told = findings(SETTINGS, described(**both), program, job_py)
+    told = image_problems(SETTINGS, described(**both), program, job_py)
     assert len(told) == len(found)
     for problem, expected in zip(told, found, strict=True):
         assert str(problem).startswith(f"image me/x:1: {expected.removeprefix('warning: ')}")

@@ -105,7 +105,7 @@ def test_memory_and_time_out_are_suggested_from_the_worst_job_with_headroom(
 ) -> None:
     line = suggestion([result(seconds=seconds, mb=mb) for seconds, mb in seen], slots)
     assert line is not None
-    assert f"MEMORY = {memory} and JOB_TIMEOUT_MINUTES = {minutes} in config.py" in line
+    assert line.endswith(f" Suggested: MEMORY = {memory}, JOB_TIMEOUT_MINUTES = {minutes}")
 
 
 def test_nothing_is_suggested_from_jobs_that_are_not_done() -> None:
@@ -177,4 +177,4 @@ def test_of_many_jobs_only_those_that_are_not_done_are_shown() -> None:
 def test_of_many_jobs_that_are_all_done_only_the_count_is_told() -> None:
     found = [result(n, "done") for n in range(1, MOST_ROWS + 2)]
     text = table(found, {n: Job({}, {"well": "A"}) for n in range(1, MOST_ROWS + 2)})
-    assert text == f"{MOST_ROWS + 1} jobs, none of them dead; --json has each\n"
+    assert text == f"{MOST_ROWS + 1} jobs, none of them dead; --json lists all\n"

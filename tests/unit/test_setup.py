@@ -26,7 +26,6 @@ from ds.control.commands.setup import (
     UpdateService,
     WaitForService,
     new_run_id,
-    placeholders,
     plan,
     problems,
     task_definition,
@@ -321,15 +320,6 @@ def test_what_is_not_ours_is_not_touched(change: dict[str, Any], word: str) -> N
     (problem,) = problems(settings(), replace(nothing(), **change))
     assert word in problem
     assert ";" in problem
-
-
-def test_placeholders_are_all_told() -> None:
-    assert placeholders(settings()) == []
-    given = {"AWS_BUCKET": "your-bucket-name", "DOCKERHUB_TAG": "user/test:latest"}
-    bucket, image = placeholders(settings(**given))
-    assert bucket == "AWS_BUCKET in config.py is 'your-bucket-name'; write your own"
-    assert image.startswith("DOCKERHUB_TAG")
-    assert len(placeholders(settings(DOCKERHUB_TAG=""))) == 1
 
 
 def test_nothing_is_wrong_with_what_is_ours() -> None:

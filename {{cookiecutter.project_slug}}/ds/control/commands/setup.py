@@ -11,11 +11,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import click
 from botocore.exceptions import ClientError
 
-from ds.cloud.client import Aws, code_of
+from ds.cloud.client import Aws, code_of, reporting_errors
 from ds.cloud.errors import CommandError, Interrupted
 from ds.cloud.names import REDRIVES, RUN_TAG, Names, is_ours, names, tags
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
@@ -29,8 +31,10 @@ from ds.cloud.state import (
     read_service,
     read_setup_state,
 )
-from ds.control.checks.rules import is_placeholder
+from ds.control.commands.common import open_project
 from ds.jobs.environment import LOCAL_ONLY, WorkerSettings
+from ds.jobs.placeholders import setting_problems
+from ds.jobs.problems import BadInput
 from ds.jobs.settings import Settings
 
 LOG_DAYS = 60
@@ -53,6 +57,24 @@ DRAINING_SECONDS = 900
 """A deleted service is gone when its last task is."""
 
 LOOK_SECONDS = 2
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Print the steps; change nothing.")
+@click.pass_obj
+def command(root: Path, dry_run: bool) -> int:
+    """Create what a run needs on AWS; nothing is started.
+
+    This is a cluster, two queues, two log groups, a task definition and a service.
+    """
+    settings = open_project(root).settings
+    with reporting_errors(settings.AWS_PROFILE):
+        actions = setup(settings, Aws(settings), click.echo, dry_run)
+    if dry_run:
+        click.echo(f"{len(actions)} step{'s' * (len(actions) != 1)}; nothing was done.")
+    else:
+        click.echo(f"{settings.APP_NAME} is set up; next: python run.py submitJob FILE")
+    return 0
 
 
 @dataclass(frozen=True)
@@ -207,18 +229,6 @@ def new_run_id(now: float) -> str:
 def run_id_of(state: SetupState, otherwise: str) -> str:
     """The run that is being set up: the cluster's, which is made first and ends with the run."""
     return state.cluster.tags.get(RUN_TAG, otherwise) if state.cluster else otherwise
-
-
-def placeholders(settings: Settings) -> list[str]:
-    """Values of the template that nobody has replaced, each with what to do."""
-    return [
-        f"{name} in config.py is {value!r}; write your own"
-        for name, value in {
-            "AWS_BUCKET": settings.AWS_BUCKET,
-            "DOCKERHUB_TAG": settings.DOCKERHUB_TAG,
-        }.items()
-        if not value or is_placeholder(value)
-    ]
 
 
 def problems(settings: Settings, state: SetupState) -> list[str]:
@@ -555,12 +565,13 @@ def setup(
         now: Unix time.
 
     Raises:
-        Stopped: config.py has placeholders, what is there is not ours, or roles are missing.
+        BadInput: config.py has placeholders.
+        Stopped: what is there is not ours, or roles are missing.
         Interrupted: by Ctrl-C.
         botocore's errors: AWS refused.
     """
-    if wrong := placeholders(settings):
-        raise CommandError("\n".join(wrong))
+    if missing := setting_problems(settings):
+        raise BadInput(missing)
     state = read_setup_state(aws, settings)
     if wrong := problems(settings, state):
         raise CommandError("\n".join(wrong))

@@ -72,6 +72,17 @@ class JobFile:
         for group in self._groups.read():
             yield Job(self.shared, group.variables)
 
+    def job(self, number: int) -> Job:
+        """Return the job of a group, counted from 1.
+
+        Raises:
+            BadInput: the file has no such group.
+        """
+        if not 1 <= number <= self.count:
+            hint = f"use a number from 1 to {self.count}"
+            raise BadInput([Problem(self.path.name, f"has no group {number}", hint)])
+        return next(itertools.islice(self.jobs(), number - 1, None))
+
 
 class _Findings:
     """Problems as they are found: the first of a kind is kept, all are counted.

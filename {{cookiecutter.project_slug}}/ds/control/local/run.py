@@ -16,17 +16,18 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ds.cloud.errors import CommandError
-from ds.control.commands import image
-from ds.control.files import job_file as jobfile
+from ds.control import docker
+from ds.control.files import job_file
+from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
 from ds.control.local.data import files_below, found, inputs, owner
 from ds.control.local.feed import Feeder
 from ds.control.local.workers import Workers
+from ds.control.progress import Progress
 from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
 from ds.jobs.resolve import SHOWN, ResolvedJob
@@ -71,10 +72,10 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file cannot be used.
         Stopped: nothing could be started.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
-        for problem in image.inspect(project):
+        for problem in docker.inspect(project):
             console.print(f"warning: {problem}", markup=False, soft_wrap=True)
     else:
         _programs_are_here(resolved_jobs.values())
@@ -122,7 +123,7 @@ class _Run:
         workers = Workers(self._project, settings, options.workers, options.docker, self._folder)
         self._say_what_begins()
         try:
-            with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
+            with workers, feeder, Progress(self._console, len(self._jobs)) as progress:
                 self._wait(feeder, workers, progress)
                 finished = True
         except KeyboardInterrupt:
@@ -162,7 +163,7 @@ class _Run:
             f"{slots} at a time in each{where}"
         )
 
-    def _wait(self, feeder: Feeder, workers: Workers, progress: _Progress) -> None:
+    def _wait(self, feeder: Feeder, workers: Workers, progress: Progress) -> None:
         """Until every job has left the queue."""
         empty = 0
         # A message can move from one count to another while they are counted: two looks.
@@ -171,7 +172,9 @@ class _Run:
             workers.tend()
             sent = feeder.sent()
             waiting, running = self._aws.queue_counts()
-            progress.show(sent - waiting - running, running, self._aws.dead_count())
+            dead = self._aws.dead_count()
+            note = f"{running} running" + (f", {dead} dead" if dead else "")
+            progress.show(max(0, sent - waiting - running), note)
             empty = empty + 1 if feeder.ended and waiting + running == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
@@ -219,41 +222,11 @@ class _Run:
             console.print(line, markup=False, soft_wrap=True)
 
 
-class _Progress:
-    """Live figures where a person looks on."""
-
-    def __init__(self, console: Console, jobs: int) -> None:
-        self._progress = Progress(
-            BarColumn(),
-            TextColumn("{task.completed} of {task.total} ended, {task.fields[more]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("jobs", total=jobs, more="workers start")
-
-    def __enter__(self) -> _Progress:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, ended: int, running: int, dead: int) -> None:
-        """The newest figures."""
-        more = f"{running} running" + (f", {dead} dead" if dead else "")
-        self._progress.update(self._task, completed=max(0, ended), more=more)
-
-
-def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """The jobs to run, by their group number."""
-    wrong = [number for number in only if not 1 <= number <= jobs.count]
-    if wrong:
-        raise CommandError(
-            f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on"
-        )
-    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
+    """Return the jobs to run, by their group number."""
+    if only:
+        return {number: jobs.job(number) for number in sorted(only)}
+    return dict(enumerate(jobs.jobs(), 1))
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
@@ -290,8 +263,8 @@ def prepared(
     Returns:
         Its plan, and its files in `data` by the paths that the plan has for them.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
-    resolved = project.resolve(jobs[number])
+    jobs = job_file.read(path, project.definition, project.settings.program)
+    resolved = project.resolve(jobs.job(number))
     files = {}
     for item in resolved.inputs:
         top = data if item.bucket == project.settings.AWS_BUCKET else data / item.bucket
