@@ -439,7 +439,7 @@ MISSED = {
     "servicequotas:GetServiceQuota": "unknown: the spot quota: ",
     "iam:GetInstanceProfile": "unknown: the instance profile: ",
     "ecr:BatchGetImage": "unknown: the image: ",
-    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you are not allowed to write to bucket lab-images",
+    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you are not allowed to write to",
 }
 """What is said without a right. The other three are asked before or after one of these."""
 OTHERS = {

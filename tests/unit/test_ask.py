@@ -24,6 +24,7 @@ from ds.control.checks.ask import (
     is_enabled,
     look_at_bucket,
     snapshot_size,
+    spot_prices,
 )
 from ds.control.checks.rules import Bucket, Image, Machine
 from ds.control.commands import check
@@ -202,12 +203,50 @@ INTEL = Machine(8192, 2)
 
 @pytest.mark.parametrize(
     ("gpus", "machines", "variant"),
-    [(0, [INTEL], ""), (0, [], ""), (1, [INTEL], "gpu/"), (0, [ARM], "arm64/")],
+    [
+        (0, [INTEL], ""),
+        (0, [], ""),
+        (1, [INTEL], "gpu/"),
+        (0, [ARM], "arm64/"),
+        (0, [ARM, INTEL], ""),
+        (1, [INTEL, ARM], "gpu/"),
+    ],
 )
 def test_the_machine_image_is_that_of_the_machines(
     gpus: int, machines: list[Machine], variant: str
 ) -> None:
     assert ami_variant(gpus, machines) == variant
+
+
+@pytest.mark.parametrize(
+    ("zones", "filters"),
+    [
+        (
+            {"us-east-1b", "us-east-1a"},
+            [{"Name": "availability-zone", "Values": ["us-east-1a", "us-east-1b"]}],
+        ),
+        (set(), []),
+    ],
+)
+@pytest.mark.parametrize("order", [(0.5, 0.3, 0.4), (0.3, 0.4, 0.5), (0.5, 0.4, 0.3)])
+def test_the_price_of_a_type_is_the_lowest_of_its_zones(
+    zones: set[str], filters: list[dict[str, Any]], order: tuple[float, ...]
+) -> None:
+    aws = Stubbed("ec2")
+    wanted = {
+        "InstanceTypes": ["m5.large", "m6i.large", "c5.large"],
+        "ProductDescriptions": ["Linux/UNIX"],
+        "StartTime": ANY,
+        "Filters": filters,
+    }
+    first, *others = [{"InstanceType": "m5.large", "SpotPrice": str(price)} for price in order]
+    other = {"InstanceType": "m6i.large", "SpotPrice": "0.7"}
+    page = {"SpotPriceHistory": [first, other], "NextToken": "more"}
+    aws.stub.add_response("describe_spot_price_history", page, wanted)
+    last = {"SpotPriceHistory": others}
+    aws.stub.add_response("describe_spot_price_history", last, {**wanted, "NextToken": "more"})
+    prices = spot_prices(aws, wanted["InstanceTypes"], zones)  # type: ignore[arg-type]
+    assert prices == {"m5.large": 0.3, "m6i.large": 0.7}
 
 
 def test_the_disk_is_the_images_own_root() -> None:

@@ -74,6 +74,15 @@ def test_records_are_taken_by_time_whatever_their_order() -> None:
     assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_last_attempt_is_the_one_that_started_last(finished: bool) -> None:
+    outcome = "done" if finished else "interrupted"
+    records = [record(outcome, 3), record(outcome, 1), record(outcome, 2)]
+    (result,) = results([(1, "one")], records, {}, finished)
+    assert result.seconds == 4.5
+    assert result.reason == ("" if finished else "reason 3")
+
+
 def test_records_of_other_jobs_do_not_count() -> None:
     (result,) = results([(1, "two")], [record("dead")], DEAD, True)
     assert (result.state, result.peak_memory_mb) == ("done", None)
