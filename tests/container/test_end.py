@@ -53,7 +53,7 @@ def test_a_job_that_needs_too_much_memory_is_told_so_and_others_live_on(
         """echo > "$output_dir/o"'""",
         output_prefix="out/{name}",
     )
-    containers.set(slots=2, job_retries=3)
+    containers.set(DOCKER_CORES=2, JOB_RETRIES=3)
     containers.send([{"name": "big"}, {"name": "small"}])
     name = containers.finish(image, "--memory=300m", "--memory-swap=300m")
     assert containers.state(name)["ExitCode"] == 0
@@ -78,7 +78,7 @@ def test_a_full_disk_is_told_and_others_live_on(image: str, containers: Containe
         """else sleep 4; echo >"$output_dir/o"; fi'""",
         output_prefix="out/{name}",
     )
-    containers.set(slots=2, job_retries=2, scratch="/scratch")
+    containers.set(DOCKER_CORES=2, JOB_RETRIES=2, scratch="/scratch")
     containers.send([{"name": "big"}, {"name": "small"}])
     name = containers.finish(image, "--tmpfs=/scratch:size=30m,mode=1777")
     assert containers.state(name)["ExitCode"] == 0

@@ -64,7 +64,7 @@ def test_the_program_sees_what_its_image_says_and_nothing_of_the_worker(
 ) -> None:
     image = build(f"awkward-{kind}", AWKWARD.format(base=base(kind)))
     containers.implement(f"""sh -c '({SEEN}; true) > "$output_dir/out.txt"'""")
-    containers.set(working_folder="image")
+    containers.set(WORKING_FOLDER="image")
     containers.send([{"name": "a"}])
     name = containers.finish(image)
     (told,) = containers.outputs().values()

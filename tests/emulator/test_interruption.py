@@ -36,7 +36,7 @@ def starts(world: World) -> list[str]:
 
 def test_all_jobs_of_killed_workers_are_done_by_others(world: World) -> None:
     shared = implement_slow(world, 0.3)
-    world.set(slots=4, visibility_seconds=5)
+    world.set(DOCKER_CORES=4, visibility_seconds=5)
     names = [f"g{i}" for i in range(50)]
     world.send([{"name": name} for name in names], **shared)
     workers = [world.start_worker() for _ in range(2)]
@@ -70,7 +70,7 @@ def test_sigterm_makes_the_message_visible_at_once_and_leaves_no_process(world: 
 
 def test_interruption_alone_never_makes_a_job_dead(world: World) -> None:
     shared = implement_slow(world, 2)
-    world.set(job_retries=3)
+    world.set(JOB_RETRIES=3)
     world.send([{"name": "a"}], **shared)
     for attempt in range(5):
         worker = world.start_worker()
@@ -137,7 +137,7 @@ def test_a_job_that_forks_and_hangs_is_dead_after_its_time_out_without_a_process
         "bash -c 'sleep 1000 & (setsid sleep 1001 &) ; setsid bash -c \"trap : TERM; sleep 1002; "
         "sleep 1003\" & trap : TERM; echo started; while :; do sleep 1; done'"
     )
-    world.set(job_retries=1, job_timeout_minutes=0.05)
+    world.set(JOB_RETRIES=1, JOB_TIMEOUT_MINUTES=0.05)
     world.send([{"name": "a"}])
     worker = world.start_worker(TEST_BUCKET=world.settings.AWS_BUCKET)
     world.wait_until(world.empty)
@@ -152,7 +152,7 @@ def test_a_shared_folder_is_fetched_once_for_fifty_jobs(world: World) -> None:
         'bash -c \'cat "$folder"/* > "$output_dir/out.txt"\'',
         variables={"name": "text", "folder": "folder"},
     )
-    world.set(slots=4)
+    world.set(DOCKER_CORES=4)
     for i in range(5):
         world.put(f"in/ref/{i}.txt", f"{i}".encode())
     world.send([{"name": f"g{i}"} for i in range(50)], folder="in/ref")

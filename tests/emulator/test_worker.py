@@ -77,7 +77,7 @@ def test_a_job_gets_its_inputs_and_its_outputs_are_uploaded(world: World) -> Non
 def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
     world.implement(SHOW_ARGUMENTS, variables={"value": "text", "n": "text"}, output_prefix="{n}")
     world.send([{"value": value, "n": f"v{i}"} for i, value in enumerate(HOSTILE)])
-    world.set(slots=4)
+    world.set(DOCKER_CORES=4)
     world.work()
     seen = {key: json.loads(content) for key, content in world.outputs().items()}
     assert seen == {f"v{i}/out.json": [value, f"<{value}>"] for i, value in enumerate(HOSTILE)}
@@ -94,18 +94,18 @@ def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
         ("bash -c 'kill -SEGV $$'", {}, "killed by SIGSEGV"),
         ("no-such-program-at-all", {}, "cannot be started"),
         ("true", {}, "expected 1 of at least 1 bytes, found 0"),
-        (ECHO, {"expected_number_files": 2}, "expected 2 of at least 1 bytes, found 1"),
-        (ECHO, {"min_file_size_bytes": 100}, "at least 100 bytes, found 0 (of 1 written)"),
-        (ECHO, {"necessary_string": ".tif"}, "and '.tif' in the name, found 0"),
+        (ECHO, {"EXPECTED_NUMBER_FILES": 2}, "expected 2 of at least 1 bytes, found 1"),
+        (ECHO, {"MIN_FILE_SIZE_BYTES": 100}, "at least 100 bytes, found 0 (of 1 written)"),
+        (ECHO, {"NECESSARY_STRING": ".tif"}, "and '.tif' in the name, found 0"),
         ("ln -s /nowhere {output_dir}/x", {}, "is no file"),
-        ("sleep 60", {"job_timeout_minutes": 0.01}, "longer than JOB_TIMEOUT_MINUTES = 0.01"),
+        ("sleep 60", {"JOB_TIMEOUT_MINUTES": 0.01}, "longer than JOB_TIMEOUT_MINUTES = 0.01"),
     ],
 )
 def test_a_failing_job_is_dead_after_its_attempts_and_says_why(
     world: World, command: str, settings: dict[str, object], reason: str
 ) -> None:
     world.implement(command)
-    world.set(job_retries=2, **settings)
+    world.set(JOB_RETRIES=2, **settings)
     (job,) = world.send([{"name": "a"}])
     world.work()
     assert world.outputs() == {}
@@ -142,7 +142,7 @@ def test_an_attempt_after_a_failed_one_sees_nothing_of_it(world: World) -> None:
 
 def test_a_missing_input_is_told(world: World) -> None:
     world.implement("cat {one}", variables={"one": "file", "name": "text"})
-    world.set(job_retries=1)
+    world.set(JOB_RETRIES=1)
     world.send([{"one": "in/nothing.txt", "name": "a"}])
     world.work()
     (dead,) = world.dead()
@@ -183,7 +183,10 @@ def test_jobs_that_are_done_already_are_skipped(world: World) -> None:
         output_prefix="out/{name}",
     )
     world.set(
-        check_if_done=True, expected_number_files=2, min_file_size_bytes=3, necessary_string="csv"
+        CHECK_IF_DONE_BOOL=True,
+        EXPECTED_NUMBER_FILES=2,
+        MIN_FILE_SIZE_BYTES=3,
+        NECESSARY_STRING="csv",
     )
     complete = {"out/done/1.csv": b"old", "out/done/2.csv": b"old"}
     others = {
@@ -242,7 +245,7 @@ def on_start():
 
 def test_the_functions_of_job_py_take_the_place_of_the_engines_own(world: World) -> None:
     world.implement(None, output_prefix=None, job_py=FUNCTIONS)
-    world.set(job_retries=1)
+    world.set(JOB_RETRIES=1)
     world.put("in/a.txt", b"B")
     world.put("in/b.txt", b"A")
     world.send([{"name": "folder"}, {"name": "file"}])
