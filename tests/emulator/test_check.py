@@ -1,7 +1,6 @@
-"""`check` against the strict emulator: what is asked of AWS, each mistake provoked and mended.
+"""`check` against the strict emulator: its questions to AWS, and the mistakes that it reports.
 
-Every test begins with an account and files in which nothing is wrong, which is what a mended case
-is, and breaks one thing.
+Every test begins with an account and files without problems, and breaks some of them.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def lab(aws: Control, tmp_path: Path) -> Lab:
     return lab
 
 
-def test_nothing_is_wrong_and_nothing_is_changed(lab: Lab) -> None:
+def test_no_problems_are_found_and_nothing_is_changed(lab: Lab) -> None:
     lab.account.control.forget_calls()
     ended = lab.run()
     assert (ended.code, ended.output) == (0, "No problems found.\n")
@@ -240,7 +239,7 @@ ALONE: list[tuple[Callable[[Lab], None], str, str]] = [
 
 
 @pytest.mark.parametrize(("breaks", "code", "said"), ALONE)
-def test_a_mistake_is_found_and_nothing_else(
+def test_a_mistake_is_the_only_problem(
     lab: Lab, breaks: Callable[[Lab], None], code: str, said: str
 ) -> None:
     breaks(lab)
@@ -284,7 +283,7 @@ TOGETHER: list[list[tuple[Callable[[Lab], None], str, str]]] = [
 
 
 @pytest.mark.parametrize("mistakes", TOGETHER)
-def test_mistakes_are_found_at_once_and_nothing_else(
+def test_several_mistakes_are_reported_at_once(
     lab: Lab, mistakes: list[tuple[Callable[[Lab], None], str, str]]
 ) -> None:
     for breaks, _, _ in mistakes:
@@ -319,7 +318,7 @@ QUESTIONS = [
 ]
 
 
-def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None:
+def test_the_answers_of_refused_questions_are_unknown(lab: Lab) -> None:
     denied("s3:HeadObject")(lab)
     for operation, _ in QUESTIONS:
         denied(operation)(lab)
@@ -331,7 +330,7 @@ def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None
     assert codes(ended) == []
 
 
-def test_without_the_types_neither_quota_nor_price_is_asked(lab: Lab) -> None:
+def test_without_machine_types_quota_and_price_are_not_asked(lab: Lab) -> None:
     denied("ec2:DescribeInstanceTypes")(lab)
     ended = lab.run()
     assert ended.output.startswith("unknown: the machine types: AWS refused DescribeInstanceTypes")
@@ -339,7 +338,7 @@ def test_without_the_types_neither_quota_nor_price_is_asked(lab: Lab) -> None:
     assert ended.code == 0
 
 
-def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
+def test_all_problems_are_in_the_json(lab: Lab) -> None:
     for breaks in (too_much_memory, no_key, small_quota, no_input):
         breaks(lab)
     jobs = str(lab.account.root / "files/jobs.json")
@@ -360,7 +359,7 @@ def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "DS-UNREACHABLE", "cannot be reached"),
     ],
 )
-def test_without_an_account_the_rest_is_still_told_and_the_exit_code_is_3(
+def test_without_an_account_other_problems_are_reported_with_exit_code_3(
     lab: Lab, env: dict[str, str], fault: str, code: str, said: str
 ) -> None:
     if fault:
@@ -375,14 +374,14 @@ def test_without_an_account_the_rest_is_still_told_and_the_exit_code_is_3(
     assert "Traceback" not in ended.output
 
 
-def test_a_profile_that_is_not_there_is_told(lab: Lab) -> None:
+def test_a_profile_that_does_not_exist_is_reported(lab: Lab) -> None:
     lab.settings["AWS_PROFILE"] = "nobody"
     ended = lab.run()
     assert ended.code == 3
     assert "DS-CREDENTIALS The config profile (nobody) could not be found" in ended.output
 
 
-def test_offline_asks_nothing(lab: Lab) -> None:
+def test_offline_does_not_ask_aws(lab: Lab) -> None:
     lab.account.control.forget_calls()
     too_much_memory(lab)
     ended = lab.run("--offline")
@@ -391,7 +390,7 @@ def test_offline_asks_nothing(lab: Lab) -> None:
     assert lab.account.control.calls() == []
 
 
-def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) -> None:
+def test_an_invalid_job_file_does_not_hide_the_answers_of_aws(lab: Lab) -> None:
     small_disk(lab)
     path = lab.account.root / "files/jobs.json"
     path.write_text("{")
@@ -401,7 +400,7 @@ def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) ->
     assert "DS-DISK " in ended.output
 
 
-def test_inputs_that_may_only_be_listed_are_found(lab: Lab) -> None:
+def test_inputs_that_can_only_be_listed_are_found(lab: Lab) -> None:
     denied("s3:HeadObject")(lab)
     assert lab.run().output == "No problems found.\n"
     no_input(lab)
@@ -412,9 +411,9 @@ def test_inputs_that_may_only_be_listed_are_found(lab: Lab) -> None:
 
 
 def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
-    """Credentials of the control role with exactly its rights, but for some.
+    """Return credentials with exactly the rights of the control role, except some.
 
-    The emulator knows no conditions, and resources only of S3: the others are left out.
+    The emulator supports no conditions, and resources only of S3: the others are left out.
     """
     where = roles.RoleTarget("aws", NUMBER, "lab-images", "Test")
     for name, document in roles.policies(where)[roles.CONTROL_ROLE].items():
@@ -441,7 +440,7 @@ MISSED = {
     "ecr:BatchGetImage": "unknown: the image: ",
     "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you are not allowed to write to",
 }
-"""What is said without a right. The other three are asked before or after one of these."""
+"""What is reported without a right. Some questions depend on others, which are in OTHERS."""
 OTHERS = {
     "ec2:DescribeInstanceTypes": "unknown: the machine types: ",
     "ssm:GetParameter": "unknown: the machine image's size: AWS refused GetParameter",
@@ -450,7 +449,7 @@ OTHERS = {
 UNSEEN = {"ecr:GetDownloadUrlForLayer"}  # moto has no answer to it
 
 
-def test_the_rights_of_the_control_role_are_enough_and_none_is_needless(lab: Lab) -> None:
+def test_the_control_role_has_exactly_the_rights_that_check_needs(lab: Lab) -> None:
     actions = {action for right in roles.CHECK for action in right.actions}
     assert actions == {*MISSED, *OTHERS, *UNSEEN}
     make_roles(lab.account)

@@ -1,4 +1,4 @@
-"""What `check` asks of AWS where no emulator answers as AWS does: by botocore's Stubber."""
+"""The questions of `check` that no emulator answers as AWS does, with botocore's Stubber."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.implementation import make_implementation
 
 
 class Stubbed:
-    """In the place of control.aws.Aws: one client, with the answers that a test gave it."""
+    """A stand-in for ds.cloud.client.Aws: one client, with the answers that a test gives it."""
 
     def __init__(self, service: str, region: str = "us-east-1") -> None:
         self.region = region
@@ -60,7 +60,7 @@ class Stubbed:
         ("us-gov-east-1", "us-gov-west-1", "opt-in-not-required", True),
     ],
 )
-def test_whether_a_region_is_enabled_is_asked_in_the_partitions_first(
+def test_the_partitions_first_region_reports_whether_a_region_is_enabled(
     region: str, home: str, status: str, enabled: bool
 ) -> None:
     aws = Stubbed("ec2", region)
@@ -71,7 +71,7 @@ def test_whether_a_region_is_enabled_is_asked_in_the_partitions_first(
     assert aws.asked_in == [home]
 
 
-def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
+def test_a_region_that_refuses_credentials_because_it_is_disabled_is_reported_as_disabled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Off(Stubbed):
@@ -98,7 +98,7 @@ def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
 
 @contextmanager
 def served(body: bytes) -> Iterator[str]:
-    """An address that answers with this, as the one that ECR gives for a layer."""
+    """Serve a body at an address, as ECR does for a layer."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -133,7 +133,7 @@ SINGLE = json.dumps({"config": {"digest": "sha256:c"}})
         (b"no json", Image(True)),
     ],
 )
-def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
+def test_the_architecture_of_a_single_image_is_read_from_its_configuration(
     config: bytes, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -152,7 +152,7 @@ def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
     assert aws.asked_in == ["eu-west-1"]
 
 
-def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> None:
+def test_an_image_whose_configuration_cannot_be_fetched_exists() -> None:
     place = ECR.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it@sha256:d")
     assert place
     aws = Stubbed("ecr")
@@ -184,13 +184,13 @@ def test_which_images_are_in_ecr(tag: str, parts: tuple[str | None, ...] | None)
 
 
 @pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"])
-def test_a_subnet_that_cannot_be_is_not_there(code: str) -> None:
+def test_a_subnet_with_an_impossible_id_does_not_exist(code: str) -> None:
     aws = Stubbed("ec2")
     aws.stub.add_client_error("describe_subnets", code)
     assert find_subnets(aws, ["subnet-1"]) == {"subnet-1": None}  # type: ignore[arg-type]
 
 
-def test_a_bucket_that_answers_oddly_is_there_and_perhaps_writable() -> None:
+def test_a_bucket_with_an_unclear_answer_exists_and_may_be_writable() -> None:
     aws = Stubbed("s3")
     aws.stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
     aws.stub.add_client_error("create_multipart_upload", "SlowDown")
@@ -212,7 +212,7 @@ INTEL = Machine(8192, 2)
         (1, [INTEL, ARM], "gpu/"),
     ],
 )
-def test_the_machine_image_is_that_of_the_machines(
+def test_the_machine_image_fits_all_machines(
     gpus: int, machines: list[Machine], variant: str
 ) -> None:
     assert ami_variant(gpus, machines) == variant
@@ -249,7 +249,7 @@ def test_the_price_of_a_type_is_the_lowest_of_its_zones(
     assert prices == {"m5.large": 0.3, "m6i.large": 0.7}
 
 
-def test_the_disk_is_the_images_own_root() -> None:
+def test_the_disk_is_the_root_device_of_the_image() -> None:
     class Two(Stubbed):
         def client(self, service: str, region: str = "") -> Any:
             return ssm if service == "ssm" else super().client(service, region)
@@ -268,7 +268,7 @@ def test_the_disk_is_the_images_own_root() -> None:
         assert snapshot_size(aws, "gpu/") == 30  # type: ignore[arg-type]
 
 
-def test_a_folder_too_large_to_look_through_is_unknown() -> None:
+def test_a_folder_too_large_to_search_is_unknown() -> None:
     aws = Stubbed("s3")
     for number in range(MOST_PAGES):
         page = {"Contents": [{"Key": f"a/{number}.txt"}], "IsTruncated": True}

@@ -1,4 +1,4 @@
-"""`check`: what each rule finds, that it is silent once mended, and how all of it is told."""
+"""`check`: the problem that each rule reports, its silence after the fix, and the report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GPU = Machine(16384, 4, gpus=1)
 def given(
     fleet: Fleet | None = FLEET, files: dict[str, Any] | None = None, **settings: Any
 ) -> Given:
-    """Files in which nothing is wrong, with these changes."""
+    """Return files without problems, with these changes."""
     values = {
         "APP_NAME": "Test",
         "AWS_BUCKET": "lab-images",
@@ -58,7 +58,7 @@ def given(
 
 
 def facts(**changes: Any) -> AwsFacts:
-    """An account in which nothing is wrong, with these changes."""
+    """Return an account without problems, with these changes."""
     fine = AwsFacts(
         enabled=True,
         machines={"m5.large": LARGE},
@@ -78,7 +78,7 @@ def facts(**changes: Any) -> AwsFacts:
 ANSWERS = {"docker_base_image": "debian:12", "docker_image": "lab/it:1"}
 
 FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
-    # Code, a part of what is said, wrong files and account, mended files and account.
+    # Code, a part of the problem, wrong files and account, fixed files and account.
     (
         "DS-PLACEHOLDER",
         "config.py, AWS_BUCKET: still has the placeholder 'your-bucket-name'",
@@ -397,31 +397,31 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "said", "files", "aws", "mended", "mended_aws"), FOUND)
-def test_each_mistake_is_found_alone_and_no_longer_once_mended(
-    code: str, said: str, files: Given, aws: AwsFacts, mended: Given, mended_aws: AwsFacts
+@pytest.mark.parametrize(("code", "said", "files", "aws", "fixed", "fixed_aws"), FOUND)
+def test_each_mistake_is_the_only_problem_and_is_gone_after_the_fix(
+    code: str, said: str, files: Given, aws: AwsFacts, fixed: Given, fixed_aws: AwsFacts
 ) -> None:
     (found,) = find_problems(files, aws)
     assert found.code == code
     assert said in found.statement
     assert found.hint
-    assert find_problems(mended, mended_aws) == []
+    assert find_problems(fixed, fixed_aws) == []
 
 
-def test_every_code_is_provoked_here() -> None:
-    told_otherwise = {
+def test_every_code_is_tested_here() -> None:
+    reported_otherwise = {
         *("DS-CONFIG", "DS-JOBS", "DS-FLEET", "DS-CREDENTIALS", "DS-UNREACHABLE", "DS-BUILT")
     }
-    assert {row[0] for row in FOUND} | told_otherwise == set(CODES)
+    assert {row[0] for row in FOUND} | reported_otherwise == set(CODES)
     assert len(set(CODES)) == len(CODES)
 
 
-def test_nothing_is_said_of_what_is_not_known() -> None:
+def test_what_is_not_known_is_not_reported() -> None:
     assert find_problems(given(None), AwsFacts()) == []
     assert find_problems(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), AwsFacts()) == []
 
 
-def test_all_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     files = given(MEMORY=9000, EBS_VOL_SIZE=8, GPUS=1, AWS_BUCKET="your-bucket-name")
     aws = facts(key=False, profile=False, subnets={"subnet-1": None})
     codes = [found.code for found in find_problems(files, aws)]
@@ -446,7 +446,7 @@ def test_the_largest_memory_that_fits(mib: int, tasks: int, largest: int) -> Non
     assert (largest + 1) * tasks > 0.92 * mib - 256
 
 
-def test_the_memory_that_is_named_fits() -> None:
+def test_the_suggested_memory_fits() -> None:
     (found,) = find_problems(given(MEMORY=8000), facts())
     largest = int(found.hint.split("MEMORY = ")[1].split()[0])
     assert find_problems(given(MEMORY=largest), facts()) == []
@@ -581,7 +581,7 @@ def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path
         (None, {}),
     ],
 )
-def test_answers_are_those_of_cruft(
+def test_answers_are_read_from_the_file_of_cruft(
     tmp_path: Path, state: str | None, expected: dict[str, str]
 ) -> None:
     if state is not None:
@@ -590,7 +590,7 @@ def test_answers_are_those_of_cruft(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 1_000_000])
-def test_the_groups_looked_at_are_the_first_the_last_and_some_between(count: int) -> None:
+def test_the_first_the_last_and_some_groups_between_are_checked(count: int) -> None:
     numbers = sample(count, random.Random(1))
     assert {1, count} <= numbers
     assert numbers <= set(range(1, count + 1))
@@ -598,7 +598,7 @@ def test_the_groups_looked_at_are_the_first_the_last_and_some_between(count: int
     assert count < 1000 or numbers != sample(count, random.Random(2))
 
 
-def test_regions_are_those_of_all_partitions() -> None:
+def test_the_regions_of_all_partitions_are_known() -> None:
     assert {"us-east-1", "cn-north-1", "us-gov-west-1"} <= known_regions()
     assert "us-esat-1" not in known_regions()
 
@@ -629,7 +629,7 @@ def test_exit_codes(codes: list[str], exit_code: int) -> None:
     assert Report((*found, WARNING)).exit_code == exit_code
 
 
-def test_a_report_for_a_person_has_the_problem_what_to_do_and_where_to_read_on() -> None:
+def test_a_report_for_a_person_has_problems_hints_and_links() -> None:
     assert REPORT.lines() == [
         "warning: config.py, X: is odd; remove it",
         "unknown: the key: denied",
@@ -641,7 +641,7 @@ def test_a_report_for_a_person_has_the_problem_what_to_do_and_where_to_read_on()
     assert Report().lines() == ["No problems found."]
 
 
-def test_a_report_as_json_is_one_object_with_all_of_it() -> None:
+def test_a_report_as_json_is_one_object() -> None:
     assert json.loads(REPORT.json()) == {
         "exit_code": 1,
         "findings": [
@@ -671,7 +671,7 @@ def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
     return check(root, root / "files/exampleJob.json" if jobs else None, fleet, offline=True)
 
 
-def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
+def test_good_files_have_no_problems(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (root / fleets.EXAMPLE).write_text(json.dumps(FLEET_FILE))
     report = offline(root)
@@ -690,7 +690,7 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
         (None, [], [], False),
     ],
 )
-def test_the_image_that_was_built_is_looked_at(
+def test_the_image_on_this_machine_is_checked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     image: dict[str, object] | None,
@@ -698,7 +698,7 @@ def test_the_image_that_was_built_is_looked_at(
     codes: list[str],
     warned: bool,
 ) -> None:
-    """By a program in docker's place that knows this image and the program's, or none."""
+    """A stand-in for docker knows this image and the program's, or none."""
     root = make_implementation(tmp_path, settings=GOOD)
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
@@ -715,7 +715,7 @@ def test_the_image_that_was_built_is_looked_at(
     assert any("entry point" in warning for warning in report.warnings) == warned
 
 
-def test_without_a_fleet_file_that_is_said(tmp_path: Path) -> None:
+def test_a_missing_fleet_file_is_reported_as_unknown(tmp_path: Path) -> None:
     report = offline(make_implementation(tmp_path, settings=GOOD))
     assert (
         Unknown("where machines will start", f"{fleets.EXAMPLE} does not exist") in report.unknown
@@ -732,7 +732,7 @@ TUTORIAL = {
 }
 
 
-def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) -> None:
+def test_all_placeholders_of_the_tutorials_config_are_reported_at_once(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=TUTORIAL)
     source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / fleets.EXAMPLE
     (root / fleets.EXAMPLE).write_text(source.read_text())
@@ -742,7 +742,7 @@ def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) ->
     places = ("AWS_BUCKET", "DOCKERHUB_TAG", "SOURCE_BUCKET", "subnets", "security_groups")
     for name in places:
         assert f", {name}: still has the placeholder " in told
-    # These two mean nothing any more, so they are not to be filled in.
+    # These two are no longer used, so nobody has to fill them in.
     for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
         assert any(f"{name}: is not needed" in warning for warning in report.warnings)
     assert len(report.problems) == len(places)
@@ -775,7 +775,7 @@ def break_fleet(root: Path) -> None:
         (break_fleet, "DS-FLEET", "subnets: is missing"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
+def test_a_file_that_is_not_valid_is_reported_with_exit_code_2(
     tmp_path: Path, breaks: Callable[[Path], None], code: str, said: str
 ) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
@@ -787,7 +787,7 @@ def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
     assert any(said in found.statement for found in report.problems)
 
 
-def test_problems_of_several_files_come_together(tmp_path: Path) -> None:
+def test_problems_of_several_files_are_reported_together(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings={"AWS_BUCKET": "your-bucket-name", **GOOD})
     break_fleet(root)
     break_jobs(root)
@@ -795,14 +795,14 @@ def test_problems_of_several_files_come_together(tmp_path: Path) -> None:
     assert codes == {"DS-FLEET", "DS-JOBS", "DS-PLACEHOLDER"}
 
 
-def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+def test_a_fleet_file_given_by_name_must_exist(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (found,) = offline(root, fleet=tmp_path / "none.json").problems
     assert found.code == "DS-FLEET"
     assert "is not there" in found.message
 
 
-def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:
+def test_answers_and_files_are_compared(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     state = {"context": {"cookiecutter": {"docker_base_image": "debian:12"}}}
     (root / ".cruft.json").write_text(json.dumps(state))
