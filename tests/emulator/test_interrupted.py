@@ -269,7 +269,7 @@ def test_a_command_completes_after_a_failure_at(
     account.control.clear_faults()
     said = account.ok(*words, setup_aws=roles)
     if operation == "sqs:SendMessageBatch":
-        assert "At most 10 jobs, those in flight when it was interrupted, may run twice" in said
+        assert "Up to 10 jobs that were in flight at the interruption may run twice" in said
     check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
 
 
@@ -286,7 +286,7 @@ CTRL_C = [
         jobs,
         SUBMIT,
         "sqs:SendMessageBatch",
-        "jobs are in queue Test. The same command goes on from there",
+        ".submissions/ records them. Run the same command again to send the rest.",
     ),
     (
         no_roles,
