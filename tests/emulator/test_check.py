@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ds.cloud import rights as roles
+from ds.cloud.rights import CHECK, CONTROL_ROLE, RoleTarget, policies
 from ds.control.files.fleet_file import EXAMPLE
 from ds.control.links import docs_url
 from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
@@ -415,8 +415,8 @@ def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
 
     The emulator supports no conditions, and resources only of S3: the others are left out.
     """
-    where = roles.RoleTarget("aws", NUMBER, "lab-images", "Test")
-    for name, document in roles.policies(where)[roles.CONTROL_ROLE].items():
+    where = RoleTarget("aws", NUMBER, "lab-images", "Test")
+    for name, document in policies(where)[CONTROL_ROLE].items():
         for statement in document["Statement"]:
             statement.pop("Condition", None)
             if not statement["Action"][0].startswith("s3:"):
@@ -424,9 +424,9 @@ def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
             kept = [action for action in statement["Action"] if action not in without]
             statement["Action"] = kept or ["x:Nothing"]
         account.client("iam").put_role_policy(
-            RoleName=roles.CONTROL_ROLE, PolicyName=name, PolicyDocument=json.dumps(document)
+            RoleName=CONTROL_ROLE, PolicyName=name, PolicyDocument=json.dumps(document)
         )
-    return account.control.role(roles.CONTROL_ROLE)
+    return account.control.role(CONTROL_ROLE)
 
 
 MISSED = {
@@ -450,7 +450,7 @@ UNSEEN = {"ecr:GetDownloadUrlForLayer"}  # moto has no answer to it
 
 
 def test_the_control_role_has_exactly_the_rights_that_check_needs(lab: Lab) -> None:
-    actions = {action for right in roles.CHECK for action in right.actions}
+    actions = {action for right in CHECK for action in right.actions}
     assert actions == {*MISSED, *OTHERS, *UNSEEN}
     make_roles(lab.account)
     control = lab.account.control

@@ -151,10 +151,10 @@ def described(**changes: Any) -> dict[str, Any]:
         (
             {"Size": 36e9},
             None,
-            ["36.0 GB do not fit on the disk; set EBS_VOL_SIZE to more than 41"],
+            ["36.0 GB does not fit on the disk; set EBS_VOL_SIZE to more than 41"],
         ),
-        ({"Size": 34.9e9}, None, ["warning: 34.9 GB leave 0 GB of each machine's disk"]),
-        ({"Size": 25.1e9}, None, ["warning: 25.1 GB leave 10 GB of each machine's disk"]),
+        ({"Size": 34.9e9}, None, ["warning: 34.9 GB leaves 0 GB of each machine's disk"]),
+        ({"Size": 25.1e9}, None, ["warning: 25.1 GB leaves 10 GB of each machine's disk"]),
         ({"Size": 24.9e9}, None, []),
     ],
 )

@@ -160,7 +160,7 @@ def image_problems(
     found = []
     kind = f"{both.get('Os')}/{both.get('Architecture')}"
     if kind != "linux/amd64":
-        hint = "the machines are linux/amd64: run make image, on a base image for linux/amd64"
+        hint = "the machines are linux/amd64: use a base image for linux/amd64, then run make image"
         found.append(Problem(where, f"is for {kind}", hint))
     entry = (program.get("Config") or {}).get("Entrypoint") or []
     if entry and entry[-1].rpartition("/")[2] not in job_py:
@@ -171,9 +171,9 @@ def image_problems(
     room = settings.EBS_VOL_SIZE - SYSTEM_GB - size
     if room < 0:
         hint = f"set EBS_VOL_SIZE to more than {size + SYSTEM_GB:.0f}"
-        found.append(Problem(where, f"{size:.1f} GB do not fit on the disk", hint))
+        found.append(Problem(where, f"{size:.1f} GB does not fit on the disk", hint))
     elif room < settings.EBS_VOL_SIZE / 4:
-        message = f"{size:.1f} GB leave {room:.0f} GB of each machine's disk for its jobs"
+        message = f"{size:.1f} GB leaves {room:.0f} GB of each machine's disk for its jobs"
         hint = "raise EBS_VOL_SIZE if they need more"
         found.append(Problem(where, message, hint, warning=True))
     return found
