@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-# Old versions of Python read this file too, so that they can report their version.
+# Old versions of Python must be able to parse this file, so that they report this.
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit("Python 3.11 or newer is required; nothing was done.")
+    sys.exit("Python 3.11 or newer is required.")
 
 if __name__ == "__main__":
     try:
@@ -16,8 +16,8 @@ if __name__ == "__main__":
         if (missing.name or "").split(".")[0] == "ds":
             raise
         sys.stderr.write(
-            f"The Python package '{missing.name}' is not installed; use `make`, which lists its "
-            "targets, or run pip install -r requirements.txt\n"
+            f"The Python package '{missing.name}' is not installed; use `make`, which installs "
+            "it, or run pip install -r requirements.txt\n"
         )
         sys.exit(2)
     except KeyboardInterrupt:

@@ -22,20 +22,12 @@ from ds.jobs.settings import Settings
 SYSTEM_GB = 5
 """Disk space that a machine's system takes (AL2023 with ECS, and what is unpacked)."""
 
-_ECR = re.compile(r"^\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
-
 _TAG = re.compile(r":[\w][\w.-]{0,127}$")
 
 
 def program_name(image: str) -> str:
     """Return the name of the program's own image, on which the worker is added."""
     return f"{image}-program" if _TAG.search(image) else f"{image}:program"
-
-
-def ecr_region(image: str) -> str | None:
-    """Return the region of an image in private ECR; None for other registries."""
-    found = _ECR.match(image)
-    return found["region"] if found else None
 
 
 def platform_words(machine: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ds.cloud.client import Aws, reporting_errors
+from ds.cloud.names import ECR_IMAGE
 from ds.control import docker
 from ds.control.commands.common import open_project
 from ds.jobs.placeholders import image_problem
@@ -24,8 +25,8 @@ def command(root: Path) -> int:
         raise BadInput([problem])
     image = project.settings.DOCKERHUB_TAG
     docker.require(image)
-    if region := docker.ecr_region(image):
-        _log_in(root, project.settings, image.partition("/")[0], region)
+    if ecr := ECR_IMAGE.match(image):
+        _log_in(root, project.settings, ecr["registry"], ecr["region"])
     docker.run(
         ["docker", "push", image],
         root,

@@ -1,13 +1,18 @@
-"""`setup_AWS.py`: create or remove the IAM roles that runs need."""
+"""`setup_AWS.py`: the IAM roles that runs need, created once per AWS account."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from ds.cloud import rights
+from ds.cloud.call import Call, carry_out
 from ds.cloud.client import Aws, reporting_errors
+from ds.cloud.errors import CommandError
+from ds.cloud.plan_roles import plan, plan_removal, problems
+from ds.cloud.rights import CONTROL_ROLE, RoleTarget
+from ds.cloud.state import has_ecs_linked_role, read_roles
 from ds.control.commands.common import open_project
 from ds.control.links import docs_url
 
@@ -25,17 +30,50 @@ def command(root: Path, dry_run: bool, remove: bool, bucket: str | None) -> int:
     settings = open_project(root).settings
     with reporting_errors(settings.AWS_PROFILE):
         aws = Aws(settings)
-        target = rights.RoleTarget(
+        target = RoleTarget(
             aws.partition,
             aws.account,
             bucket or settings.AWS_BUCKET,
             settings.APP_NAME,
             tuple(settings.SECRETS.values()),
         )
-        rights.setup_aws(aws, target, click.echo, dry_run=dry_run, remove=remove)
+        setup_aws(aws, target, click.echo, dry_run=dry_run, remove=remove)
     if not remove and not dry_run:
         click.echo(
-            "The roles exist. To use the first one, add a profile to ~/.aws/config with role_arn = "
-            f"arn:{aws.partition}:iam::{aws.account}:role/{rights.CONTROL_ROLE}"
+            "The roles exist. To work with the first one, create a profile in ~/.aws/config with "
+            f"role_arn = arn:{aws.partition}:iam::{aws.account}:role/{CONTROL_ROLE}"
         )
     return 0
+
+
+def setup_aws(
+    aws: Aws,
+    target: RoleTarget,
+    report: Callable[[str], None],
+    *,
+    dry_run: bool = False,
+    remove: bool = False,
+) -> list[Call]:
+    """Create, update or remove the roles, and return the calls that were (or would be) sent.
+
+    Args:
+        aws: the account.
+        target: what the roles give access to.
+        report: receives one line at a time; in a dry run also the policy documents.
+        dry_run: report the calls, and send none.
+        remove: delete what this command created.
+
+    Raises:
+        CommandError: a role was created by somebody else.
+        Interrupted: by Ctrl-C.
+        ClientError, BotoCoreError: AWS refused a request, or cannot be reached.
+    """
+    roles = read_roles(aws)
+    if wrong := problems(roles):
+        raise CommandError("\n".join(map(str, wrong)))
+    calls = plan_removal(roles) if remove else plan(target, roles, has_ecs_linked_role(aws))
+    if not calls:
+        matches = "No roles exist" if remove else "The roles already exist and match"
+        report(f"{matches}; nothing to do.")
+    carry_out(aws.client, calls, report, dry_run=dry_run)
+    return calls
