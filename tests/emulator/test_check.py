@@ -15,7 +15,7 @@ import pytest
 
 from ds.cloud.rights import CHECK, CONTROL_ROLE, RoleTarget, policies
 from ds.control.files.fleet_file import EXAMPLE
-from ds.control.links import docs_url
+from ds.jobs.links import docs_url
 from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
 from tests.emulator.aws.client import Control
 from tests.implementation import write_jobs

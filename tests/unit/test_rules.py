@@ -31,7 +31,7 @@ from ds.control.commands.check import Report, answers, check, known_regions, sam
 from ds.control.files import config_file as settings_of_config
 from ds.control.files import fleet_file as fleets
 from ds.control.files.fleet_file import Fleet
-from ds.control.links import DOCS_URL
+from ds.jobs.links import DOCS_URL
 from ds.jobs.problems import BadInput, Problem
 from tests.implementation import make_implementation, write_jobs
 

@@ -245,5 +245,5 @@ def _description(image: str) -> dict[str, Any] | None:
 def _require_docker() -> None:
     if shutil.which("docker") is None:
         raise CommandError(
-            "docker: is not on PATH; install Docker (https://docs.docker.com/engine)"
+            "docker: not found on PATH; install it (https://docs.docker.com/engine/install)"
         )

@@ -29,7 +29,7 @@ from ds.control.commands.common import PATH, json_option
 from ds.control.files import fleet_file, job_file, project
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
-from ds.control.links import docs_url
+from ds.jobs.links import docs_url
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
 from ds.jobs.settings import Settings

@@ -14,7 +14,7 @@ from ds.cloud.plan_roles import plan, plan_removal, problems
 from ds.cloud.rights import CONTROL_ROLE, RoleTarget
 from ds.cloud.state import has_ecs_linked_role, read_roles
 from ds.control.commands.common import open_project
-from ds.control.links import docs_url
+from ds.jobs.links import docs_url
 
 
 @click.command(
