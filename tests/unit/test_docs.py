@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ds.control.checks.rules import CODES
-from ds.control.files.config_file import SETTINGS
-from ds.jobs.definition import FUNCTIONS, load
+from ds.jobs.definition import FUNCTIONS, load_job_definition
 from ds.jobs.message import Job
-from ds.jobs.resolve import resolve
+from ds.jobs.resolve import resolve_job
+from ds.jobs.settings import SETTINGS
 from ds.jobs.variables import Value
 from hooks.answers import NUMBERS
 from scripts import reference
@@ -105,9 +105,9 @@ def test_the_examples_of_functions_do_what_the_page_says(
 ) -> None:
     path = tmp_path / "job.py"
     path.write_text(EXAMPLES[function], encoding="utf-8")
-    definition = load(path)
+    definition = load_job_definition(path)
     assert function in definition.functions
-    resolved = resolve(definition, {}, Job({}, group), "b")
+    resolved = resolve_job(definition, {}, Job({}, group), "b")
     assert arguments is None or resolved.arguments == arguments.split()
     assert [f"{one.bucket}/{one.key}" for one in resolved.inputs] == inputs
     assert resolved.output_prefix == prefix

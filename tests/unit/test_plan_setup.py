@@ -14,8 +14,9 @@ from ds.cloud.names import names, run_tags
 from ds.cloud.plan_setup import plan, problems, task_definition
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import Cluster, LogGroup, Queue, Service, SetupState, TaskDefinition
-from ds.control.files.config_file import Settings, check
+from ds.control.files.config_file import check_config
 from ds.jobs.environment import WorkerSettings
+from ds.jobs.settings import Settings
 
 RUN = "20260101T000000Z"
 TAGS = run_tags("Test", RUN)
@@ -24,7 +25,7 @@ ECS_TAGS = [{"key": "ds:app", "value": "Test"}, {"key": "ds:run", "value": RUN}]
 
 def settings(**changes: object) -> Settings:
     given = {"APP_NAME": "Test", "AWS_BUCKET": "our-bucket", "DOCKERHUB_TAG": "lab/test:1"}
-    return check({**given, **changes})
+    return check_config({**given, **changes})
 
 
 def nothing(app: str = "Test") -> SetupState:

@@ -28,9 +28,8 @@ from ds.control.checks.rules import (
     quota_kind,
 )
 from ds.control.commands.check import Report, answers, check, known_regions, sample
-from ds.control.files import config_file as settings_of_config
-from ds.control.files import fleet_file as fleets
-from ds.control.files.fleet_file import Fleet
+from ds.control.files.config_file import check_config
+from ds.control.files.fleet_file import EXAMPLE, Fleet, read_fleet_file
 from ds.jobs.links import DOCS_URL
 from ds.jobs.problems import BadInput, Problem
 from tests.implementation import make_implementation, write_jobs
@@ -53,7 +52,7 @@ def given(
         "DOCKERHUB_TAG": "lab/it:1",
         "MACHINE_TYPE": ["m5.large"],
     }
-    read = settings_of_config.check({**values, **settings})
+    read = check_config({**values, **settings})
     return Given(read, fleet, regions=frozenset({"us-east-1", "eu-west-1"}), **(files or {}))
 
 
@@ -500,35 +499,35 @@ def write_fleet(tmp_path: Path, document: object) -> Path:
 
 
 def test_a_fleet_file_is_read(tmp_path: Path) -> None:
-    read = fleets.read(write_fleet(tmp_path, DOCUMENT))
+    read = read_fleet_file(write_fleet(tmp_path, DOCUMENT))
     assert read == Fleet(("subnet-1", "subnet-2"), ("sg-1",), "ecsInstanceRole", "", False)
 
 
 BAD_FLEETS = [
-    ("{", ["fleet.json line 1, column 2: is not JSON: "]),
-    ([], ["fleet.json: is no JSON object; copy files/exampleFleet.json"]),
+    ("{", ["fleet.json line 1, column 2: is not valid JSON: "]),
+    ([], ["fleet.json: is not a JSON object; copy files/exampleFleet.json"]),
     (
         {},
         [
-            "fleet.json, subnets: is missing; write a list such as",
-            "fleet.json, security_groups: is missing",
-            "fleet.json, instance_profile: is missing",
+            "fleet.json, subnets: has no value; must be a list such as",
+            "fleet.json, security_groups: has no value",
+            "fleet.json, instance_profile: has no value",
         ],
     ),
     (
         {**DOCUMENT, "Subnet": 1, "thing": 1},
-        ["Subnet: means nothing; did you mean subnets?", "thing: means nothing; remove it"],
+        ["Subnet: unknown key; did you mean subnets?", "thing: unknown key; remove it"],
     ),
-    ({"LaunchSpecifications": None}, ["is a spot fleet request, as Distributed-Something had it"]),
+    ({"LaunchSpecifications": None}, ["is a spot fleet request of Distributed-Something"]),
     ({"LaunchSpecifications": [{"NetworkInterfaces": 3}]}, ["; copy files/exampleFleet.json"]),
     pytest.param("[" * 100_000, ["fleet.json: cannot be read: "], id="deep"),
-    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; write a list such as"]),
-    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; write a list such as"]),
-    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; write a list such as"]),
-    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; write a list such as"]),
-    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; write the name of an"]),
-    ({**DOCUMENT, "key_name": None}, ["key_name: is None; write the name of a key pair"]),
-    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; write true or false"]),
+    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; must be a list such as"]),
+    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; must be a list such as"]),
+    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; must be a list such as"]),
+    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; must be a list such as"]),
+    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; must be the name of an"]),
+    ({**DOCUMENT, "key_name": None}, ["key_name: is None; must be the name of a key pair"]),
+    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; must be true or false"]),
 ]
 
 
@@ -537,7 +536,7 @@ def test_a_fleet_file_that_cannot_be_used_is_told(
     tmp_path: Path, document: object, said: list[str]
 ) -> None:
     with pytest.raises(BadInput) as refused:
-        fleets.read(write_fleet(tmp_path, document))
+        read_fleet_file(write_fleet(tmp_path, document))
     lines = str(refused.value).splitlines()
     assert len(lines) == len(said)
     for line, part in zip(lines, said, strict=True):
@@ -562,9 +561,9 @@ def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path
         ],
     }
     with pytest.raises(BadInput, match="is a spot fleet request") as refused:
-        fleets.read(write_fleet(tmp_path, request))
-    instead = refused.value.problems[0].hint.removeprefix("write instead ")
-    assert fleets.read(write_fleet(tmp_path, instead)) == Fleet(
+        read_fleet_file(write_fleet(tmp_path, request))
+    instead = refused.value.problems[0].hint.removeprefix("replace it with ")
+    assert read_fleet_file(write_fleet(tmp_path, instead)) == Fleet(
         ("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine", True
     )
 
@@ -673,7 +672,7 @@ def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
 
 def test_good_files_have_no_problems(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
-    (root / fleets.EXAMPLE).write_text(json.dumps(FLEET_FILE))
+    (root / EXAMPLE).write_text(json.dumps(FLEET_FILE))
     report = offline(root)
     assert report.problems == []
     assert report.unknown == (Unknown("everything that AWS must answer", "--offline"),)
@@ -717,9 +716,8 @@ def test_the_image_on_this_machine_is_checked(
 
 def test_a_missing_fleet_file_is_reported_as_unknown(tmp_path: Path) -> None:
     report = offline(make_implementation(tmp_path, settings=GOOD))
-    assert (
-        Unknown("where machines will start", f"{fleets.EXAMPLE} does not exist") in report.unknown
-    )
+    reason = f"{EXAMPLE} does not exist"
+    assert Unknown("where machines will start", reason) in report.unknown
     assert report.exit_code == 0
 
 
@@ -734,8 +732,8 @@ TUTORIAL = {
 
 def test_all_placeholders_of_the_tutorials_config_are_reported_at_once(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=TUTORIAL)
-    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / fleets.EXAMPLE
-    (root / fleets.EXAMPLE).write_text(source.read_text())
+    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / EXAMPLE
+    (root / EXAMPLE).write_text(source.read_text())
     report = offline(root)
     assert {found.code for found in report.problems} == {"DS-PLACEHOLDER"}
     told = "\n".join(found.statement for found in report.problems)
@@ -744,7 +742,7 @@ def test_all_placeholders_of_the_tutorials_config_are_reported_at_once(tmp_path:
         assert f", {name}: still has the placeholder " in told
     # These two are no longer used, so nobody has to fill them in.
     for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
-        assert any(f"{name}: is not needed" in warning for warning in report.warnings)
+        assert any(f"{name}: has no effect" in warning for warning in report.warnings)
     assert len(report.problems) == len(places)
 
 
@@ -762,17 +760,17 @@ def break_jobs(root: Path) -> None:
 
 
 def break_fleet(root: Path) -> None:
-    (root / fleets.EXAMPLE).write_text("{}")
+    (root / EXAMPLE).write_text("{}")
 
 
 @pytest.mark.parametrize(
     ("breaks", "code", "said"),
     [
         (break_config, "DS-CONFIG", "JOB_TIMEOUT_MINUTES: is 661"),
-        (break_config, "DS-CONFIG", "MEMROY: is no setting"),
+        (break_config, "DS-CONFIG", "MEMROY: unknown setting"),
         (break_definition, "DS-CONFIG", "nobody"),
         (break_jobs, "DS-JOBS", "exampleJob.json, group 1, nmae: "),
-        (break_fleet, "DS-FLEET", "subnets: is missing"),
+        (break_fleet, "DS-FLEET", "subnets: has no value"),
     ],
 )
 def test_a_file_that_is_not_valid_is_reported_with_exit_code_2(
@@ -799,7 +797,7 @@ def test_a_fleet_file_given_by_name_must_exist(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     (found,) = offline(root, fleet=tmp_path / "none.json").problems
     assert found.code == "DS-FLEET"
-    assert "is not there" in found.message
+    assert "does not exist" in found.message
 
 
 def test_answers_and_files_are_compared(tmp_path: Path) -> None:

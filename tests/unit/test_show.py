@@ -77,12 +77,12 @@ def test_show_json_is_a_list_of_all_or_the_one_named(root: Path) -> None:
 
 def test_warnings_go_to_stderr(root: Path) -> None:
     shown = run(root, "show", "files/exampleJob.json")
-    assert "warning: config.py line 7, SQS_MESSAGE_VISIBILITY: is not needed" in shown.stderr
+    assert "warning: config.py line 7, SQS_MESSAGE_VISIBILITY: has no effect" in shown.stderr
     assert "warning" not in shown.stdout
 
 
 BAD = [
-    (["show", "none.json"], "none.json: is not there; name a job file"),
+    (["show", "none.json"], "none.json: does not exist; use a job file"),
     (["show", "files/exampleJob.json", "x"], "'x' is not a valid group number"),
     (["local", "files/exampleJob.json", "--only", "0"], "0 is not in the range"),
     (["show", "files/exampleJob.json", "3"], "has no group 3; use a number from 1 to 2"),
@@ -90,7 +90,7 @@ BAD = [
     (["show"], "Missing argument 'JOBFILE'"),
     (["shwo", "x"], "No such command 'shwo'"),
     (["local", "files/exampleJob.json", "--workers", "0"], "Invalid value for '--workers'"),
-    (["local", "none.json"], "none.json: is not there; name a job file"),
+    (["local", "none.json"], "none.json: does not exist; use a job file"),
     (["local", "files/exampleJob.json", "--only", "3"], "has no group 3; use a number from 1 to 2"),
     (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this computer"),
     (["local", "files/exampleJob.json", "--output", "run.py"], "prog: not found on PATH"),
@@ -120,8 +120,8 @@ BROKEN = [
     ("job.py", "COMMAND = (\n", "job.py line 1"),
     ("job.py", "import nonsense_here\n", "job.py line 1: fails: ModuleNotFoundError"),
     ("job.py", "COMMAND = 'a | b'\nOUTPUT_PREFIX = 'x'\n", "job.py, COMMAND"),
-    ("job.py", None, "job.py: is not there"),
-    ("config.py", None, "config.py: is not there"),
+    ("job.py", None, "job.py: does not exist"),
+    ("config.py", None, "config.py: does not exist"),
 ]
 
 

@@ -25,7 +25,7 @@ from ds.jobs.message import InvalidMessage, Job, decode
 from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
-from ds.jobs.resolve import Folders, Input, ResolvedJob, check_outputs, resolve
+from ds.jobs.resolve import Folders, Input, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import control_character
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
@@ -164,7 +164,7 @@ class _Attempt:
     def _work(self) -> tuple[Outcome, str]:
         folders = self._fresh_folders()
         self._job = decode(self._message.body)
-        self._resolved = resolved = resolve(
+        self._resolved = resolved = resolve_job(
             self._context.definition,
             self._settings.program,
             self._job,

@@ -26,9 +26,9 @@ from ds.control import docker
 from ds.control.checks.ask import ask_aws, is_enabled
 from ds.control.checks.rules import BAD_INPUT, NOT_ASKED, AwsFacts, Given, Unknown, find_problems
 from ds.control.commands.common import PATH, json_option
-from ds.control.files import fleet_file, job_file, project
-from ds.control.files.job_file import JobFile
-from ds.control.files.project import Project
+from ds.control.files.fleet_file import EXAMPLE, read_fleet_file
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.files.project import Project, read_project
 from ds.jobs.links import docs_url
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
@@ -40,7 +40,7 @@ SAMPLE = 5
 
 @click.command()
 @click.argument("jobfile", type=PATH, required=False, metavar="[JOBFILE]")
-@click.option("--fleet", type=PATH, help=f"Fleet file to check, instead of {fleet_file.EXAMPLE}.")
+@click.option("--fleet", type=PATH, help=f"Fleet file to check, instead of {EXAMPLE}.")
 @click.option("--offline", is_flag=True, help="Check the files only; do not ask AWS.")
 @json_option
 @click.pass_obj
@@ -125,36 +125,36 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
         fleet: a fleet file; None for files/exampleFleet.json, if it exists.
         offline: do not ask AWS.
     """
-    settings, definition, problems = project.read(root)
+    settings, definition, problems = read_project(root)
     found = _coded("DS-CONFIG", problems)
     unknown: list[Unknown] = []
-    default = root / fleet_file.EXAMPLE
+    default = root / EXAMPLE
     chosen = fleet or (default if default.exists() else None)
-    read_fleet = None
+    fleet_file = None
     if chosen:
         try:
-            read_fleet = fleet_file.read(chosen)
+            fleet_file = read_fleet_file(chosen)
         except BadInput as error:
             found += _coded("DS-FLEET", error.problems)
     else:
-        unknown.append(Unknown("where machines will start", f"{fleet_file.EXAMPLE} does not exist"))
-    groups = mine = None
+        unknown.append(Unknown("where machines will start", f"{EXAMPLE} does not exist"))
+    groups = project = None
     if settings and definition:
-        mine = Project(root, settings, definition)
-        found += _coded("DS-CONFIG", mine.warnings)
-        found += _coded("DS-BUILT", _problems_of_image(mine))
+        project = Project(root, settings, definition)
+        found += _coded("DS-CONFIG", project.warnings)
+        found += _coded("DS-BUILT", _problems_of_image(project))
         if jobs:
             try:
-                groups = job_file.read(jobs, definition, settings.program)
+                groups = read_job_file(jobs, definition, settings.program)
             except BadInput as error:
                 found += _coded("DS-JOBS", error.problems)
     if settings:
-        given = Given(settings, read_fleet, answers(root), _base(root), known_regions())
+        given = Given(settings, fleet_file, answers(root), _base(root), known_regions())
         facts = AwsFacts()
         if offline:
             unknown.append(Unknown("everything that AWS must answer", "--offline"))
         elif settings.AWS_REGION in given.regions:
-            inputs = sample_inputs(mine, groups) if mine and groups else {}
+            inputs = sample_inputs(project, groups) if project and groups else {}
             refused, facts, unanswered = _ask(settings, given, inputs)
             found += refused
             unknown += unanswered
@@ -191,19 +191,19 @@ def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings
     return Problem("", message, hint or "fix that, then run the same command again", code=code)
 
 
-def _problems_of_image(mine: Project) -> list[Problem]:
+def _problems_of_image(project: Project) -> list[Problem]:
     """Report the problems of the image that was built; none if it is not on this machine."""
     try:
-        return docker.inspect(mine)
+        return docker.inspect(project)
     except (BadInput, CommandError):
         return []
 
 
-def sample_inputs(mine: Project, groups: JobFile) -> dict[int, list[Input]]:
+def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
     """Return the inputs of the first, the last and some random groups, by number from 1."""
     numbers = sample(groups.count, random.Random())
     return {
-        number: mine.resolve(job).inputs
+        number: project.resolve(job).inputs
         for number, job in enumerate(groups.jobs(), 1)
         if number in numbers
     }

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from ds.control.files import project
-from ds.control.files.project import Project
+from ds.control.files.project import Project, load_project
 
 PATH = click.Path(path_type=Path)
 
@@ -31,7 +30,7 @@ json_option = click.option(
 
 def open_project(root: Path) -> Project:
     """Read the implementation, and print its warnings to standard error."""
-    loaded = project.load(root)
-    for warning in loaded.warnings:
+    project = load_project(root)
+    for warning in project.warnings:
         click.echo(f"warning: {warning}", err=True)
-    return loaded
+    return project

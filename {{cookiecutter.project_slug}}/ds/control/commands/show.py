@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from ds.control.commands.common import GROUP, job_file_argument, open_project
-from ds.control.files import job_file
-from ds.control.files.job_file import JobFile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.jobs.message import Job
 from ds.jobs.resolve import Input
@@ -37,9 +36,9 @@ def show(project: Project, path: Path, number: int | None, as_json: bool) -> Ite
         number: the group; None for the first one, or with `as_json` for a list of all.
 
     Raises:
-        BadInput, CommandError: the job file is not valid, or the group does not exist.
+        BadInput: the job file is not valid, or does not have this group.
     """
-    jobs = job_file.read(path, project.definition, project.settings.program)
+    jobs = read_job_file(path, project.definition, project.settings.program)
     if not as_json:
         yield _text(project, jobs, number or 1)
     elif number:

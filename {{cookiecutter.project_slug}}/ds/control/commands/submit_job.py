@@ -11,8 +11,7 @@ from rich.console import Console
 
 from ds.cloud.client import Aws, reporting_errors
 from ds.control.commands.common import job_file_argument, open_project
-from ds.control.files import job_file
-from ds.control.files.job_file import JobFile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.submission.done_groups import DoneGroups
 from ds.control.submission.submission import Submission, Unsent
@@ -31,7 +30,7 @@ def command(root: Path, jobfile: Path, dry_run: bool, again: bool, skip_done: bo
     """Send every group of JOBFILE to the queue as a message."""
     project = open_project(root)
     settings = project.settings
-    jobs = job_file.read(jobfile, project.definition, settings.program)
+    jobs = read_job_file(jobfile, project.definition, settings.program)
     console = Console(highlight=False)
     with (
         reporting_errors(settings.AWS_PROFILE),

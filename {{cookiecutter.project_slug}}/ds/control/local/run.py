@@ -20,8 +20,7 @@ from rich.console import Console
 from ds.cloud.errors import CommandError
 from ds.cloud.read import dead_letters, message_counts, records
 from ds.control import docker
-from ds.control.files import job_file
-from ds.control.files.job_file import JobFile
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
@@ -76,7 +75,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file are not valid.
         CommandError: nothing could be started.
     """
-    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in docker.inspect(project):
@@ -273,7 +272,7 @@ def prepared(
     Returns:
         The resolved job, and its files in `data` by their paths in the job.
     """
-    jobs = job_file.read(path, project.definition, project.settings.program)
+    jobs = read_job_file(path, project.definition, project.settings.program)
     resolved = project.resolve(jobs.job(number))
     files = {}
     for item in resolved.inputs:
