@@ -35,16 +35,22 @@ class Problem:
         message: what is wrong, without a period.
         hint: what to do about it, without a period.
         warning: true if it may be intended; nothing is refused because of it.
+        code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
 
     where: str
     message: str
     hint: str
     warning: bool = False
+    code: str = ""
+
+    @property
+    def statement(self) -> str:
+        """Where and what, without what to do."""
+        return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message}; {self.hint}"
+        return f"{self.statement}; {self.hint}"
 
 
 Located = tuple[int, Problem]

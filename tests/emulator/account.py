@@ -110,8 +110,7 @@ def _be_the_command(
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(env)
-        command = cli.run_setup_aws if setup_aws else cli.run
-        code = command(root, words)
+        code = cli.run(root, words, "setup_AWS.py" if setup_aws else "run.py")
     except BaseException:
         traceback.print_exc()
     finally:
