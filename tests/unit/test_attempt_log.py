@@ -34,7 +34,7 @@ def logged(folder: Path, pieces: Sequence[bytes | str]) -> tuple[bytes, list[str
         if isinstance(piece, bytes):
             log.program(piece)
         else:
-            log.say(piece)
+            log.report(piece)
     log.close()
     return log.path.read_bytes(), lines.lines, log.last_line
 

@@ -1,4 +1,4 @@
-"""Commands are run to their end and leave nothing behind: real processes, short times."""
+"""Commands run to their end and leave nothing behind: real processes, short times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ import pytest
 
 from ds.jobs.resolve import MAX_ARGUMENT_BYTES
 from ds.worker import process as module
-from ds.worker.process import MARK, Finished, NotStarted, Stop, adopt_orphans, run
+from ds.worker.process import MARK, Finished, NotStarted, adopt_orphans, run
+from ds.worker.stop import Stop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -139,6 +140,13 @@ def test_it_has_no_descriptor_of_ours_and_the_usual_signals(command: Command) ->
     assert lines[:4] == ["0", "1", "2", "3"]  # 3 is what ls reads
     standard = (1 << 31) - 1  # others are the C library's own, and as it found them
     assert [int(line, 16) & standard for line in lines if len(line) == 16] == [0, 0]
+
+
+def test_what_a_command_starts_is_killed_before_the_worker(command: Command) -> None:
+    own = Path("/proc/self/oom_score_adj").read_text()
+    command.run("sh", "-c", "cat /proc/self/oom_score_adj")
+    assert bytes(command.printed) == b"1000\n"
+    assert Path("/proc/self/oom_score_adj").read_text() == own
 
 
 @pytest.mark.parametrize(
