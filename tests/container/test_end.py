@@ -109,7 +109,7 @@ def test_a_worker_without_a_place_for_files_says_so(image: str, containers: Cont
     containers.set(scratch="/nowhere")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "no place for its files", "DS_SCRATCH")
+    _says_one_line(containers, name, "cannot create a folder for its files", "DS_SCRATCH")
 
 
 def test_a_worker_without_its_queue_says_so(image: str, containers: Containers) -> None:
@@ -117,7 +117,7 @@ def test_a_worker_without_its_queue_says_so(image: str, containers: Containers) 
     containers.set(queue_url=f"{containers.settings.queue_url}-gone")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "its queues cannot be used", "NonExistentQueue")
+    _says_one_line(containers, name, "the queues cannot be used", "NonExistentQueue")
 
 
 def test_a_worker_whose_job_py_needs_a_missing_module_says_so(
@@ -156,7 +156,7 @@ def test_a_worker_without_rights_says_so(
         assert containers.wait_for_end(name) == 2
     finally:
         _check_rights_after(emulator, 1_000_000_000)
-    _says_one_line(containers, name, "its queues cannot be used", "not authorized")
+    _says_one_line(containers, name, "the queues cannot be used", "not authorized")
 
 
 def test_a_worker_that_is_told_nothing_says_what(image: str, containers: Containers) -> None:

@@ -135,22 +135,22 @@ def test_many_files_are_transferred_at_a_time(
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        (lambda s, _: s.head(BUCKET, "no/such"), "s3://storage/no/such: is not there"),
-        (lambda s, _: s.head("no-such", "a"), "s3://no-such/a: is not there"),
-        (lambda s, _: s.listing("no-such", "a/"), "s3://no-such/a/: its bucket is not there"),
+        (lambda s, _: s.head(BUCKET, "no/such"), "s3://storage/no/such: does not exist"),
+        (lambda s, _: s.head("no-such", "a"), "s3://no-such/a: does not exist"),
+        (lambda s, _: s.listing("no-such", "a/"), "s3://no-such/a/: its bucket does not exist"),
         (
             lambda s, p: s.fetch([(S3Object(BUCKET, "no/such", 3, '"x"'), p / "x")], open_gate),
-            "s3://storage/no/such: is not there",
+            "s3://storage/no/such: does not exist",
         ),
         (
             lambda s, p: s.upload("no-such", [Upload(p / "here", "a")], open_gate),
-            "s3://no-such/a: its bucket is not there",
+            "s3://no-such/a: its bucket does not exist",
         ),
         (
             lambda s, p: s.upload(BUCKET, [Upload(p / "gone", "a")], open_gate),
             "s3://storage/a: [Errno 2] No such file or directory: 'FOLDER/gone'",
         ),
-        (lambda s, _: s.put("no-such", "a", b""), "s3://no-such/a: its bucket is not there"),
+        (lambda s, _: s.put("no-such", "a", b""), "s3://no-such/a: its bucket does not exist"),
         (
             # An object `a` and an object `a/b`: S3 holds both, a disk cannot.
             lambda s, p: s.fetch([(S3Object(BUCKET, "a/b", 3, '"x"'), p / "here/b")], open_gate),

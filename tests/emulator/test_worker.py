@@ -97,7 +97,7 @@ def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
         (ECHO, {"EXPECTED_NUMBER_FILES": 2}, "expected 2 of at least 1 bytes, found 1"),
         (ECHO, {"MIN_FILE_SIZE_BYTES": 100}, "at least 100 bytes, found 0 (of 1 written)"),
         (ECHO, {"NECESSARY_STRING": ".tif"}, "and '.tif' in the name, found 0"),
-        ("ln -s /nowhere {output_dir}/x", {}, "is no file"),
+        ("ln -s /nowhere {output_dir}/x", {}, "is not a file"),
         ("sleep 60", {"JOB_TIMEOUT_MINUTES": 0.01}, "longer than JOB_TIMEOUT_MINUTES = 0.01"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_missing_input_is_told(world: World) -> None:
     world.send([{"one": "in/nothing.txt", "name": "a"}])
     world.work()
     (dead,) = world.dead()
-    assert re.fullmatch(r"s3://.*/in/nothing.txt: is not there", dead["reason"])
+    assert re.fullmatch(r"s3://.*/in/nothing.txt: does not exist", dead["reason"])
 
 
 def test_invalid_messages_die_at_once_and_stop_nobody(world: World) -> None:
@@ -282,5 +282,5 @@ def test_a_worker_whose_queue_is_deleted_ends(world: World) -> None:
     world.sqs.delete_queue(QueueUrl=world.settings.queue_url)
     _, stderr = worker.communicate(timeout=60)
     assert worker.returncode == 2
-    assert "its queue is gone" in stderr
+    assert "the queue does not exist any more" in stderr
     assert "Traceback" not in stderr
