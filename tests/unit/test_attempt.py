@@ -100,7 +100,7 @@ def test_an_interrupted_attempt_gives_its_message_back_first_and_keeps_only_its_
         "record interrupted",
     ]
     assert bench.log.endswith("[ds] interrupted: the worker received SIGTERM\n")
-    assert (record.exit_code, record.bytes_out) == (None, 0)
+    assert (record.exit_code, record.peak_memory_mb, record.bytes_out) == (None, 7, 0)
 
 
 @pytest.mark.parametrize("attempt", [3, 30])

@@ -49,47 +49,23 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         CannotWork: for want of queues or of a folder, or because job.py's `on_start` fails.
     """
     adopt_orphans()
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix="ds-", dir=settings.scratch or None))
-    except OSError as error:
-        hint = "set DS_SCRATCH to a folder that this user can write to"
-        raise CannotWork(f"cannot create a folder for its files: {error}; {hint}") from error
+    scratch = _create_scratch(settings.scratch)
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
-    region = os.environ.get("AWS_REGION")
     config = Config(
+        region_name=os.environ.get("AWS_REGION"),
         retries={"mode": "standard", "max_attempts": 10},
         max_pool_connections=THREADS + settings.DOCKER_CORES + 4,
     )
-    # To receive and renew messages: a request that hangs must end long before the visibility
-    # timeout, and both are repeated soon anyway.
-    quick = config.merge(
-        Config(
-            connect_timeout=5,
-            read_timeout=settings.poll_seconds + 5,
-            retries={"mode": "standard", "max_attempts": 2},
-        )
-    )
-    queues = (settings.queue_url, settings.dead_letter_url)
-    try:
-        jobs = JobQueue(boto3.client("sqs", region_name=region, config=config), *queues)
-        held = JobQueue(boto3.client("sqs", region_name=region, config=quick), *queues)
-        jobs.probe()
-        if "on_start" in definition.functions:
-            definition.functions["on_start"]()
-    except (BotoCoreError, ClientError) as error:
-        hint = "check that the run still exists, and the rights of its task role"
-        raise CannotWork(f"the queues cannot be used: {error}; {hint}") from error
-    except Exception as error:
-        problem = f"fails: {type(error).__name__}: {error}; correct it"
-        raise CannotWork(f"job.py, on_start(): {problem}") from error
+    jobs, held = _open_queues(settings, config)
+    _start(definition)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     cgroup = Cgroup()
-    storage = Storage(boto3.client("s3", region_name=region, config=config))
+    storage = Storage(boto3.client("s3", config=config))
     logs = WorkerLogs(
-        boto3.client("logs", region_name=region, config=config),
+        boto3.client("logs", config=config),
         settings.LOG_GROUP_NAME,
         settings.record_group,
         name,
@@ -111,7 +87,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     logger.info("worker %s%s started with %d slots", name, kind, settings.DOCKER_CORES)
     try:
         with ResourceMonitor(scratch, partial(logs.line, "machine"), cgroup):
-            _Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
+            Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
     finally:
         logs.close()
         storage.close()
@@ -119,7 +95,43 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     logger.info("worker %s ended", name)
 
 
-class _Slots:
+def _create_scratch(parent: str) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="ds-", dir=parent or None))
+    except OSError as error:
+        hint = "set DS_SCRATCH to a folder that this user can write to"
+        raise CannotWork(f"cannot create a folder for its files: {error}; {hint}") from error
+
+
+def _open_queues(settings: WorkerSettings, config: Config) -> tuple[JobQueue, JobQueue]:
+    """Return the queues to settle messages, and the same to receive and renew them: there, a
+    request that hangs must end long before the visibility timeout, and is repeated soon anyway."""
+    quick = Config(
+        connect_timeout=5,
+        read_timeout=settings.poll_seconds + 5,
+        retries={"mode": "standard", "max_attempts": 2},
+    )
+    urls = (settings.queue_url, settings.dead_letter_url)
+    try:
+        jobs = JobQueue(boto3.client("sqs", config=config), *urls)
+        jobs.probe()
+        return jobs, JobQueue(boto3.client("sqs", config=config.merge(quick)), *urls)
+    except (BotoCoreError, ClientError) as error:
+        hint = "check that the run still exists, and the rights of its task role"
+        raise CannotWork(f"the queues cannot be used: {error}; {hint}") from error
+
+
+def _start(definition: JobDefinition) -> None:
+    """Call job.py's `on_start`."""
+    try:
+        if "on_start" in definition.functions:
+            definition.functions["on_start"]()
+    except Exception as error:
+        problem = f"fails: {type(error).__name__}: {error}; correct it"
+        raise CannotWork(f"job.py, on_start(): {problem}") from error
+
+
+class Slots:
     """Fills free slots with messages; one poll and one renewal serve all slots."""
 
     def __init__(self, context: WorkerContext, leases: Leases) -> None:
