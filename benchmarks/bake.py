@@ -1,4 +1,4 @@
-"""What the template costs beside a bare cookiecutter of the same files, already rendered.
+"""Compare the template with a bare cookiecutter of the same files, already rendered.
 
 `make bench`, or `.venv/bin/python benchmarks/bake.py [ROUNDS]`.
 """
@@ -17,7 +17,7 @@ JINJA = (b"{{", b"{%", b"{#")
 
 
 def bake(template: Path, folder: Path) -> float:
-    """Seconds that one `cookiecutter --no-input` takes."""
+    """Return the seconds that one `cookiecutter --no-input` takes."""
     command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input"]
     start = time.perf_counter()
     subprocess.run(
@@ -27,9 +27,9 @@ def bake(template: Path, folder: Path) -> float:
 
 
 def bare_template(rendered: Path, folder: Path) -> Path:
-    """A template without questions and hooks that holds the rendered files.
+    """Create a template from the rendered files, without questions and hooks.
 
-    What our template copies unrendered is copied here too, and so is what holds Jinja's signs.
+    It copies unrendered what the real template copies unrendered, and files with Jinja's braces.
     """
     ours = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     inside = folder / "{{cookiecutter.slug}}"
@@ -48,7 +48,7 @@ def bare_template(rendered: Path, folder: Path) -> Path:
 
 
 def main(rounds: int = 9) -> None:
-    """Both templates in turn; the fastest round of each, since a busy machine only ever adds."""
+    """Time both templates in turn; report the fastest rounds, because load only adds time."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         bake(ROOT, scratch / "first")

@@ -24,7 +24,7 @@ ANSWERS = [
 
 
 def main(jobs: int = 1000) -> None:
-    """Generate, run, and look at every output: none lost, none of another job."""
+    """Generate an implementation, run its jobs, and check that each has its own output."""
     with tempfile.TemporaryDirectory() as folder:
         words = [str(ROOT), "--no-input", "--default-config", "--output-dir", folder, *ANSWERS]
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Remove what was not chosen, and link the new repository to the template for `cruft update`."""
+"""Remove files that do not belong to the new repository, and link it to the template."""
 
 import json
 import os
@@ -8,34 +8,35 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Cookiecutter renders this one expression; the answers arrive as data, never as code.
-CONTEXT = dict(json.loads({{ '%r'|format(cookiecutter.items()|list|jsonify) }}))  # fmt: skip  # noqa: F821
+# Cookiecutter renders this expression: the answers arrive as data, never as code.
+CONTEXT = dict(json.loads({{ '%r'|format(cookiecutter.items()|list|jsonify) }}))  # type: ignore  # fmt: skip  # noqa: F821
 
 RENDERED = ("cookiecutter.json", "hooks", "templates", "{" + "{cookiecutter.project_slug}" + "}")
 ONLY_COOKIECUTTER = ("_output_dir", "_repo_dir", "_checkout", "_cookiecutter")
 
 
 class NotLinked(Exception):
-    """Why the template's address and commit are not known for sure."""
+    """The reason why the template's URL and commit cannot be recorded."""
 
 
 def main() -> None:
-    """Finish the folder that was rendered, which is the current one. Running it twice is fine."""
+    """Complete the rendered folder, which is the current one. A second call changes nothing."""
     if CONTEXT["license"] == "none":
         Path("LICENSE").unlink(missing_ok=True)
-    for stray in ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
-        # Tests and tools leave these in the template's working tree.
-        for folder in [*Path().glob(stray), *Path().glob(f"[dt]*/**/{stray}")]:
-            shutil.rmtree(folder)
+    for cache in ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
+        # Tools leave these in the template's working tree, from which cookiecutter copies them.
+        for folder in [Path(cache), *Path("ds").rglob(cache), *Path("tests").rglob(cache)]:
+            shutil.rmtree(folder, ignore_errors=True)
     if "_commit" in CONTEXT:
-        return  # cruft runs, and writes .cruft.json itself
-    sys.stdout.write(f"Made {Path.cwd().name}; README.md there says more, `make local` tries it\n")
+        return  # cruft writes .cruft.json itself
+    name = Path.cwd().name
+    sys.stdout.write(f"Created {name}. Run `make local` in it; README.md describes the rest.\n")
     try:
         link(*origin_and_commit(template_folder()))
     except NotLinked as reason:
         sys.stderr.write(
-            f"Not linked to the template for updates: {reason};"
-            " generate from the template's URL to be linked\n"
+            f"{name} cannot be updated by cruft: {reason};"
+            " to link it, generate it from the template's URL\n"
         )
 
 
@@ -54,10 +55,10 @@ def link(url: str, commit: str) -> None:
 
 
 def template_folder() -> Path:
-    """The folder that was rendered.
+    """Find the template's folder.
 
-    `_repo_dir` is as typed, so often relative to a folder that is not known here. But while a hook
-    runs, cookiecutter itself, our parent, stands in the template's folder.
+    `_repo_dir` is the path as the user typed it, often relative to a folder that a hook does not
+    know. But while a hook runs, its parent process, cookiecutter, works in the template's folder.
     """
     folder = Path(CONTEXT["_repo_dir"])
     if not folder.is_absolute():
@@ -65,34 +66,34 @@ def template_folder() -> Path:
     try:
         questions = json.loads((folder / "cookiecutter.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise NotLinked("its folder is not known here") from None
+        raise NotLinked("the folder of the template is not known") from None
     same = [name for name in questions if name != "__prompts__"]
     if same != [name for name in CONTEXT if name not in (*ONLY_COOKIECUTTER, "_template")]:
-        raise NotLinked(f"its folder seems to be {folder}, but that holds another one")
+        raise NotLinked(f"the template in {folder} is not the one that was rendered")
     return folder.resolve()
 
 
 def origin_and_commit(folder: Path) -> tuple[str, str]:
-    """Address and commit of a clone, if what was rendered is exactly that commit, and is there."""
-    top = git(folder, "rev-parse", "--show-toplevel", otherwise="it is no git clone")
+    """Return the template's URL and commit, if that commit is what was rendered."""
+    top = git(folder, "rev-parse", "--show-toplevel", otherwise="the template is not a git clone")
     if not folder.samefile(top):
-        raise NotLinked("the template is only a part of a git clone")
-    url = git(folder, "config", "remote.origin.url", otherwise="its clone has no origin")
-    # No password goes into a file that is committed; local addresses are paths, as with cruft.
+        raise NotLinked("the template is only one folder of a git clone")
+    url = git(folder, "config", "remote.origin.url", otherwise="the template's clone has no origin")
+    # A file that is committed must not contain a password. Local URLs become paths, as in cruft.
     url = re.sub(r"^(https?://)[^/@]*@", r"\1", url).removeprefix("file://")
     if not ("://" in url or re.match(r"[\w.-]+@[\w.-]+:", url) or Path(url).is_absolute()):
-        raise NotLinked(f"the origin of its clone, {url}, is not reached from elsewhere")
+        raise NotLinked(f"the origin of the template's clone, {url}, is not a URL or absolute path")
     if git(folder, "status", "--porcelain", "--", *RENDERED):
-        raise NotLinked("its clone has changes that are not committed")
+        raise NotLinked("the template's clone has uncommitted changes")
     commit = git(folder, "rev-parse", "HEAD")
     if not git(folder, "for-each-ref", "--contains", commit, "refs/remotes/origin"):
-        raise NotLinked("its clone has commits that its origin does not have")
+        raise NotLinked("the template's clone has commits that its origin does not have")
     return url, commit
 
 
-def git(folder: Path, *words: str, otherwise: str = "git cannot read its clone") -> str:
-    """What git says about the clone in a folder; `otherwise` is the reason if it fails."""
-    # GIT_DIR and others, set where git itself runs us, would lead to another repository.
+def git(folder: Path, *words: str, otherwise: str = "git cannot read the template's clone") -> str:
+    """Return git's output about the clone in a folder; a failure is reported as `otherwise`."""
+    # Variables such as GIT_DIR, which git sets for its own hooks, name another repository.
     environment = {
         name: text
         for name, text in os.environ.items()
@@ -102,7 +103,7 @@ def git(folder: Path, *words: str, otherwise: str = "git cannot read its clone")
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except OSError:
-        raise NotLinked("git is not there") from None
+        raise NotLinked("git is not installed") from None
     if done.returncode != 0:
         raise NotLinked(otherwise)
     return done.stdout.strip()

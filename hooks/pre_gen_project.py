@@ -1752,7 +1752,7 @@ def _shown(text: str) -> str:
 
 
 # Cookiecutter renders this one expression; the answers arrive as data, never as code.
-CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # fmt: skip  # noqa: F821
+CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # type: ignore  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
 

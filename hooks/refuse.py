@@ -10,7 +10,7 @@ from ds.control.files.config_file import SETTING_NAMES
 from hooks.answers import answers_file, check_answers
 
 # Cookiecutter renders this one expression; the answers arrive as data, never as code.
-CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # fmt: skip  # noqa: F821
+CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # type: ignore  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
 

@@ -8,7 +8,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
-from ds.cloud import rights as roles  # noqa: E402
+from ds.cloud.rights import (  # noqa: E402
+    CONTROL_ROLE,
+    EVERY,
+    HAS_APP_TAG,
+    ROLES,
+    SETS_APP_TAG,
+)
 from ds.control.files.config_file import NEEDLESS, OTHERWISE, SETTINGS, wanted  # noqa: E402
 
 HEAD = """# Settings
@@ -103,6 +109,62 @@ def unit(name: str) -> str:
     return str(SETTINGS[name].metadata["unit"])
 
 
+ROLES_HEAD = """\
+# Roles and rights
+
+<!-- Written by `make reference` from ds/cloud/rights.py: edit that. -->
+
+`python setup_AWS.py` creates the roles below, once per AWS account. It must be run by somebody who
+may create roles. `--dry-run` prints every document and changes nothing; `--remove` deletes the
+roles. Each role has the tag `ds:made-by=setup_AWS.py`; a role of the same name without this tag is
+never changed.
+
+Run it again after a change of `AWS_BUCKET` or `SECRETS` in config.py: it adds the policy
+`bucket-NAME` for the new bucket and keeps those of other buckets, because several implementations
+share the roles. It also creates ECS's service-linked role (`AWSServiceRoleForECS`) if the account
+does not have it, and never deletes it.
+
+In the tables, `{aws}`, `{account}` and `{bucket}` are the partition (usually `aws`), the account id
+and `AWS_BUCKET`. The condition *has tag* means that the resource must have the tag `ds:app`, and
+*sets tag* that the request must set it. A person who may tag any queue or log group of the account
+can thereby give the other rights access to it: AWS has no condition that allows tagging only while
+such a resource is created.
+
+Secrets: for each ARN in `SECRETS`, the policy `secrets-APP_NAME` allows the role `ds-execution`
+`secretsmanager:GetSecretValue` or `ssm:GetParameters` on it. A secret that is encrypted with a KMS
+key of yours also needs `kms:Decrypt` on that key, which you must grant.
+
+Other buckets: inputs outside `AWS_BUCKET` (`s3://other/key`) need `s3:GetObject` and
+`s3:ListBucket` on that bucket for `ds-task`. Run `setup_AWS.py --bucket other`, which grants the
+same rights as on `AWS_BUCKET`, or write a narrower policy.
+"""
+
+
+def roles_page() -> str:
+    """Return docs/roles.md."""
+    conditions = {str(HAS_APP_TAG): "has tag", str(SETS_APP_TAG): "sets tag"}
+    parts = [ROLES_HEAD]
+    for role, purpose in ROLES.items():
+        who = "ECS tasks of this account (`aws:SourceAccount`)"
+        if role == CONTROL_ROLE:
+            who = "everybody in the account who has `sts:AssumeRole`"
+        parts.append(f"\n## {role}\n\n{purpose[0].upper()}{purpose[1:]}.\n")
+        parts.append(f"\nWho may assume it: {who}.\n")
+        parts.append("\n| action | resource | condition | why |\n|---|---|---|---|\n")
+        for right in EVERY:
+            if right.role != role:
+                continue
+            actions = ", ".join(f"`{action}`" for action in right.actions)
+            condition = conditions.get(str(right.condition)) or ", ".join(
+                f"`{key}` = `{value}`"
+                for test in right.condition.values()
+                for key, value in test.items()
+            )
+            why = f"{right.why} (`*`: {right.star})" if right.star else right.why
+            parts.append(f"| {actions} | `{right.resource}` | {condition} | {why} |\n")
+    return "".join(parts)
+
+
 if __name__ == "__main__":
     (DOCS / "settings.md").write_text(page(), encoding="utf-8")
-    (DOCS / "roles.md").write_text(roles.page(), encoding="utf-8")
+    (DOCS / "roles.md").write_text(roles_page(), encoding="utf-8")

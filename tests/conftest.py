@@ -1,9 +1,9 @@
-"""For all tests."""
+"""Signal handlers for all tests."""
 
 import signal
 
-# Whoever starts the tests in the background may have them ignore these, and all that the tests
-# start would inherit that: Ctrl-C could not be tried.
+# A shell that starts the tests in the background may make them ignore these signals. Every process
+# that the tests start would inherit that, and Ctrl-C could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:

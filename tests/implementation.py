@@ -1,4 +1,4 @@
-"""A small implementation for a test: the engine as it lies, config.py and job.py of the test."""
+"""A small implementation for a test: the engine, with config.py and job.py of the test."""
 
 import json
 import os
@@ -29,18 +29,17 @@ def make_implementation(
     """Write an implementation and return its folder.
 
     Args:
-        tmp_path: where the folder is made.
-        command, variables, output_prefix: job.py's COMMAND (None leaves it out), VARIABLES
-            (default: `name` is a text) and OUTPUT_PREFIX.
-        settings: config.py's, besides APP_NAME 'Test' and AWS_BUCKET 'test-bucket'.
-        groups, shared: of files/exampleJob.json; `groups` as a job file has it.
-        job_py: Python text added at the end of job.py (the optional functions).
-        folder: the folder's name.
+        tmp_path: the folder in which the implementation is created.
+        command, variables, output_prefix: COMMAND (None omits it), VARIABLES (default: `name` is
+            a text) and OUTPUT_PREFIX of job.py.
+        settings: settings of config.py besides APP_NAME 'Test' and AWS_BUCKET 'test-bucket'.
+        groups, shared: the groups and shared variables of files/exampleJob.json.
+        job_py: Python text that is added at the end of job.py.
+        folder: the name of the implementation's folder.
     """
     root = tmp_path / folder
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("ds",):
-        shutil.copytree(ENGINE / name, root / name, ignore=ignore)
+    shutil.copytree(ENGINE / "ds", root / "ds", ignore=ignore)
     for name in ("run.py", "setup_AWS.py"):
         shutil.copy(ENGINE / name, root / name)
     values = {"APP_NAME": "Test", "AWS_BUCKET": "test-bucket", **(settings or {})}

@@ -1,4 +1,4 @@
-"""The template for a test: a clean copy, its default answers, answers that stay as they are."""
+"""The template for a test: a clean copy, default answers, literal answers, git."""
 
 import os
 import re
@@ -24,11 +24,11 @@ YOURS = (
     "files/exampleJob.json",
     "LICENSE",
 )
-"""The files that are rendered; all others are the engine, copied as they are."""
+"""The files that are rendered; all others are the engine, copied unchanged."""
 
 
 def copy_template(folder: Path) -> Path:
-    """Copy what git knows, as it lies here: without what tests and tools leave in the tree."""
+    """Copy the working tree's version of all files that git tracks, without caches of tools."""
     listed = git(ROOT, "ls-files", "-z", "--", *PARTS)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
@@ -38,7 +38,7 @@ def copy_template(folder: Path) -> Path:
 
 
 def default_answers(**changes: str) -> dict[str, str]:
-    """All answers: `changes` as they are; the rest are the defaults, for this command."""
+    """Return all answers: `changes`, and the defaults that follow from their command."""
     command = {"command": literal(changes["command"])} if "command" in changes else {}
     context = generate_context(str(ROOT / "cookiecutter.json"), extra_context=command)
     answers = prompt_for_config(context, no_input=True)
@@ -46,12 +46,12 @@ def default_answers(**changes: str) -> dict[str, str]:
 
 
 def literal(answer: str) -> str:
-    """An answer that is still the same after cookiecutter rendered it."""
+    """Return text that cookiecutter renders to this answer."""
     return re.sub(r"\{[{%#\r]|\r", lambda found: "{{ %r }}" % found[0], answer)  # noqa: UP031
 
 
 def git(folder: Path, *words: str) -> str:
-    """What git prints, run in a folder by somebody with a name."""
+    """Run git in a folder as a user with a name; return its output."""
     command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *words]
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
@@ -59,7 +59,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def commit(folder: Path, message: str) -> str:
-    """Commit all that is in a folder, a repository from then on; the commit's name."""
+    """Commit everything in a folder, creating its repository if needed; return the commit."""
     if not (folder / ".git").exists():
         git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
@@ -68,7 +68,7 @@ def commit(folder: Path, message: str) -> str:
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
-    """An environment for cookiecutter and cruft that no settings of this machine's user reach."""
+    """Return an environment in which cookiecutter and cruft ignore the settings of this user."""
     home.mkdir(exist_ok=True)
     config = home / "cookiecutter.yaml"
     if not config.exists():
@@ -80,7 +80,7 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
 def run(
     folder: Path, environment: Mapping[str, str], *words: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m WORDS` in a folder; what it says, on both streams, is text."""
+    """Run `python -m WORDS` in a folder."""
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=folder,

@@ -1,6 +1,7 @@
 {%- import 'variables.jinja' as lists with context -%}
 {%- from 'quote.jinja' import python -%}
-"""Settings of a run. `python run.py` reads this file each time; more settings: the documentation."""
+{%- from 'links.jinja' import page -%}
+"""The settings of a run. All settings and their defaults: {{ page('settings') }}"""
 
 APP_NAME = {{ '%r'|format(cookiecutter.app_name) }}
 
@@ -40,7 +41,7 @@ JOB_TIMEOUT_MINUTES = {{ cookiecutter.job_timeout_minutes }}
 # A job with fewer output files has failed.
 EXPECTED_NUMBER_FILES = {{ cookiecutter.expected_number_files }}
 
-# Skip jobs whose outputs are there already.
+# Skip jobs whose outputs already exist.
 CHECK_IF_DONE_BOOL = False
 {% for variable in lists.config_variables %}
 {{ variable.name }} = {{ python(variable.examples[0], variable.type) }}

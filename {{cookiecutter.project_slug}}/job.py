@@ -1,6 +1,7 @@
 {%- import 'variables.jinja' as lists with context -%}
 {%- from 'quote.jinja' import python_line -%}
-"""What one job is: the command, its variables and their types, and where its outputs go."""
+{%- from 'links.jinja' import page -%}
+"""One job: its command, the types of its variables, and the folder of its outputs in the bucket."""
 
 COMMAND = {{ python_line(cookiecutter.command) }}
 
@@ -12,8 +13,8 @@ VARIABLES = {
 
 OUTPUT_PREFIX = {{ '%r'|format(cookiecutter.output_prefix) }}
 
-# Functions go below this line, where the three above are not enough. All are optional, standard
-# library only; the documentation shows what `job` has:
+# Functions go below this line, where the three above are not enough. All are optional:
+# {{ page('job-functions') }}
 #   arguments(job) -> list[str]         instead of COMMAND
 #   inputs(job) -> list[str]            what is downloaded: keys, folders end with /
 #   output_prefix(job) -> str           instead of OUTPUT_PREFIX

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-# Read by old Pythons too, so that they say what is wrong.
+# Old versions of Python must be able to parse this file, so that they report this.
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit("This needs Python 3.11 or newer. Nothing was done.")
+    sys.exit("Python 3.11 or newer is required.")
 
 try:
     from ds.control.cli import main
@@ -13,8 +13,8 @@ except ModuleNotFoundError as missing:
     if (missing.name or "").split(".")[0] == "ds":
         raise
     sys.stderr.write(
-        f"The Python package '{missing.name}' is not installed here: use `make` (it lists what it "
-        "can do), or first pip install -r requirements.txt\n"
+        f"The Python package '{missing.name}' is not installed; use `make`, which installs it, or "
+        "run pip install -r requirements.txt\n"
     )
     sys.exit(2)
 except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Repositories made in process from a clean copy of the template."""
+"""Fixtures: repositories generated in process from a clean copy of the template."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bake(cookies: Cookies, template: Path) -> Bake:
-    """Make a repository; the answers are taken as they are, as if typed at the questions."""
+    """Generate a repository from literal answers, as if they were typed at the questions."""
 
     def baked(**answers: str) -> Path:
         context = {name: literal(answer) for name, answer in answers.items()}

@@ -43,9 +43,9 @@ def test_enter_at_every_question_gives_helloworld(tmp_path: Path, template: Path
     made, seen = answer(tmp_path, template, {})
     assert made.name == "Distributed-HelloWorld"
     assert "'ice_cream': 'text'" in (made / "job.py").read_text(encoding="utf-8")
-    assert "Made Distributed-HelloWorld; README.md there says more, `make local` tries it" in seen
+    assert "Created Distributed-HelloWorld. Run `make local` in it; README.md describes" in seen
     assert seen.count("e.g.") >= QUESTIONS - 4
-    assert seen.count("one blank = none") == 2
+    assert seen.count("one space = none") == 2
     assert "[--mask {mask}]" in seen
     assert "\\[" not in seen
 

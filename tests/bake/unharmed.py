@@ -1,4 +1,4 @@
-"""Whether the rendered files hold the answers exactly, each read as its own language reads it."""
+"""Check that rendered files contain the answers exactly, each file parsed as its own language."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ from tests.template import FOLDER, YOURS
 
 
 class Renderer:
-    """Renders the files that are yours as cookiecutter does, but in a millisecond."""
+    """Renders the owner's files as cookiecutter does, in a millisecond."""
 
     def __init__(self, template: Path) -> None:
         self.environment = create_env_with_context({})
@@ -30,7 +30,7 @@ class Renderer:
         }
 
     def lists(self, answers: Mapping[str, str]) -> dict[str, list[tuple[str, str, list[str]]]]:
-        """The lists as templates/variables.jinja reads them."""
+        """Return the lists as templates/variables.jinja parses them."""
         context = {"cookiecutter": answers}
         module = self.environment.get_template("variables.jinja").make_module(context)
         return {
@@ -84,7 +84,7 @@ def assert_unharmed(files: Mapping[str, str], answers: Mapping[str, str]) -> Non
     if description:
         assert lines[1] == f"{name}: {description}"
     if maintainer:
-        assert lines[-1].startswith(f"Questions: {maintainer}. Licence: ")
+        assert lines[-1].startswith(f"Questions: {maintainer}. License: ")
     blocks = [token.content for token in tokens if token.type == "fence"]
     assert blocks == [f"{answers['command']}\n", f"{answers['output_prefix']}\n"]
     cells = {code for token in tokens if token.type == "inline" for code in codes_of(token)}
@@ -105,7 +105,7 @@ def assignments(source: str) -> dict[str, object]:
 
 
 def labels(lines: Iterable[str]) -> dict[str, str]:
-    """As Docker reads them: in double quotes a backslash makes the next character plain."""
+    """Parse labels as Docker does: in double quotes, a backslash escapes the next character."""
     found = {}
     for line in lines:
         label = re.fullmatch(r'LABEL org\.opencontainers\.image\.(\w+)="((?:[^"\\$]|\\.)*)"', line)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ds.cloud import rights as roles
 from ds.cloud.client import Aws
+from ds.cloud.rights import RoleTarget, policies
 from ds.control import cli
+from ds.control.commands.setup_aws import setup_aws
 from ds.control.files.config_file import load
 from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
@@ -25,7 +26,7 @@ IMAGE = "lab/test:1.0"
 SETTINGS = {"DOCKERHUB_TAG": IMAGE}
 NO_RETRIES = {"AWS_MAX_ATTEMPTS": "1"}
 NUMBER = "123456789012"
-WHERE = roles.RoleTarget("aws", NUMBER, "test-bucket", "Test")
+WHERE = RoleTarget("aws", NUMBER, "test-bucket", "Test")
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def make_roles(account: Account) -> None:
     before = dict(os.environ)
     os.environ.update(account.control.environment)
     try:
-        roles.setup_aws(Aws(account.settings), WHERE, lambda _: None)
+        setup_aws(Aws(account.settings), WHERE, lambda _: None)
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -147,10 +148,10 @@ def enforceable(role: str, without: str = "") -> dict[str, str]:
     """The policies of a role, but for one action, as far as the emulator can enforce them.
 
     It knows no conditions, and resources only of queues that are there, S3 and PassRole: the
-    others are left out here, and tests/unit/test_roles.py looks at them.
+    others are left out here, and tests/unit/test_rights.py checks them.
     """
     found = {}
-    for name, document in roles.policies(WHERE)[role].items():
+    for name, document in policies(WHERE)[role].items():
         statements = [
             {
                 "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""IAM decides, when it is asked to: by user, by role, by action and by queue."""
+"""The emulator enforces IAM: by user, by role, by action and by queue."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def test_a_user_may_do_what_its_policy_says(aws: Control) -> None:
     assert code(aws.client("iam", **keys).list_roles) == "AccessDenied"
 
 
-def test_rights_for_one_queue_are_none_for_another(aws: Control) -> None:
+def test_rights_on_one_queue_are_not_rights_on_another(aws: Control) -> None:
     sqs = aws.client("sqs")
     urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("mine", "yours")]
     arn = "arn:aws:sqs:us-east-1:123456789012:mine"
@@ -59,14 +59,14 @@ def test_rights_for_one_queue_are_none_for_another(aws: Control) -> None:
     assert code(sqs.send_message, QueueUrl=urls[1], MessageBody="b") == "AccessDenied"
 
 
-def test_what_iam_forbids_is_told_before_what_else_is_wrong(aws: Control) -> None:
+def test_iam_refuses_before_anything_else_is_checked(aws: Control) -> None:
     keys = aws.user("ann", allowing("sqs:CreateQueue"))
     aws.enforce()
     ecs = aws.client("ecs", **keys)
     assert code(ecs.list_tasks, cluster="nowhere") == "AccessDeniedException"
 
 
-def test_a_role_is_handed_over_only_with_the_right_to_pass_it(aws: Control) -> None:
+def test_a_role_can_be_passed_only_with_the_right_to_pass_it(aws: Control) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     aws.client("iam").create_role(RoleName="task", AssumeRolePolicyDocument=trust)
     given = {
@@ -92,7 +92,7 @@ ECS_TAGS = [{"key": "a", "value": "b"}]
 IAM_TAGS = [{"Key": "a", "Value": "b"}]
 NOBODY = json.dumps({"Version": "2012-10-17", "Statement": []})
 
-# Operation, right to tag, what is made, and what a call without tags lacks.
+# Operation, right to tag, the resource that is created, and the parameters.
 TAGGED = [
     (
         "ecs:CreateCluster",
@@ -132,7 +132,7 @@ TAGGED = [
 @pytest.mark.parametrize(
     ("operation", "right", "made", "given"), TAGGED, ids=[case[0] for case in TAGGED]
 )
-def test_what_is_made_with_tags_needs_the_right_to_tag_it(
+def test_creating_something_with_tags_needs_the_right_to_tag_it(
     aws: Control, operation: str, right: str, made: str, given: dict[str, Any]
 ) -> None:
     aws.client("ecs").create_cluster(clusterName="there")

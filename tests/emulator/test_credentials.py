@@ -1,4 +1,4 @@
-"""No key, secret or token is written anywhere: a whole run is searched for those it used."""
+"""No key, secret or token is stored anywhere: the test searches a whole run for those it used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.emulator.aws.client import Control
 
 SUBMIT = ["submitJob", "files/exampleJob.json"]
 
-# The program prints all it is told; and one job fails after it.
+# The program prints its whole environment, then one job fails.
 SCRIPT = """
 env; cat "$job_json"; echo
 case "$name" in bad) echo "$AWS_SECRET_ACCESS_KEY$AWS_SESSION_TOKEN end" >&2; exit 3 ;; esac
@@ -25,7 +25,7 @@ env > "$output_dir/out.txt"
 """
 
 Places = dict[str, str]
-"""Text by where it stands."""
+"""Text by its place."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def account(aws: Control, tmp_path: Path) -> Account:
 
 
 class Searched:
-    """A run, its credentials, and all that it left behind.
+    """A run, its credentials, and everything that it stored.
 
     Attributes:
         said: what each command printed.
@@ -54,7 +54,7 @@ class Searched:
             folder.mkdir()
 
     def run(self, keys: dict[str, str], code: int, *words: str, setup_aws: bool = False) -> str:
-        """Run a command with keys; it must end with that code."""
+        """Run a command with keys; it must exit with that code."""
         env = {**keys, "HOME": str(self.home), "TMPDIR": str(self.temporary)}
         ended = self.account.run(*words, env=env, setup_aws=setup_aws)
         assert ended.code == code, f"{words}: {ended.output}"
@@ -63,7 +63,7 @@ class Searched:
         return ended.output
 
     def work(self) -> None:
-        """Let a worker do the jobs, and end it."""
+        """Start a worker, wait until the jobs are done, and end it."""
         given = self.control.environment
         machine = {name: text for name, text in given.items() if "ACCESS_KEY" not in name}
         machine |= {"HOME": str(self.home), "TMPDIR": str(self.temporary)}
@@ -80,7 +80,7 @@ class Searched:
         until(lambda: not self.control.tasks(), 30)
 
     def places(self) -> Places:
-        """Everything there is."""
+        """Everything that is stored, by place."""
         found = dict(self.said)
         for where in (self._containers, self._queues, self._logs, self._bucket, self._rights):
             found.update(where())
@@ -93,7 +93,7 @@ class Searched:
         return found
 
     def with_any(self, values: set[str]) -> list[str]:
-        """Places where one of the values is, as it is or as it stands in an address."""
+        """Places that contain one of the values, as it is or percent-encoded."""
         wanted = values | {quote(value, safe="") for value in values}
         texts = self.places().items()
         return sorted(where for where, text in texts if any(value in text for value in wanted))
@@ -162,7 +162,7 @@ def _text(shown: Any) -> str:
 
 
 def a_run(account: Account) -> Searched:
-    """All commands and a worker, each with credentials of its own."""
+    """Run all commands and a worker, each with its own credentials."""
     found = Searched(account)
     control = account.control
     admin = control.user("admin")
@@ -200,7 +200,7 @@ def a_run(account: Account) -> Searched:
     return found
 
 
-def test_no_key_secret_or_token_is_left_anywhere(account: Account) -> None:
+def test_no_key_secret_or_token_is_stored_anywhere(account: Account) -> None:
     found = a_run(account)
     used = account.control.issued()
     assert len(used) >= 3  # an administrator, the control node's role, the worker's
@@ -209,7 +209,7 @@ def test_no_key_secret_or_token_is_left_anywhere(account: Account) -> None:
     places = found.places()
     for name in ("Test", "Test_records"):
         assert len(json.loads(places[f"log events of {name}"])[0]) >= 3
-    # The programs have told what they see, and a dead job's message what it said.
+    # The programs printed their environment, and the dead letter has the end of the output.
     assert "DS_ATTEMPT=" in places["log events of Test"]
     assert "DS_ATTEMPT=" in places["object out/a/out.txt"]
     journal = [text for where, text in places.items() if ".submissions" in where]

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose is seen by another process, through boto3."""
+"""Injected faults are seen by another process, through boto3."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ except botocore.exceptions.BotoCoreError as error:
 
 
 def run(aws: Control, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Another process, as a command of an implementation would be."""
+    """Run code in another process, as a command of an implementation runs."""
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **aws.environment, "AWS_MAX_ATTEMPTS": "1", **environment},
@@ -47,13 +47,13 @@ def test_refused_before_it_is_done(aws: Control) -> None:
     assert run(aws, CREATE).stdout.startswith("http")  # only once
 
 
-def test_done_but_the_answer_is_lost(aws: Control) -> None:
+def test_done_but_the_response_is_lost(aws: Control) -> None:
     aws.fault("sqs:CreateQueue", "lost")
     assert run(aws, CREATE).stdout == "ConnectionClosedError\n"
     assert len(queues(aws)) == 1
 
 
-def test_botocore_tries_again_after_a_lost_answer(aws: Control) -> None:
+def test_botocore_retries_after_a_lost_response(aws: Control) -> None:
     aws.fault("sqs:CreateQueue", "lost")
     assert run(aws, CREATE, AWS_MAX_ATTEMPTS="3").stdout.startswith("http")
     assert len(aws.calls("sqs:CreateQueue")) == 2
@@ -75,7 +75,7 @@ def test_the_process_of_the_tests_is_never_killed(aws: Control) -> None:
     assert "client killed: None" in call["outcome"]
 
 
-def test_only_the_nth_call_that_fits(aws: Control) -> None:
+def test_only_the_nth_matching_call(aws: Control) -> None:
     sqs = aws.client("sqs")
     aws.fault(
         "sqs:Create*", "refused", skip=1, containing='"b', code="Throttled", message="slow", times=1
@@ -143,7 +143,7 @@ def test_latency_of_an_operation_and_of_all(aws: Control) -> None:
     assert seconds() >= 0.3
 
 
-def test_the_log_says_what_was_asked_and_by_whom(aws: Control) -> None:
+def test_the_log_has_each_request_and_its_caller(aws: Control) -> None:
     keys = aws.user("ann")
     aws.client("ecs", **keys).create_cluster(clusterName="c")
     aws.client("ec2").describe_instance_types(InstanceTypes=["m5.large"])
@@ -159,15 +159,15 @@ def test_the_log_says_what_was_asked_and_by_whom(aws: Control) -> None:
     assert aws.calls() == []
 
 
-def test_a_mistake_in_what_a_test_asks_is_told(aws: Control) -> None:
+def test_a_mistake_in_a_tests_request_is_reported(aws: Control) -> None:
     with pytest.raises(ValueError, match="none of refused"):
         aws.fault("sqs:*", "exploded")
     with pytest.raises(ValueError, match="unexpected keyword"):
         aws.settings(no_such=1)
 
 
-def test_what_was_asked_before_a_reset_is_not_done_after_it(aws: Control) -> None:
-    """A killed command's last call, say, must not reach the next test's account."""
+def test_a_request_from_before_a_reset_is_not_carried_out_after_it(aws: Control) -> None:
+    """The last call of a killed command must not reach the next test's account."""
     aws.latency(1000, "sqs:CreateQueue")
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(run, aws, CREATE)

@@ -1,5 +1,5 @@
-"""Each operation of `setup`, `submitJob` and `setup_AWS.py` refused, its answer lost, and the
-process killed after it: the same command again completes, and doubles only what it says."""
+"""Each operation of `setup`, `submitJob` and `setup_AWS.py` is refused, its response lost, and the
+process killed after it. The same command again completes, and doubles only what it reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def again(account: Account) -> None:
 
 
 def next_run(account: Account) -> None:
-    """What an earlier run leaves: all but cluster and service."""
+    """What an earlier run leaves: everything but cluster and service."""
     account.ok("setup")
     ecs = account.client("ecs")
     ecs.delete_service(cluster="Test", service="Test", force=True)
@@ -45,7 +45,7 @@ def jobs(account: Account) -> None:
 
 def no_roles(account: Account) -> None:
     account.ok("--remove", setup_aws=True)
-    # ECS's own, which is not removed; the emulator names it in its way.
+    # The service-linked role, which is never removed; the emulator gives it another name.
     path = "/aws-service-role/ecs.amazonaws.com/"
     iam = account.client("iam")
     for role in iam.list_roles(PathPrefix=path)["Roles"]:
@@ -62,12 +62,12 @@ def other_trust(account: Account) -> None:
 
 
 def as_it_is(account: Account) -> None:
-    """All is there already."""
+    """Everything exists already."""
 
 
 Prepare = Callable[[Account], None]
 
-# What was there before, the command, and the operations that it must live through.
+# The state before, the command, and the operations whose failure it must survive.
 PLAN: list[tuple[Prepare, list[str], list[str]]] = [
     (
         as_it_is,
@@ -141,7 +141,7 @@ def is_roles(words: list[str]) -> bool:
 
 
 def state(account: Account) -> dict[str, Any]:
-    """All that is there, but for times and the run's name."""
+    """Everything that exists, except for times and the run's id."""
     sqs, logs, ecs, iam = (account.client(name) for name in ("sqs", "logs", "ecs", "iam"))
     names = ("RedrivePolicy", "MessageRetentionPeriod", "MaximumMessageSize")
     queues = {}
@@ -182,7 +182,7 @@ def state(account: Account) -> dict[str, Any]:
 
 
 def messages(account: Account) -> Counter[str]:
-    """The names of the jobs in the queue, and how often each is there."""
+    """Count the messages in the queue by the name of their job."""
     sqs = account.client("sqs")
     url = sqs.get_queue_url(QueueName="Test")["QueueUrl"]
     found: Counter[str] = Counter()
@@ -195,7 +195,7 @@ _undisturbed: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
 def undisturbed(account: Account, prepare: Prepare, words: list[str]) -> dict[str, Any]:
-    """What a command comes to when nothing goes wrong; asked once for each."""
+    """The state after a command in which nothing fails; cached."""
     key = (prepare.__name__, *words)
     if key not in _undisturbed:
         prepare(account)
@@ -214,7 +214,7 @@ def check(account: Account, words: list[str], expected: dict[str, Any], doubled:
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the commands, too, which are forked from here."""
+    """For the commands, too: they are forked from this process."""
     monkeypatch.setattr(submit_job, "THREADS", 1)
 
 
@@ -223,7 +223,7 @@ Fresh = Callable[[], Account]
 
 @pytest.fixture
 def fresh(bare_account: Account) -> Fresh:
-    """Empties the account and gives it the roles, as often as asked."""
+    """Returns the account, empty but for the roles; may be called again."""
 
     def make() -> Account:
         bare_account.client("s3").delete_bucket(Bucket="test-bucket")
@@ -272,14 +272,14 @@ def test_a_command_completes_after_a_failure_at(
     check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
 
 
-# The command, where Ctrl-C meets it, and what it says then.
+# The state before, the command, the operation during which Ctrl-C is pressed, and the report.
 CTRL_C = [
     (
         as_it_is,
         SETUP,
         "sqs:CreateQueue",
-        "of 9 steps are done, the last one named may be, too. Nothing of it costs while it waits. "
-        "`python run.py setup` completes it.",
+        "of 9 steps (the last one shown may have completed). Nothing created so far costs money. "
+        "Run the same command again to complete it.",
     ),
     (
         jobs,
@@ -291,13 +291,13 @@ CTRL_C = [
         no_roles,
         MAKE_ROLES,
         "iam:CreateRole",
-        "steps are done, the last one named may be, too. The same command completes it.",
+        "steps (the last one shown may have completed). Run the same command again to complete it.",
     ),
 ]
 
 
 @pytest.mark.parametrize(("prepare", "words", "operation", "expected"), CTRL_C)
-def test_ctrl_c_says_what_exists_and_how_to_go_on(
+def test_ctrl_c_reports_what_exists_and_how_to_continue(
     fresh: Fresh, prepare: Prepare, words: list[str], operation: str, expected: str
 ) -> None:
     account = fresh()
@@ -314,7 +314,7 @@ def test_ctrl_c_says_what_exists_and_how_to_go_on(
         assert len(messages(account)) == JOBS  # all of them may be there twice
 
 
-def test_all_operations_are_among_these(fresh: Fresh) -> None:
+def test_these_are_all_operations(fresh: Fresh) -> None:
     account = fresh()
     seen = set()
     for prepare, words, _ in PLAN:

@@ -26,7 +26,7 @@ JOBS = "files/exampleJob.json"
 
 @contextlib.contextmanager
 def started(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A run in the background; it is ended if the test does not."""
+    """Start a run in the background, and end it at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "run.py", "local", *words],
         cwd=root,
@@ -43,11 +43,11 @@ def started(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait_for(message: Any, seconds: float = 60) -> Any:
-    """What `what()` returns once it is true."""
+def wait_for(condition: Any, seconds: float = 60) -> Any:
+    """Return the result of `condition()` once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := message():
+        if found := condition():
             return found
         time.sleep(0.1)
     raise AssertionError(f"not in {seconds} s")
@@ -75,7 +75,7 @@ def naming(mark: str) -> list[psutil.Process]:
 
 
 def temporary(root: Path) -> Path:
-    """The folder for temporary files of an implementation's runs; empty when nothing is left."""
+    """The folder for temporary files of runs; a run must leave it empty."""
     folder = root / "temporary"
     folder.mkdir(exist_ok=True)
     return folder
@@ -86,7 +86,7 @@ def answer(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return document
 
 
-def test_all_jobs_are_done_and_their_outputs_lie_under_their_prefixes(tmp_path: Path) -> None:
+def test_all_jobs_are_done_and_their_outputs_have_their_prefixes(tmp_path: Path) -> None:
     root = make_implementation(tmp_path)
     ended = run(root, "local", JOBS)
     assert ended.returncode == 0, ended.stderr + ended.stdout
@@ -116,7 +116,7 @@ FAILING = """bash -c '
 [ "$name" = empty ] || echo fine > "$output_dir/out.txt"'"""
 
 
-def test_dead_jobs_are_told_with_reason_and_log_and_the_exit_code_is_1(tmp_path: Path) -> None:
+def test_dead_jobs_are_reported_with_reason_and_log_and_the_exit_code_is_1(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
         command=FAILING,
@@ -140,7 +140,7 @@ def test_dead_jobs_are_told_with_reason_and_log_and_the_exit_code_is_1(tmp_path:
     assert bad["reason"] in " ".join(ended.stderr.split())
 
 
-def test_inputs_come_from_data_once_and_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_inputs_come_from_data_and_a_missing_one_is_reported_once(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
         command="""bash -c 'cat "$one" "$all"/* "$other" > "$output_dir/out.txt"'""",
@@ -168,11 +168,11 @@ def test_inputs_come_from_data_once_and_what_is_missing_is_told(tmp_path: Path) 
     assert (root / "local-output" / "out" / "in" / "1.txt" / "out.txt").read_text() == "1abo"
     assert second["state"] == "dead"
     assert "in/none.txt" in second["reason"]
-    assert "warning: bucket/in/none.txt is not there; group 2 needs it" in ended.stderr
+    assert "warning: bucket/in/none.txt: does not exist; group 2 needs it" in ended.stderr
     assert ended.stderr.count("warning") == 1
 
 
-def test_what_is_done_already_is_skipped_when_asked(tmp_path: Path) -> None:
+def test_jobs_that_are_done_are_skipped_if_config_says_so(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings={"CHECK_IF_DONE_BOOL": "True"})
     done = root / "local-output" / "out" / "a"
     done.mkdir(parents=True)
@@ -183,7 +183,7 @@ def test_what_is_done_already_is_skipped_when_asked(tmp_path: Path) -> None:
     assert (done / "out.txt").read_text() == "earlier\n"
 
 
-def test_settings_of_the_program_reach_it(tmp_path: Path) -> None:
+def test_the_program_gets_its_own_settings(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
         command="""bash -c 'echo "$name $MY_NAME $cores" > "$output_dir/out.txt"'""",
@@ -194,7 +194,7 @@ def test_settings_of_the_program_reach_it(tmp_path: Path) -> None:
     assert text == "a Ada Lovelace; rm -rf / 3\n"
 
 
-def test_nothing_of_this_machines_aws_is_used(tmp_path: Path) -> None:
+def test_the_aws_settings_of_this_computer_are_not_used(tmp_path: Path) -> None:
     root = make_implementation(tmp_path)
     hostile = {
         "AWS_PROFILE": "nobody-has-this",
@@ -302,7 +302,7 @@ def test_a_relative_job_file_and_another_current_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_of_a_thousand_jobs_none_is_lost_and_none_doubled(tmp_path: Path) -> None:
+def test_of_a_thousand_jobs_none_is_lost_or_doubled(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
         command="""sh -c 'echo "$n" > "$output_dir/n"'""",
@@ -338,7 +338,7 @@ def test_the_queue_is_fed_in_windows() -> None:
     assert 60 < most <= 60 + 20
 
 
-def test_a_feeder_that_is_stopped_while_it_waits_feeds_no_more() -> None:
+def test_a_feeder_that_is_stopped_while_it_waits_sends_nothing_more() -> None:
     stop = threading.Event()
     looks = iter(range(3))
 
@@ -352,7 +352,7 @@ def test_a_feeder_that_is_stopped_while_it_waits_feeds_no_more() -> None:
 
 def test_the_emulator_ends_with_the_process_that_started_it() -> None:
     script = (
-        "import os, signal\nfrom control import emulator\n"
+        "import os, signal\nfrom ds.control.local import emulator\n"
         "with emulator.running() as aws:\n"
         "    print(aws.url, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

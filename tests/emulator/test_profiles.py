@@ -40,7 +40,7 @@ BY_USER = "arn:aws:iam::123456789012:user/ann"
 
 
 class Portal(http.server.BaseHTTPRequestHandler):
-    """The two addresses of IAM Identity Center that boto3 asks: for keys, and for a new token."""
+    """The two endpoints of IAM Identity Center that boto3 calls: for keys, and for a new token."""
 
     role: ClassVar[dict[str, str]] = {}
     tokens: ClassVar[set[str]] = set()
@@ -81,7 +81,7 @@ class Portal(http.server.BaseHTTPRequestHandler):
 
 @dataclass
 class Home:
-    """A person's folder ~/.aws, an account, and IAM Identity Center."""
+    """A person's home folder with ~/.aws, an account, and IAM Identity Center."""
 
     account: Account
     folder: Path
@@ -130,7 +130,7 @@ def home(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    # Of the environment, nothing but where AWS is; and another profile, which is not to be used.
+    # The environment has only the endpoints of AWS, and another profile that must not be used.
     portal = {"AWS_ENDPOINT_URL_SSO": url, "AWS_ENDPOINT_URL_SSO_OIDC": url}
     yield Home(account, folder, {"AWS_PROFILE": "other", **portal})
     server.shutdown()
@@ -230,7 +230,7 @@ KINDS = [
 
 
 def used(home: Home, principal: str) -> int:
-    """How many calls there were; all by the principal, and in the region of config.py."""
+    """Count the calls; all must be by the principal, and in the region of config.py."""
     calls = home.account.control.calls()
     assert {call["region"] for call in calls if call["service"] in ("sqs", "ecs")} == {REGION}
     assert {call["region"] for call in calls} <= {REGION, "us-east-1"}
@@ -347,11 +347,11 @@ TALKS = f"{PYTHON} -c 'print(\"hello\")'"
 
 WRONG = [
     (write(""), "profile (work) could not be found"),
-    (write(PROFILE), "no complete credentials for profile work"),
+    (write(PROFILE), "Profile work has no complete credentials"),
     (write(PROFILE, "[work]\naws_access_key_id = AKIA\n"), "aws_secret_access_key"),
     (expired_keys, "the credentials have expired"),
     (expired_source, "the credentials have expired"),
-    (no_right_to_role, "profile work may not take its role"),
+    (no_right_to_role, "profile work cannot assume its role"),
     (write(f"{PROFILE}role_arn = {ROLE}\nsource_profile = no\n"), '"no"'),
     (write(f"{PROFILE}role_arn = {ROLE}\n"), "source_profile"),
     (write(f"{PROFILE}role_arn = {ROLE}\nsource_profile = work\n"), "Infinite loop"),
@@ -379,7 +379,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("break_it", "expected"), WRONG, ids=[text for _, text in WRONG])
-def test_what_is_wrong_with_a_profile_is_one_line_and_exit_code_3(
+def test_each_problem_of_a_profile_is_one_line_and_exit_code_3(
     home: Home, break_it: Callable[[Home], None], expected: str
 ) -> None:
     break_it(home)

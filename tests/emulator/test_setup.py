@@ -1,4 +1,4 @@
-"""`setup` against an AWS that refuses what AWS refuses; asked from outside by another client."""
+"""`setup` against an emulator that refuses what AWS refuses; checked by another client."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from tests.emulator.account import IMAGE, NUMBER, Account
 
 
-def test_setup_makes_what_was_specified(account: Account) -> None:
+def test_setup_creates_what_was_specified(account: Account) -> None:
     account.configure(
         JOB_RETRIES=4, MEMORY=900, GPUS=1, SECRETS={"KEY": "arn:aws:ssm:us-east-1:1:parameter/k"}
     )
@@ -62,25 +62,28 @@ def test_setup_makes_what_was_specified(account: Account) -> None:
     assert (deployment["minimumHealthyPercent"], deployment["maximumPercent"]) == (0, 100)
 
 
-def test_a_dry_run_says_the_steps_and_changes_nothing(account: Account) -> None:
+def test_a_dry_run_reports_the_steps_and_changes_nothing(account: Account) -> None:
     account.control.forget_calls()
     said = account.ok("setup", "--dry-run")
-    assert "would create queue Test: messages kept 14 days, to Test-dead after 23 receives" in said
+    assert (
+        "would create queue Test: retention 14 days, dead-letter queue Test-dead after 23 receives"
+        in said
+    )
     assert said.endswith("9 steps; nothing was done.\n")
     asked = {call["operation"] for call in account.control.calls()}
     assert all(name.startswith(("Get", "List", "Describe")) for name in asked), asked
     assert account.ok("setup").replace("would ", "").count("\n") == said.count("\n")
 
 
-def test_setup_again_changes_just_what_changed(account: Account) -> None:
+def test_setup_again_updates_only_what_changed(account: Account) -> None:
     account.ok("setup")
     assert "nothing to do" in account.ok("setup")
     account.configure(JOB_RETRIES=7)
     account.control.forget_calls()
     assert account.ok("setup").splitlines()[:-1] == [
-        "change queue Test: RedrivePolicy, to Test-dead after 27 receives",
-        f"register task definition Test: {IMAGE}, CPUs 1, 4000 MB",
-        "let service Test use the newest task definition",
+        "update queue Test: RedrivePolicy, dead-letter queue Test-dead after 27 receives",
+        f"register task definition Test: {IMAGE}, 1 vCPU, 4000 MB",
+        "update service Test to the newest task definition",
     ]
     changing = ("Create", "Set", "Put", "Register", "Update", "Tag", "Delete")
     done = [c["operation"] for c in account.control.calls() if c["operation"].startswith(changing)]
@@ -92,7 +95,7 @@ def test_setup_again_changes_just_what_changed(account: Account) -> None:
     assert service["taskDefinition"].endswith(":2")
 
 
-def test_a_run_that_goes_on_keeps_its_tasks(account: Account) -> None:
+def test_setup_during_a_run_keeps_its_tasks(account: Account) -> None:
     account.ok("setup")
     account.client("ecs").update_service(cluster="Test", service="Test", desiredCount=3)
     account.configure(MEMORY=500)
@@ -103,19 +106,19 @@ def test_a_run_that_goes_on_keeps_its_tasks(account: Account) -> None:
     assert service["desiredCount"] == 3
 
 
-def test_names_that_contain_ours_are_other_ones(account: Account) -> None:
+def test_a_name_that_contains_ours_is_another_name(account: Account) -> None:
     account.configure(APP_NAME="Test2")
     account.ok("setup")
     account.configure(APP_NAME="Tes")
     account.ok("setup")
     account.configure()
-    assert "create service Test," in account.ok("setup")
+    assert "create service Test with" in account.ok("setup")
     arns = account.client("ecs").list_clusters()["clusterArns"]
     assert sorted(arn.rpartition("/")[2] for arn in arns) == ["Tes", "Test", "Test2"]
 
 
 @pytest.mark.parametrize("kind", ["queue", "cluster", "log group"])
-def test_what_somebody_else_made_is_refused_and_nothing_is_done(
+def test_a_resource_of_somebody_else_is_refused_and_nothing_is_done(
     account: Account, kind: str
 ) -> None:
     if kind == "queue":
@@ -126,21 +129,23 @@ def test_what_somebody_else_made_is_refused_and_nothing_is_done(
         account.client("logs").create_log_group(logGroupName="Test_records")
     ended = account.run("setup")
     assert ended.code == 2
-    assert f"The {kind} Test" in ended.output
-    assert "is not Test's" in ended.output
+    assert ended.output.startswith(f"{kind} Test")
+    assert "already exists without the tag ds:app=Test, so it is not changed" in ended.output
     assert ended.output.count("\n") == 1
     assert not account.client("ecs").list_task_definitions()["taskDefinitionArns"]
 
 
-def test_a_blocked_name_and_a_draining_service_are_waited_for_and_said(account: Account) -> None:
+def test_a_blocked_name_and_a_draining_service_are_reported_and_waited_for(
+    account: Account,
+) -> None:
     account.ok("setup")
     sqs, ecs = account.client("sqs"), account.client("ecs")
     account.control.settings(queue_name_blocked=6, service_drains=7)
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
     ecs.delete_service(cluster="Test", service="Test", force=True)
     said = account.ok("setup")
-    assert "waiting, 0 s: AWS keeps the name of the deleted queue Test for 60 s" in said
-    assert "wait until the old service Test is gone" in said
+    assert "waiting, 0 s: SQS blocks the name of deleted queue Test for 60 s" in said
+    assert "waiting, 0 s: the tasks of deleted service Test are stopping" in said
     (service,) = ecs.describe_services(cluster="Test", services=["Test"])["services"]
     assert service["status"] == "ACTIVE"
     # The queue has its old URL, so the containers need no change.
@@ -158,14 +163,14 @@ def test_a_new_dead_letter_queue_that_is_not_known_yet_is_waited_for(account: Ac
         "Reason: Dead letter target does not exist.",
     )
     said = account.ok("setup")
-    assert "waiting, 0 s: SQS does not know the new dead-letter queue everywhere yet" in said
+    assert "waiting, 0 s: SQS does not know the new dead-letter queue yet" in said
     assert account.client("sqs").get_queue_url(QueueName="Test")
 
 
-def test_without_roles_it_is_said_what_to_do(bare_account: Account) -> None:
+def test_without_roles_it_reports_what_to_do(bare_account: Account) -> None:
     ended = bare_account.run("setup")
     assert ended.code == 2
-    assert "no role ds-task and ds-execution; do python setup_AWS.py" in ended.output
+    assert "role ds-task: does not exist; run python setup_AWS.py once" in ended.output
     assert not bare_account.client("ecs").list_clusters()["clusterArns"]
 
 
@@ -173,13 +178,13 @@ KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 REFUSALS = [
     ({}, {"AWS_PROFILE": "lab"}, "profile (lab) could not be found"),
-    (KEYS, {}, "There are no complete credentials for profile default"),
+    (KEYS, {}, "Profile default has no complete credentials"),
     ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, {}, "AWS cannot be reached"),
 ]
 
 
 @pytest.mark.parametrize(("env", "settings", "expected"), REFUSALS)
-def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
+def test_each_reason_why_aws_cannot_be_reached_is_one_line_and_exit_code_3(
     account: Account, env: dict[str, str], settings: dict[str, object], expected: str
 ) -> None:
     account.configure(**settings)
@@ -190,7 +195,10 @@ def test_each_way_of_not_reaching_aws_is_one_line_and_exit_code_3(
 
 
 CODES = [
-    ("AccessDeniedException", "this needs a right that docs/roles.md of DS lists"),
+    (
+        "AccessDeniedException",
+        "setup_AWS.py grants the right that is missing",
+    ),
     ("ExpiredTokenException", "the credentials have expired; log in again"),
     ("UnrecognizedClientException", "the keys of profile default are not valid"),
     ("ClusterNotFoundException", "run the same command again"),

@@ -1,4 +1,4 @@
-"""`setup_AWS.py`: its roles, and that a run passes under exactly these and no fewer rights."""
+"""`setup_AWS.py`: its roles, and that a run needs exactly their rights."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def roles_of(account: Account) -> set[str]:
     return {role["RoleName"] for role in found if role["RoleName"] in ROLES}
 
 
-def test_the_roles_are_those_of_the_table_and_can_be_made_again(bare_account: Account) -> None:
+def test_the_roles_match_the_table_and_can_be_created_again(bare_account: Account) -> None:
     assert "create role ds-task" in bare_account.ok(setup_aws=True)
     for role in ROLES:
         assert documents(bare_account, role) == policies(WHERE)[role]
     assert "nothing to do" in bare_account.ok(setup_aws=True)
 
 
-def test_a_dry_run_shows_every_document_and_makes_nothing(bare_account: Account) -> None:
+def test_a_dry_run_prints_every_document_and_creates_nothing(bare_account: Account) -> None:
     said = bare_account.ok("--dry-run", setup_aws=True)
     for wanted in policies(WHERE).values():
         for document in wanted.values():
@@ -61,30 +61,30 @@ def test_a_bucket_and_secrets_of_another_implementation_are_added(account: Accou
     assert "bucket-third" in documents(account, CONTROL_ROLE)
 
 
-def test_only_what_it_made_is_removed(account: Account) -> None:
+def test_only_what_it_created_is_removed(account: Account) -> None:
     iam = account.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     iam.create_role(RoleName="ds-tasks", AssumeRolePolicyDocument=trust)
     account.ok("--remove", setup_aws=True)
     assert roles_of(account) == set()
     assert iam.get_role(RoleName="ds-tasks")
-    assert "Nothing is there" in account.ok("--remove", setup_aws=True)
+    assert "No roles exist; nothing to do" in account.ok("--remove", setup_aws=True)
 
 
 @pytest.mark.parametrize("words", [[], ["--remove"]])
-def test_a_role_of_somebody_else_is_not_touched(bare_account: Account, words: list[str]) -> None:
+def test_a_role_of_somebody_else_is_not_changed(bare_account: Account, words: list[str]) -> None:
     iam = bare_account.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     iam.create_role(RoleName=TASK_ROLE, AssumeRolePolicyDocument=trust)
     ended = bare_account.run(*words, setup_aws=True)
     assert ended.code == 2
-    assert "The role ds-task is there already and lacks the tag" in ended.output
+    assert "role ds-task: already exists without the tag" in ended.output
     assert roles_of(bare_account) == {TASK_ROLE}
 
 
 @pytest.fixture
 def ruled(account: Account) -> Iterator[Account]:
-    """An account in which IAM decides."""
+    """An account in which IAM is enforced."""
     yield account
     account.control.enforce(on=False)
 
@@ -94,7 +94,7 @@ def actions_of(role: str) -> list[str]:
 
 
 def use_everything(account: Account, keys: dict[str, str]) -> str:
-    """All that the control node does; what the first command that failed said."""
+    """Run everything that the control node does; return the output of the first failure."""
     steps: list[tuple[Callable[[], None] | None, list[str]]] = [
         (None, ["setup"]),
         (None, ["setup"]),
@@ -129,7 +129,7 @@ def test_setup_and_submit_pass_under_the_control_role(ruled: Account) -> None:
 def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     said = use_everything(ruled, allow(ruled, CONTROL_ROLE, without=action))
     assert said, f"nothing needs {action}"
-    assert "this needs a right that docs/roles.md of DS lists" in said
+    assert "setup_AWS.py grants the right that is missing" in said
     assert "Traceback" not in said
 
 
@@ -202,7 +202,7 @@ def test_two_hundred_jobs_some_failing_under_exactly_the_roles(ruled: Account) -
 
 
 def records(account: Account) -> list[dict[str, Any]]:
-    """All of the run, of all workers."""
+    """The records of the whole run."""
     pages = account.client("logs").get_paginator("filter_log_events")
     found = pages.paginate(logGroupName="Test_records")
     return [json.loads(event["message"]) for page in found for event in page["events"]]

@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from ds.cloud.names import ECR_IMAGE
 from ds.control.checks.ask import (
-    ECR,
     MOST_PAGES,
     ami_variant,
     ecr_image,
@@ -136,7 +136,7 @@ def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
     config: bytes, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    place = ECR.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it")
+    place = ECR_IMAGE.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it")
     assert place
     repository = {"registryId": ACCOUNT, "repositoryName": "lab/it"}
     with served(config) as address:
@@ -152,7 +152,7 @@ def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
 
 
 def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> None:
-    place = ECR.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it@sha256:d")
+    place = ECR_IMAGE.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it@sha256:d")
     assert place
     aws = Stubbed("ecr")
     wanted = {
@@ -164,22 +164,6 @@ def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> Non
     aws.stub.add_response("batch_get_image", answer, {**wanted, "acceptedMediaTypes": ANY})
     aws.stub.add_client_error("get_download_url_for_layer", "AccessDeniedException")
     assert ecr_image(aws, place) == Image(True)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("tag", "parts"),
-    [
-        ("1.dkr.ecr.us-east-1.amazonaws.com/it:1", None),
-        ("lab/it:1", None),
-        ("public.ecr.aws/lab/it:1", None),
-        (f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/it", ("it", None, None)),
-        (f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com.cn/a/it:1", ("a/it", "1", None)),
-        (f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/it:1@sha256:x", ("it", "1", "sha256:x")),
-    ],
-)
-def test_which_images_are_in_ecr(tag: str, parts: tuple[str | None, ...] | None) -> None:
-    found = ECR.match(tag)
-    assert (found and (found["name"], found["tag"], found["digest"])) == parts
 
 
 @pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"])

@@ -11,7 +11,6 @@ import pytest
 from ds.control.commands.image import (
     base_of,
     build_commands,
-    ecr_region,
     findings,
     platform_words,
     program_name,
@@ -38,20 +37,6 @@ SETTINGS = Settings(
 )
 def test_the_program_has_an_image_beside_the_workers(image: str, program: str) -> None:
     assert program_name(image) == program
-
-
-@pytest.mark.parametrize(
-    ("image", "region"),
-    [
-        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/x:1", "eu-west-1"),
-        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/x", "cn-north-1"),
-        ("public.ecr.aws/a/x", None),
-        ("me/x:1", None),
-        ("evil.com/123456789012.dkr.ecr.eu-west-1.amazonaws.com/x", None),
-    ],
-)
-def test_ecr_is_known_by_its_name(image: str, region: str | None) -> None:
-    assert ecr_region(image) == region
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64", "arm64", "aarch64"])

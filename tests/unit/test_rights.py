@@ -1,4 +1,4 @@
-"""The table of rights, and the documents and the page that come of it."""
+"""The table of rights, and the policy documents and the page that follow from it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,18 @@ from ds.cloud.rights import (
     EVERY,
     EXECUTION_ROLE,
     HAS_APP_TAG,
-    MADE_BY,
-    MADE_TAG,
     RIGHTS,
     ROLES,
     SETS_APP_TAG,
     TASK_ROLE,
-    LinkService,
     Right,
-    Role,
     RoleTarget,
-    foreign,
-    page,
-    plan,
-    plan_removal,
     policies,
     trust,
 )
+from scripts import reference
 
-ACCOUNT = RoleTarget(
+TARGET = RoleTarget(
     "aws",
     "123456789012",
     "our-bucket",
@@ -44,32 +37,24 @@ ACCOUNT = RoleTarget(
         "arn:aws:ssm:eu-west-1:123456789012:parameter/k",
     ),
 )
-TAGS = {MADE_TAG: MADE_BY}
-LOOKING = ("Get", "List", "Describe")
+READING = ("Get", "List", "Describe")
 
 
 def statements() -> list[tuple[str, dict[str, Any]]]:
     return [
         (role, statement)
-        for role, documents in policies(ACCOUNT).items()
+        for role, documents in policies(TARGET).items()
         for document in documents.values()
         for statement in document["Statement"]
     ]
 
 
-def as_made(account: RoleTarget = ACCOUNT) -> dict[str, Role | None]:
-    return {
-        name: Role(trust(name, account), TAGS, documents)
-        for name, documents in policies(account).items()
-    }
-
-
 def test_the_page_is_what_the_table_says() -> None:
     path = Path(__file__).parents[2] / "docs/roles.md"
-    assert path.read_text(encoding="utf-8") == page(), "do make reference"
+    assert path.read_text(encoding="utf-8") == reference.roles_page(), "run make reference"
 
 
-def test_every_right_says_why_and_every_star_has_its_reason() -> None:
+def test_every_right_has_a_reason_and_so_has_every_star() -> None:
     for right in EVERY:
         assert right.why
         assert (right.resource == "*") == bool(right.star), right
@@ -78,7 +63,7 @@ def test_every_right_says_why_and_every_star_has_its_reason() -> None:
         assert statement["Effect"] == "Allow"
 
 
-def test_stars_are_where_aws_knows_no_resource() -> None:
+def test_stars_are_only_where_aws_has_no_resource_level_permissions() -> None:
     assert {action for right in RIGHTS if right.star for action in right.actions} == {
         "ecr:GetAuthorizationToken",
         "ecs:DescribeTaskDefinition",
@@ -87,8 +72,8 @@ def test_stars_are_where_aws_knows_no_resource() -> None:
     }
 
 
-# What changes something without a tag or a name of its own, and what it is bound to instead.
-BOUND = {
+# Rights to change something that has neither a tag nor a name to limit them to.
+UNLIMITED = {
     ("logs:CreateLogStream", TASK_ROLE),
     ("logs:PutLogEvents", TASK_ROLE),
     ("logs:CreateLogStream", EXECUTION_ROLE),
@@ -101,12 +86,12 @@ def changing() -> list[Any]:
         pytest.param(right, action, id=f"{right.role}-{action}")
         for right in RIGHTS
         for action in right.actions
-        if not action.split(":")[1].startswith(LOOKING) and action.split(":")[0] not in ("ecr",)
+        if not action.split(":")[1].startswith(READING) and action.split(":")[0] not in ("ecr",)
     ]
 
 
 @pytest.mark.parametrize(("right", "action"), changing())
-def test_what_changes_something_is_bound_to_a_tag_or_a_name(right: Right, action: str) -> None:
+def test_a_right_to_change_is_limited_to_a_tag_or_a_name(right: Right, action: str) -> None:
     if action == "iam:PassRole":
         assert right.resource.rpartition("/")[2] in (TASK_ROLE, EXECUTION_ROLE)
         assert right.condition == {
@@ -114,13 +99,13 @@ def test_what_changes_something_is_bound_to_a_tag_or_a_name(right: Right, action
         }
     elif action.startswith("s3:"):
         assert "{bucket}" in right.resource
-    elif (action, right.role) not in BOUND:
+    elif (action, right.role) not in UNLIMITED:
         assert right.condition in (HAS_APP_TAG, SETS_APP_TAG)
     if right.resource != "*":
         assert "{account}" in right.resource or "{bucket}" in right.resource
 
 
-def test_every_action_is_one_that_aws_has() -> None:
+def test_every_action_exists_in_aws() -> None:
     others = {"iam:PassRole", "s3:ListBucket"}  # not the names of operations
     for action in {action for right in EVERY for action in right.actions} - others:
         service, name = action.split(":")
@@ -131,88 +116,38 @@ def test_every_action_is_one_that_aws_has() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_documents_are_small_enough(role: str) -> None:
-    texts = [json.dumps(d, separators=(",", ":")) for d in policies(ACCOUNT)[role].values()]
+    texts = [json.dumps(d, separators=(",", ":")) for d in policies(TARGET)[role].values()]
     assert sum(map(len, texts)) < 6_000  # of 10,240: other buckets and secrets come, too
 
 
-def test_no_other_account_or_service_can_take_a_role() -> None:
+def test_no_other_account_or_service_can_assume_a_role() -> None:
     for role in ROLES:
-        (statement,) = trust(role, ACCOUNT)["Statement"]
+        (statement,) = trust(role, TARGET)["Statement"]
         if role == CONTROL_ROLE:
             assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
         else:
             assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
-            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT.number}
+            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": TARGET.account}
 
 
-def test_the_execution_role_may_do_what_awss_own_may() -> None:
-    """Nothing plays ECS's own work in the emulator: "Amazon ECS task execution IAM role"."""
+def test_the_execution_role_has_the_rights_of_awss_own_policy() -> None:
+    """The emulator does not do ECS's own work; see "Amazon ECS task execution IAM role"."""
     known = json.loads(aws_managed_policies_data)["AmazonECSTaskExecutionRolePolicy"]["Document"]
     (statement,) = known["Statement"]
     own = {a for right in RIGHTS if right.role == EXECUTION_ROLE for a in right.actions}
     assert own == set(statement["Action"])
 
 
-def test_each_secret_is_named_for_its_service() -> None:
+def test_each_secret_is_read_from_its_own_service() -> None:
     (document,) = [
-        document for name, document in policies(ACCOUNT)[EXECUTION_ROLE].items() if "secret" in name
+        document for name, document in policies(TARGET)[EXECUTION_ROLE].items() if "secret" in name
     ]
     assert [(s["Action"], s["Resource"]) for s in document["Statement"]] == [
-        (["secretsmanager:GetSecretValue"], ACCOUNT.secrets[0]),
-        (["ssm:GetParameters"], ACCOUNT.secrets[1]),
+        (["secretsmanager:GetSecretValue"], TARGET.secrets[0]),
+        (["ssm:GetParameters"], TARGET.secrets[1]),
     ]
 
 
-def test_no_place_is_left_open_in_a_document() -> None:
+def test_no_placeholder_is_left_in_a_document() -> None:
     assert "{" not in "".join(statement["Resource"] for _, statement in statements())
     assert any(fnmatch.fnmatch("arn:aws:s3:::our-bucket/a", s["Resource"]) for _, s in statements())
-
-
-def test_where_nothing_is_all_is_made_and_then_nothing() -> None:
-    nothing = dict.fromkeys(ROLES)
-    said = list(map(str, plan(ACCOUNT, nothing, linked=False)))
-    assert said[0].startswith("create ECS's own role")
-    assert [text for text in said if text.startswith("create role")] == [
-        f"create role {name}: {ROLES[name]}" for name in ROLES
-    ]
-    assert plan(ACCOUNT, as_made(), linked=True) == []
-    assert plan(ACCOUNT, as_made(), linked=False) == [LinkService()]
-
-
-def test_another_bucket_gets_a_policy_of_its_own_and_the_first_keeps_its() -> None:
-    other = RoleTarget("aws", ACCOUNT.number, "other", "Second")
-    assert list(map(str, plan(other, as_made(), linked=True))) == [
-        "write policy bucket-other of role ds-control",
-        "write policy bucket-other of role ds-task",
-    ]
-
-
-def test_what_differs_is_written_again() -> None:
-    made = as_made()
-    task = made[TASK_ROLE]
-    assert task
-    made[TASK_ROLE] = Role({}, TAGS, {**task.policies, "ds": {}})
-    assert list(map(str, plan(ACCOUNT, made, linked=True))) == [
-        "change who may take role ds-task",
-        "write policy ds of role ds-task",
-    ]
-
-
-def test_removal_takes_what_was_made_and_leaves_policies_of_others() -> None:
-    made = as_made()
-    task = made[TASK_ROLE]
-    assert task
-    made[TASK_ROLE] = Role(task.trust, TAGS, {**task.policies, "theirs": {}})
-    said = list(map(str, plan_removal({TASK_ROLE: made[TASK_ROLE], CONTROL_ROLE: None})))
-    assert said == [
-        "remove policy ds of role ds-task",
-        "remove policy bucket-our-bucket of role ds-task",
-        "remove role ds-task",
-    ]
-
-
-def test_a_role_without_our_tag_is_somebody_elses() -> None:
-    role = Role({}, {}, {})
-    assert foreign({TASK_ROLE: role, CONTROL_ROLE: None, EXECUTION_ROLE: Role({}, TAGS, {})}) == [
-        TASK_ROLE
-    ]

@@ -1,4 +1,4 @@
-"""Jobs become messages: how they are batched, and what happens to those that SQS does not take."""
+"""Jobs are sent as messages: how they are batched, and what happens to those that SQS refuses."""
 
 import itertools
 import threading
@@ -19,7 +19,7 @@ def jobs(count: int, size: int = 10) -> Iterator[Job]:
 
 
 class Queue:
-    """SQS as far as `send` knows it; `refuse` says which bodies fail in which request, and how."""
+    """SQS as far as `send` needs it; `refuse` decides which bodies fail in which request."""
 
     def __init__(
         self,
@@ -86,20 +86,20 @@ def test_batches_hold_ten_messages_and_one_mebibyte(
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_every_job_is_sent_once_and_told_in_the_order_of_the_file(threads: int) -> None:
+def test_every_job_is_sent_once_and_reported_in_the_order_of_the_file(threads: int) -> None:
     queue, told = Queue(), []
     assert deliver(queue, jobs(95), threads=threads, on_sent=told.append) == 95
     assert sorted(queue.bodies) == sorted(job.body() for job in jobs(95))
     assert told == [10, 20, 30, 40, 50, 60, 70, 80, 90, 95]
 
 
-def test_requests_are_made_by_several_threads_and_no_more() -> None:
+def test_requests_are_sent_by_several_threads_and_no_more() -> None:
     queue = Queue(seconds=0.02)
     deliver(queue, jobs(300), threads=4)
     assert queue.most_at_once == 4
 
 
-def test_what_was_not_taken_is_sent_again_alone_after_growing_waits() -> None:
+def test_only_refused_messages_are_sent_again_after_growing_waits() -> None:
     third = [job.body() for job in jobs(10)][2]
     waits: list[float] = []
     queue = Queue(lambda request, body: THROTTLED if body == third and request < 3 else None)
@@ -109,24 +109,24 @@ def test_what_was_not_taken_is_sent_again_alone_after_growing_waits() -> None:
     assert waits == list(WAITS[:3]) == sorted(waits)
 
 
-def test_what_is_never_taken_ends_the_submission_with_the_reason() -> None:
+def test_a_message_that_is_always_refused_ends_the_submission_with_the_reason() -> None:
     waits: list[float] = []
     queue = Queue(lambda request, body: THROTTLED)
     with pytest.raises(
-        CommandError, match="does not take 2 of 2 messages: InternalError: try again"
+        CommandError, match="SQS refused 2 of 2 messages: InternalError: try again; fix that"
     ):
         deliver(queue, jobs(2), threads=1, sleep=waits.append)
     assert waits == list(WAITS)
 
 
-def test_what_sqs_calls_the_senders_fault_is_not_repeated() -> None:
+def test_a_refusal_that_is_the_senders_fault_is_not_repeated() -> None:
     queue = Queue(lambda request, body: INVALID if '"n":1' in body else None)
-    with pytest.raises(CommandError, match="does not take 1 of 2 messages: InvalidMessageContents"):
+    with pytest.raises(CommandError, match="SQS refused 1 of 2 messages: InvalidMessageContents"):
         deliver(queue, jobs(2), threads=1, sleep=lambda seconds: pytest.fail("waited"))
     assert len(queue.requests) == 1
 
 
-def test_jobs_are_taken_only_as_fast_as_they_are_sent() -> None:
+def test_jobs_are_read_only_as_fast_as_they_are_sent() -> None:
     taken = 0
 
     def counted() -> Iterator[Job]:

@@ -1,13 +1,14 @@
-"""Repositories and their template: linked from the first day, and brought up to date."""
+"""Generated repositories are linked to the template and can be updated."""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
-from tests.template import FOLDER, clean_environment, commit, copy_template, git, run
+from tests.template import FOLDER, ROOT, clean_environment, commit, copy_template, git, run
 
 MADE = "Distributed-HelloWorld"
 
@@ -19,7 +20,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    """The template's repository, where all clones come from."""
+    """Return a repository of the template with one commit."""
     folder = copy_template(tmp_path / "origin" / "ds.git")
     commit(folder, "one")
     return folder
@@ -34,7 +35,7 @@ def clone(tmp_path: Path, origin: Path) -> Path:
 def make(
     environment: Mapping[str, str], out: Path, template: str, *words: str, here: Path | None = None
 ) -> tuple[Path, str]:
-    """Run plain cookiecutter; the repository, and what was said."""
+    """Run cookiecutter; return the generated repository and what was written to stderr."""
     out.mkdir(exist_ok=True)
     words = (template, "--no-input", "--output-dir", str(out), *words)
     done = run(here or out, environment, "cookiecutter", *words)
@@ -56,7 +57,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("way", ["path", "relative", "inside", "file URL", "its own folder"])
-def test_both_ways_of_making_give_the_same_files_and_are_up_to_date(
+def test_cookiecutter_and_cruft_create_the_same_files_and_both_are_up_to_date(
     tmp_path: Path, environment: dict[str, str], origin: Path, clone: Path, way: str
 ) -> None:
     here, template = {
@@ -87,7 +88,7 @@ def test_a_checkout_is_recorded(tmp_path: Path, environment: dict[str, str], ori
     assert tree(plain) == tree(create(environment, tmp_path / "created", url, "--checkout", "v1"))
 
 
-def test_making_twice_into_one_folder_changes_nothing(
+def test_generating_twice_into_one_folder_changes_nothing(
     tmp_path: Path, environment: dict[str, str], clone: Path
 ) -> None:
     made, _ = make(environment, tmp_path / "out", str(clone))
@@ -130,19 +131,19 @@ def inside_another(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (change, "its clone has changes that are not committed"),
-        (add, "its clone has changes that are not committed"),
-        (commit_here, "its clone has commits that its origin does not have"),
-        (no_origin, "its clone has no origin"),
+        (change, "the template's clone has uncommitted changes"),
+        (add, "the template's clone has uncommitted changes"),
+        (commit_here, "the template's clone has commits that its origin does not have"),
+        (no_origin, "the template's clone has no origin"),
         (
             relative_origin,
-            "the origin of its clone, ../origin/ds.git, is not reached from elsewhere",
+            "the origin of the template's clone, ../origin/ds.git, is not a URL or absolute path",
         ),
-        (no_git, "it is no git clone"),
-        (inside_another, "the template is only a part of a git clone"),
+        (no_git, "the template is not a git clone"),
+        (inside_another, "the template is only one folder of a git clone"),
     ],
 )
-def test_what_is_not_known_for_sure_is_not_linked(
+def test_an_uncertain_origin_is_not_recorded(
     tmp_path: Path, environment: dict[str, str], clone: Path, spoil: object, reason: str
 ) -> None:
     assert callable(spoil)
@@ -150,13 +151,13 @@ def test_what_is_not_known_for_sure_is_not_linked(
     made, said = make(environment, tmp_path / "out", str(clone))
     assert not (made / ".cruft.json").exists()
     (line,) = said.splitlines()
-    assert line.startswith(f"Not linked to the template for updates: {reason};")
+    assert line.startswith(f"{MADE} cannot be updated by cruft: {reason};")
 
 
-def test_no_other_repository_is_recorded(
+def test_another_repository_is_never_recorded(
     tmp_path: Path, environment: dict[str, str], origin: Path, clone: Path
 ) -> None:
-    """Neither that of the folder where the user is, nor one that git's own variables name."""
+    """Neither the repository of the current folder nor one that GIT_DIR names."""
     other = tmp_path / "other"
     other.mkdir()
     (other / "x").write_text("")
@@ -169,7 +170,7 @@ def test_no_other_repository_is_recorded(
     assert json.loads((made / ".cruft.json").read_text())["template"] == str(origin)
 
 
-def test_a_password_of_the_origin_is_not_written(
+def test_a_password_in_the_origin_is_not_recorded(
     tmp_path: Path, environment: dict[str, str], clone: Path
 ) -> None:
     git(clone, "remote", "set-url", "origin", "https://ada:secret@example.org/ds.git")
@@ -181,11 +182,17 @@ def test_a_password_of_the_origin_is_not_written(
 
 
 def update(environment: Mapping[str, str], made: Path, *words: str) -> str:
-    done = run(made, environment, "cruft", "update", "--skip-apply-ask", *words)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Update a repository without conflicts; return what cruft wrote."""
+    said = try_update(environment, made, *words)
     for name, content in tree(made).items():
         assert not name.endswith(".rej"), name
         assert b"<<<<<<<" not in content, name
+    return said
+
+
+def try_update(environment: Mapping[str, str], made: Path, *words: str) -> str:
+    done = run(made, environment, "cruft", "update", "--skip-apply-ask", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -259,10 +266,10 @@ def test_changed_answers_merge_with_edits_of_other_settings(
     assert (made / "LICENSE").read_text().startswith("MIT License")
 
 
-def test_a_rule_that_came_later_warns_and_does_not_lock_out(
+def test_a_newer_rule_warns_and_does_not_prevent_an_update(
     tmp_path: Path, environment: dict[str, str], origin: Path
 ) -> None:
-    """An older template, without rules, accepted what the rules of today refuse."""
+    """An older template accepted answers that today's rules refuse."""
     rules = origin / "hooks" / "pre_gen_project.py"
     today = rules.read_text(encoding="utf-8")
     rules.unlink()
@@ -277,7 +284,7 @@ def test_a_rule_that_came_later_warns_and_does_not_lock_out(
     assert "question app_name: '1 x' cannot name things on AWS" in said
 
 
-def test_what_would_damage_files_is_refused_in_an_update_too(
+def test_an_answer_that_would_damage_files_is_refused_in_an_update(
     tmp_path: Path, environment: dict[str, str], origin: Path
 ) -> None:
     made = create(environment, tmp_path / "out", str(origin))
@@ -289,3 +296,134 @@ def test_what_would_damage_files_is_refused_in_an_update_too(
     assert "question memory_mb: '4 GB' is no whole number" in done.stderr
     assert "cruft update --variables-to-update" in done.stderr
     assert tree(made) == before
+
+
+BEFORE_DS = "8da3d838f955659c99c81059d5f12441d3394289"
+"""The last commit whose engine is worker/ and control/, before it became ds/."""
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository of the template with its history, and today's files as a new commit."""
+    try:
+        git(ROOT, "cat-file", "-e", f"{BEFORE_DS}^{{commit}}")
+    except CalledProcessError:
+        pytest.skip(f"this clone does not have commit {BEFORE_DS}; run git fetch --unshallow")
+    folder = tmp_path_factory.mktemp("history") / "ds.git"
+    git(folder.parent, "clone", "-q", "--no-checkout", str(ROOT), folder.name)
+    commit(copy_template(folder), "today")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def today(history: Path) -> dict[str, bytes]:
+    """Return the files of a repository that is created today."""
+    environment = clean_environment(history.parent / "user")
+    return implementation(create(environment, history.parent / "out", str(history)))
+
+
+@pytest.fixture
+def old(tmp_path: Path, environment: dict[str, str], history: Path) -> Path:
+    """Return a repository that was created before ds/."""
+    made = create(environment, tmp_path / "old", str(history), "--checkout", BEFORE_DS)
+    assert (made / "worker" / "attempt.py").exists()
+    commit(made, "made")
+    return made
+
+
+def implementation(made: Path) -> dict[str, bytes]:
+    """Return a repository's files without cruft's own."""
+    return {name: content for name, content in tree(made).items() if name != ".cruft.json"}
+
+
+MINE = {
+    "config.py": "\nMACHINE_PRICE = 0.1\n",
+    "job.py": "\n\ndef on_start():\n    pass\n",
+    "Dockerfile": "RUN true\n",
+}
+"""What an owner adds below the marks."""
+
+
+def add_mine(made: Path) -> None:
+    for name, text in MINE.items():
+        with (made / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+    commit(made, "mine")
+
+
+def with_mine(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: content + MINE.get(name, "").encode() for name, content in files.items()}
+
+
+def test_an_unedited_repository_from_before_ds_becomes_one_of_today(
+    environment: dict[str, str], old: Path, today: dict[str, bytes]
+) -> None:
+    update(environment, old)
+    assert implementation(old) == today
+    assert not (old / "worker").exists()
+    assert not (old / "control").exists()
+
+
+def test_edits_below_the_marks_are_kept_in_an_update_from_before_ds(
+    environment: dict[str, str], old: Path, today: dict[str, bytes]
+) -> None:
+    add_mine(old)
+    update(environment, old)
+    assert implementation(old) == with_mine(today)
+
+
+def test_edited_settings_are_kept_in_an_update_from_before_ds(
+    environment: dict[str, str], old: Path, today: dict[str, bytes]
+) -> None:
+    text = today["config.py"].decode()
+    for before, after in [
+        ("AWS_REGION = 'us-east-1'", "AWS_REGION = 'eu-west-1'"),
+        ("AWS_BUCKET = 'your-bucket-name'", "AWS_BUCKET = 'mine'"),
+        ("CLUSTER_MACHINES = 1", "CLUSTER_MACHINES = 50"),
+        ("MEMORY = 4000", "MEMORY = 7000"),
+        ("JOB_TIMEOUT_MINUTES = 60", "JOB_TIMEOUT_MINUTES = 5"),
+    ]:
+        edit(old / "config.py", before, after)
+        text = text.replace(before, after)
+    commit(old, "mine")
+    update(environment, old)
+    assert implementation(old) == {**today, "config.py": text.encode()}
+
+
+@pytest.mark.parametrize(
+    ("edited", "places"),
+    [
+        ("worker/requirements.txt", ["ds/worker/requirements.txt"]),  # moved with its edit
+        ("control/answers.py", ["control/answers.py"]),  # removed, but stays if it was edited
+        ("worker/attempt.py", ["ds/worker/attempt.py", "worker/attempt.py"]),  # rewritten: either
+    ],
+)
+def test_an_edit_of_an_engine_file_is_not_lost(
+    environment: dict[str, str],
+    old: Path,
+    today: dict[str, bytes],
+    edited: str,
+    places: list[str],
+) -> None:
+    """CHANGELOG.md describes these cases."""
+    with (old / edited).open("a", encoding="utf-8") as file:
+        file.write("# mine\n")
+    add_mine(old)
+    try_update(environment, old)
+    files = implementation(old)
+    (place,) = (name for name, content in files.items() if b"# mine\n" in content)
+    assert place in places
+    assert files == {**with_mine(today), place: files[place]}
+
+
+def test_an_edit_of_a_line_that_the_template_changed_is_a_marked_conflict(
+    environment: dict[str, str], old: Path, today: dict[str, bytes]
+) -> None:
+    edit(old / "worker/Dockerfile", "COPY worker/requirements.txt .", "COPY mine.txt .")
+    add_mine(old)
+    try_update(environment, old)
+    files = implementation(old)
+    place = "ds/worker/Dockerfile"
+    assert b"<<<<<<< ours\nCOPY mine.txt ." in files[place]
+    assert b"COPY ds/worker/requirements.txt .\n>>>>>>> theirs" in files[place]
+    assert files == {**with_mine(today), place: files[place]}

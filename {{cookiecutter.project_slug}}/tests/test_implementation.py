@@ -1,4 +1,4 @@
-"""What depends on the files that are yours: config.py, job.py, files/exampleJob.json."""
+"""Test config.py, job.py and files/exampleJob.json as you edited them."""
 
 import json
 import shutil
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ds.control.files import job_file as jobfile
-from ds.control.files import project
+from ds.control.files import job_file, project
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.jobs.problems import BadInput
@@ -20,11 +19,12 @@ from ds.jobs.resolve import SHOWN, ResolvedJob, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"
+DATA = ROOT / "data"
 
 
 @contextmanager
-def told_in_a_line() -> Iterator[None]:
-    """A mistake in your files is told as run.py tells it, without the engine's code."""
+def reported_problems() -> Iterator[None]:
+    """Report problems in your files as run.py does, without a traceback of the engine."""
     try:
         yield
     except BadInput as error:
@@ -32,56 +32,54 @@ def told_in_a_line() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def mine() -> Project:
-    with told_in_a_line():
+def implementation() -> Project:
+    with reported_problems():
         return project.load(ROOT)
 
 
 @pytest.fixture(scope="module")
-def jobs(mine: Project) -> JobFile:
-    with told_in_a_line():
-        return jobfile.read(EXAMPLE, mine.definition, mine.settings.program)
+def jobs(implementation: Project) -> JobFile:
+    with reported_problems():
+        program = implementation.settings.program
+        return job_file.read(EXAMPLE, implementation.definition, program)
 
 
 @pytest.fixture(scope="module")
-def resolved_jobs(mine: Project, jobs: JobFile) -> list[ResolvedJob]:
-    settings = mine.settings
-    return [
-        resolve(mine.definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()
-    ]
+def resolved_jobs(implementation: Project, jobs: JobFile) -> list[ResolvedJob]:
+    definition, settings = implementation.definition, implementation.settings
+    return [resolve(definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()]
 
 
-def test_config_and_job_definition_are_accepted(mine: Project) -> None:
-    """What is allowed but probably not meant stands in pytest's summary of warnings."""
-    assert mine.definition.types
-    for warning in mine.warnings:
+def test_settings_and_job_definition_are_valid(implementation: Project) -> None:
+    """Pytest's summary shows warnings: what is valid but probably a mistake."""
+    assert implementation.definition.types
+    for warning in implementation.warnings:
         warnings.warn(str(warning), stacklevel=1)
 
 
-def test_every_example_job_is_accepted(jobs: JobFile) -> None:
+def test_every_example_job_is_valid(jobs: JobFile) -> None:
     assert jobs.count == len(list(jobs.jobs())) > 0
 
 
-def test_no_two_example_jobs_share_an_output_prefix(resolved_jobs: list[ResolvedJob]) -> None:
+def test_each_example_job_has_its_own_output_prefix(resolved_jobs: list[ResolvedJob]) -> None:
     prefixes = [resolved.output_prefix for resolved in resolved_jobs]
     assert len(set(prefixes)) == len(prefixes)
 
 
-def test_the_example_jobs_run_here(resolved_jobs: list[ResolvedJob], tmp_path: Path) -> None:
-    """One real run; on a machine without the program, or without the jobs' inputs, it is told."""
+def test_the_example_jobs_run_on_this_machine(
+    resolved_jobs: list[ResolvedJob], tmp_path: Path
+) -> None:
     program = resolved_jobs[0].arguments[0]
-    brought = program.startswith((SHOWN.inputs, SHOWN.shared))
-    if not brought and shutil.which(program) is None:
-        pytest.skip(f"not run: the program {program} is not on this machine")
-    data = ROOT / "data"
-    if any(resolved.inputs for resolved in resolved_jobs) and not data.is_dir():
-        pytest.skip("not run: the example jobs have inputs, and there is no folder data/ with them")
-    words = ["local", str(EXAMPLE), "--json", "--data", str(data), "--output", str(tmp_path)]
-    ended = subprocess.run(
-        [sys.executable, "run.py", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    is_input = program.startswith((SHOWN.inputs, SHOWN.shared))
+    if not is_input and shutil.which(program) is None:
+        pytest.skip(f"the program {program} is not installed on this machine")
+    if any(resolved.inputs for resolved in resolved_jobs) and not DATA.is_dir():
+        pytest.skip("the folder data/, which must contain the inputs of the jobs, does not exist")
+    command = [sys.executable, "run.py", "local", str(EXAMPLE), "--json"]
+    command += ["--data", str(DATA), "--output", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr + ended.stdout
-    answer = json.loads(ended.stdout)
-    assert answer["done"] == answer["jobs"] == len(resolved_jobs)
-    for result in answer["results"]:
+    report = json.loads(ended.stdout)
+    assert report["done"] == report["jobs"] == len(resolved_jobs)
+    for result in report["results"]:
         assert all((tmp_path / name).is_file() for name in result["outputs"])

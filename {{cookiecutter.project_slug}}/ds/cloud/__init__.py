@@ -1,1 +1,1 @@
-"""One run on AWS. Standard library, boto3 and jobs only, for a Lambda function."""
+"""One run on AWS. Standard library, boto3 and `ds.jobs` only, so that a Lambda can import it."""

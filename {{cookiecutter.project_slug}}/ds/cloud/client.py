@@ -1,4 +1,4 @@
-"""The way to AWS: one session by config.py, clients that are patient, errors told in one line."""
+"""Access to AWS: one session by config.py, clients that retry, errors explained in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ds.cloud.errors import AwsError
 from ds.jobs.settings import Settings
 
 ATTEMPTS = 8
-"""Of one request; AWS_MAX_ATTEMPTS of the environment changes it."""
+"""Of one request; the environment variable AWS_MAX_ATTEMPTS overrides it."""
 
 CONNECTIONS = 32
 
@@ -57,12 +57,12 @@ _DENIED = {
 
 
 def session(profile: str = "default") -> botocore.session.Session:
-    """botocore's session of a profile, whatever AWS_PROFILE of the environment says.
+    """Return botocore's session of a profile, whatever the environment variable AWS_PROFILE is.
 
-    Not boto3's, which takes longer to load and adds nothing to the clients that are used.
+    boto3's session takes longer to load, and its clients are the same.
 
     Raises:
-        ProfileNotFound: there is no such profile.
+        ProfileNotFound: the profile does not exist.
     """
     return botocore.session.Session(
         session_vars={"profile": (None, [], None, None)},
@@ -71,35 +71,30 @@ def session(profile: str = "default") -> botocore.session.Session:
 
 
 class Aws:
-    """One account in one region, as config.py names them.
-
-    Attributes:
-        region: AWS_REGION.
-        profile: AWS_PROFILE.
-    """
+    """The account and region of config.py."""
 
     def __init__(self, settings: Settings) -> None:
-        """Find the profile; nothing is asked of AWS yet.
+        """Find the profile; no request is sent yet.
 
-        'default' is what boto3 finds by itself (keys in the environment, the default profile, the
-        role of the machine); AWS_PROFILE of the environment is not looked at: config.py says it.
+        'default' is what boto3 finds by itself: keys in the environment, the default profile, or
+        the role of the machine. The environment variable AWS_PROFILE is ignored.
 
         Raises:
-            ProfileNotFound: there is no such profile.
+            ProfileNotFound: the profile does not exist.
         """
         self.region = settings.AWS_REGION
         self.profile = settings.AWS_PROFILE
         self._session = session(self.profile)
-        # Also for the requests that get credentials.
+        # For the requests that get credentials, too.
         self._session.set_config_variable("region", self.region)
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, region: str = "") -> Any:
-        """A client of a service; throttling is left to botocore's adaptive mode.
+        """Return a client of a service; botocore's adaptive mode handles throttling.
 
         Args:
-            service: as boto3 calls it.
-            region: another one than AWS_REGION.
+            service: as boto3 names it.
+            region: if not AWS_REGION.
         """
         key = f"{service} {region}"
         if key not in self._clients:
@@ -120,47 +115,49 @@ class Aws:
         return self._clients[key]
 
     def _find_credentials(self) -> None:
-        """Get them before anything is asked: botocore lets through what a helper's failure raises.
+        """Get credentials before the first request, to turn every failure into botocore's errors.
+
+        botocore itself passes on whatever a failing credential_process raises.
 
         Raises:
-            botocore's errors: they cannot be had.
+            BotoCoreError, ClientError: there are no credentials.
         """
         try:
             if "mfa_serial" in self._session.get_scoped_config() and not _at_a_terminal():
-                raise ValueError("it wants an MFA code, which can be typed at a terminal only")
+                raise ValueError("it needs an MFA code, which can be entered only at a terminal")
             credentials = self._session.get_credentials()
             if credentials is not None:
                 credentials.get_frozen_credentials()
         except (BotoCoreError, ClientError):
             raise
         except json.JSONDecodeError as error:
-            what = "what its credential_process prints is no JSON"
-            raise CredentialRetrievalError(provider="profile", error_msg=what) from error
+            message = "the output of its credential_process is not valid JSON"
+            raise CredentialRetrievalError(provider="profile", error_msg=message) from error
         except (EOFError, OSError, ValueError) as error:
             raise CredentialRetrievalError(provider="profile", error_msg=str(error)) from error
 
     @functools.cached_property
     def caller(self) -> str:
-        """The ARN of who asks."""
+        """The ARN of the caller."""
         return str(self.client("sts").get_caller_identity()["Arn"])
 
     @property
     def account(self) -> str:
-        """The account's number."""
+        """The id of the account."""
         return self.caller.split(":")[4]
 
     @property
     def partition(self) -> str:
-        """ "aws", or that of China or of a government."""
+        """ "aws", or the partition of China or a government."""
         return self.caller.split(":")[1]
 
     def queue_url(self, name: str) -> str:
-        """The URL that a queue has, or will have ("Amazon SQS queue and message identifiers")."""
+        """Return the URL that a queue has, or will have ("Queue and message identifiers")."""
         return f"{self.client('sqs').meta.endpoint_url}/{self.account}/{name}"
 
 
 def _at_a_terminal() -> bool:
-    """Whether botocore can ask: it does so at the terminal itself, whatever standard input is."""
+    """Whether botocore can ask for a code: it opens the terminal itself, not standard input."""
     try:
         Path("/dev/tty").open().close()
     except OSError:
@@ -169,72 +166,84 @@ def _at_a_terminal() -> bool:
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's word for an error, such as "AccessDenied"; SQS writes some with a prefix."""
+    """Return the code of an error, such as "AccessDenied"; SQS has some with a prefix."""
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
+def message_of(error: ClientError) -> str:
+    """Return AWS's own description of an error, on one line."""
+    return " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+
+
 def explain(error: BotoCoreError | ClientError, profile: str = "default") -> str:
-    """What went wrong and what to do, for a person.
+    """Explain an error to a person: what is wrong; what to do.
 
     Args:
-        error: of boto3.
+        error: of botocore.
         profile: AWS_PROFILE of config.py.
     """
-    sso_login = f"log in again (aws sso login --profile {profile})"
-    login = f"{sso_login}, or renew the keys"
     if isinstance(error, ClientError):
-        code = code_of(error)
-        message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-        told = f"AWS refused {error.operation_name}: {code or 'no reason given'}"
-        told += f": {message}".rstrip(": .") if message else ""
-        if code in _EXPIRED:
-            return f"AWS refused {error.operation_name}: the credentials have expired; {login}"
-        if code == "RequestTimeTooSkewed" or message.startswith(_WRONG_CLOCK):
-            return f"{told}; set this machine's clock: AWS takes what was signed minutes ago only"
-        if code in _WRONG_KEYS:
-            # Not in AWS's words: they may quote the request, and in it the session's token.
-            return (
-                f"AWS refused {error.operation_name}: {code}; the keys of profile {profile} are "
-                f"not valid: {login}"
-            )
-        if code in _DENIED and error.operation_name == "AssumeRole":
-            return (
-                f"{told}; profile {profile} may not take its role: see role_arn and "
-                "source_profile in ~/.aws/config, and whether the role lets it (sts:AssumeRole)"
-            )
-        if code in _DENIED:
-            return (
-                f"{told}; this needs a right that docs/roles.md of DS lists: setup_AWS.py gives it"
-            )
-        return f"{told}; run the same command again when it is mended"
+        return _explain_refusal(error, profile)
     text = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, ProfileNotFound):
-        return f"{text}; write AWS_PROFILE in config.py as `aws configure list-profiles` shows it"
+        return f"{text}; set AWS_PROFILE in config.py to one of `aws configure list-profiles`"
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return (
-            f"There are no complete credentials for profile {profile}: {text}; do aws configure "
-            "or aws configure sso, or name the profile as AWS_PROFILE in config.py"
+            f"Profile {profile} has no complete credentials: {text}; run aws configure or "
+            "aws configure sso, or set AWS_PROFILE in config.py"
         )
     if isinstance(error, (InvalidConfigError, ConfigParseError)):
-        return f"{text}; mend profile {profile} in ~/.aws/config"
+        return f"{text}; correct profile {profile} in ~/.aws/config"
     if text.startswith("Error when retrieving"):  # "... credentials from custom-process: why"
         text = text.partition(": ")[2]
-    cannot = f"The credentials of profile {profile} cannot be had: {text}"
+    failed = f"The credentials of profile {profile} cannot be retrieved: {text}"
     if isinstance(error, (SSOError, TokenRetrievalError)):
-        return f"{cannot}; {sso_login}"
+        return f"{failed}; {_sso_login(profile)}"
     if isinstance(error, CredentialRetrievalError):
-        return f"{cannot}; see what the profile names in ~/.aws/config, and whether it works"
+        return f"{failed}; check what the profile in ~/.aws/config refers to"
     if isinstance(error, (ConnectionError, HTTPClientError)):
-        return f"AWS cannot be reached: {text}; check network and AWS_REGION, then run it again"
-    return f"AWS cannot be asked: {text}"
+        return (
+            f"AWS cannot be reached: {text}; check the network and AWS_REGION, then run the same "
+            "command again"
+        )
+    return f"The request to AWS failed: {text}; {_AGAIN}"
+
+
+_AGAIN = "fix that, then run the same command again"
+
+
+def _sso_login(profile: str) -> str:
+    return f"log in again (aws sso login --profile {profile})"
+
+
+def _explain_refusal(error: ClientError, profile: str) -> str:
+    code, message = code_of(error), message_of(error)
+    refused = f"AWS refused {error.operation_name}: {code or 'no reason given'}"
+    quoted = f"{refused}: {message}".rstrip(": .")
+    login = f"{_sso_login(profile)}, or renew the keys"
+    if code in _EXPIRED:
+        return f"AWS refused {error.operation_name}: the credentials have expired; {login}"
+    if code == "RequestTimeTooSkewed" or message.startswith(_WRONG_CLOCK):
+        return f"{quoted}; set the clock of this computer: it differs from AWS's by minutes"
+    if code in _WRONG_KEYS:
+        # Without AWS's message: it may quote the request, and in it the session token.
+        return f"{refused}: the keys of profile {profile} are not valid; {login}"
+    if code in _DENIED and error.operation_name == "AssumeRole":
+        return (
+            f"{quoted}: profile {profile} cannot assume its role; check role_arn and "
+            "source_profile in ~/.aws/config, and the role's trust policy (sts:AssumeRole)"
+        )
+    if code in _DENIED:
+        return f"{quoted}; setup_AWS.py grants the right that is missing: see docs/roles.md of DS"
+    return f"{quoted}; {_AGAIN}"
 
 
 @contextlib.contextmanager
 def reporting_errors(profile: str) -> Iterator[None]:
-    """Turn what boto3 raises into Refused, with one line.
+    """Turn botocore's errors into AwsError, with one line.
 
     Raises:
-        Refused: AWS refused, or could not be asked.
+        AwsError: AWS refused a request, or cannot be reached.
     """
     try:
         yield

@@ -1,27 +1,23 @@
-"""What ends a command early: one message for a person, and the exit code.
+"""What ends a command: an error whose text is `what is wrong; what to do`, and its exit code.
 
-Exit codes: 0 all is well, 1 some jobs are dead or check has findings, 2 bad input or nothing could
-be started, 3 AWS refused or could not be asked, 130 interrupted.
+Exit codes: 0 success, 1 some jobs are dead or `check` has findings, 2 bad input or nothing could
+be started, 3 AWS refused a request or cannot be reached, 130 interrupted.
 """
 
 
 class CommandError(Exception):
-    """A command cannot go on; its text says what is wrong and what to do.
-
-    Attributes:
-        exit_code: of the process.
-    """
+    """A command cannot go on."""
 
     exit_code = 2
 
 
 class AwsError(CommandError):
-    """AWS refused, or could not be asked."""
+    """AWS refused a request, or cannot be reached."""
 
     exit_code = 3
 
 
 class Interrupted(CommandError):
-    """Ctrl-C; its text says what exists and how to go on."""
+    """A person pressed Ctrl-C. Its text reports what was completed and how to continue."""
 
     exit_code = 130

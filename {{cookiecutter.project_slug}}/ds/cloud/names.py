@@ -1,7 +1,9 @@
-"""What a run's resources are called and tagged, and what its workers are told."""
+"""Names and tags of a run's resources on AWS."""
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,27 +11,23 @@ from ds.jobs.settings import Settings
 
 APP_TAG = "ds:app"
 RUN_TAG = "ds:run"
-"""Everything a run makes carries these two; nothing without them is touched."""
+"""Every resource of a run has these two tags. Nothing without them is ever changed."""
 
 SUBMITTING_TAG = "ds:submitting:"
-"""The queue has a tag of this beginning for each submission that is open; its value is the time
-(UTC) when that submission last said so."""
+"""The queue has one tag with this prefix for each submission in progress. Its value is the time
+(UTC) at which that submission last reported progress."""
 
-REDRIVES = 20
-"""Attempts beyond JOB_RETRIES that died with their workers before SQS itself gives a job up."""
+ECR_IMAGE = re.compile(
+    r"(?P<registry>(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?)"
+    r"/(?P<name>[^:@]+)(:(?P<tag>[^@]+))?(@(?P<digest>.+))?$"
+)
+"""The name of an image in a private registry of Amazon ECR."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names of one run's resources.
+    """Names of one run's resources; `log_group` is for lines, `record_group` for records."""
 
-    Attributes:
-        app: APP_NAME.
-        log_group: lines go here, records to `record_group`.
-        family: of the task definition.
-    """
-
-    app: str
     queue: str
     dead_letter_queue: str
     log_group: str
@@ -40,10 +38,9 @@ class Names:
 
 
 def names(settings: Settings) -> Names:
-    """The names that follow from the settings."""
+    """Return the names that follow from the settings."""
     app = settings.APP_NAME
     return Names(
-        app=app,
         queue=app,
         dead_letter_queue=f"{app}-dead",
         log_group=settings.LOG_GROUP_NAME,
@@ -54,11 +51,16 @@ def names(settings: Settings) -> Names:
     )
 
 
-def tags(app: str, run_id: str) -> dict[str, str]:
-    """The tags of all that belongs to a run."""
+def new_run_id(now: float) -> str:
+    """Name a run after its beginning (Unix time), in UTC."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+def run_tags(app: str, run_id: str) -> dict[str, str]:
+    """Return the tags of every resource of a run."""
     return {APP_TAG: app, RUN_TAG: run_id}
 
 
-def is_ours(found: Mapping[str, str], app: str) -> bool:
-    """Whether tags say that a resource belongs to this APP_NAME, whatever the run."""
-    return found.get(APP_TAG) == app
+def is_ours(tags: Mapping[str, str], app: str) -> bool:
+    """Whether a resource with these tags belongs to APP_NAME, in whichever run."""
+    return tags.get(APP_TAG) == app

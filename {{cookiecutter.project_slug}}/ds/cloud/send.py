@@ -1,4 +1,4 @@
-"""Jobs become messages: in batches, by several threads, with little memory."""
+"""Send jobs as messages: in batches, by several threads, with little memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BATCH_BYTES = 1024 * 1024
 """Of one SendMessageBatch ("Amazon SQS message quotas")."""
 
 WAITS = (0.5, 1, 2, 4, 8, 16, 30)
-"""Seconds before what SQS did not take is sent again."""
+"""Seconds before messages that SQS refused are sent again."""
 
 
 def batches(jobs: Iterable[Job]) -> Iterator[list[str]]:
-    """The messages' bodies, as many together as one request may hold."""
+    """Yield the bodies of the messages, as many at a time as one request may contain."""
     batch: list[str] = []
     size = 0
     for job in jobs:
@@ -47,20 +47,21 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Send every job, and return how many.
+    """Send every job, and return their number.
 
     Args:
-        jobs: the jobs; only a few batches of them are held at a time.
-        queue_url: where to.
-        sqs: a client; it keeps as many connections as there are threads.
-        threads: requests at a time.
-        on_sent: told how many jobs of the front of `jobs` have been sent, after each batch.
-        sleep: waits; seconds.
-        on_batch: told the place in `jobs` of a batch's first job, and its jobs, as soon as SQS has
-            all of the batch; by several threads, in any order, also while an error ends this.
+        jobs: only a few batches of them are in memory at a time.
+        queue_url: of the queue.
+        sqs: a client with at least as many connections as `threads`.
+        threads: number of concurrent requests.
+        on_sent: called after each batch with the number of jobs sent, in the order of `jobs`.
+        sleep: in seconds.
+        on_batch: called with the index in `jobs` of a batch's first job and the batch's size, as
+            soon as SQS has the whole batch: from several threads, in any order, and even after an
+            error in another batch.
 
     Raises:
-        Stopped: SQS refused messages for good.
+        CommandError: SQS refused messages permanently.
     """
     sent = begun = 0
     window: deque[tuple[int, Future[None]]] = deque()
@@ -96,7 +97,7 @@ def send(
 def _send(
     bodies: list[str], queue_url: str, sqs: SQSClient, sleep: Callable[[float], None]
 ) -> None:
-    """Send one batch; what SQS did not take is sent again, alone."""
+    """Send one batch, then again only the messages that SQS refused."""
     entries: list[Entry] = [
         {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)
     ]
@@ -110,6 +111,7 @@ def _send(
         if worst["SenderFault"] or wait is None:
             reason = f"{worst['Code']}: {worst.get('Message', '')}".rstrip(": ")
             raise CommandError(
-                f"SQS does not take {len(entries)} of {len(bodies)} messages: {reason}"
+                f"SQS refused {len(entries)} of {len(bodies)} messages: {reason}; fix that, then "
+                "run the same command again"
             )
         sleep(wait)

@@ -1,22 +1,24 @@
-"""What there is of a run on AWS: asked, never changed."""
+"""What exists on AWS before a command changes anything: read, never changed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
 from ds.cloud.client import Aws, code_of
 from ds.cloud.names import names
-from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
+from ds.cloud.rights import EXECUTION_ROLE, ROLES, TASK_ROLE
 from ds.jobs.settings import Settings
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue that is there."""
+    """An existing queue."""
 
     url: str
     attributes: Mapping[str, str]
@@ -25,7 +27,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class LogGroup:
-    """A log group that is there; `days` None keeps for ever."""
+    """An existing log group; `days` is None if it keeps its events forever."""
 
     arn: str
     days: int | None
@@ -34,7 +36,7 @@ class LogGroup:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that is there."""
+    """An existing cluster."""
 
     arn: str
     tags: Mapping[str, str]
@@ -62,10 +64,10 @@ class Service:
 
 @dataclass(frozen=True)
 class SetupState:
-    """What is there; None where nothing is.
+    """The resources of one APP_NAME; None for one that does not exist.
 
     Attributes:
-        urls, arns: of both queues by name, whether they are there or not.
+        urls, arns: of both queues by name, whether they exist or not.
         roles: ARNs of the roles by name.
     """
 
@@ -80,8 +82,17 @@ class SetupState:
     service: Service | None
 
 
+@dataclass(frozen=True)
+class Role:
+    """An existing role."""
+
+    trust: Mapping[str, Any]
+    tags: Mapping[str, str]
+    policies: Mapping[str, Mapping[str, Any]]
+
+
 def read_setup_state(aws: Aws, settings: Settings) -> SetupState:
-    """Ask AWS what is there."""
+    """Read the resources that `setup` creates."""
     named = names(settings)
     queues = (named.queue, named.dead_letter_queue)
     prefix = f"arn:{aws.partition}:sqs:{aws.region}:{aws.account}"
@@ -90,19 +101,19 @@ def read_setup_state(aws: Aws, settings: Settings) -> SetupState:
         region=aws.region,
         urls={name: aws.queue_url(name) for name in queues},
         arns={name: f"{prefix}:{name}" for name in queues},
-        roles={name: _read_role(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
+        roles={name: _read_role_arn(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
         queues={name: read_queue(aws, name) for name in queues},
         log_groups={
             name: _read_log_group(aws, name) for name in (named.log_group, named.record_group)
         },
         cluster=cluster,
         definition=_read_task_definition(aws, named.family),
-        service=read_service(aws, named.cluster, named.service) if cluster else None,
+        service=_read_service(aws, named.cluster, named.service) if cluster else None,
     )
 
 
 def read_queue(aws: Aws, name: str) -> Queue | None:
-    """A queue with its attributes and tags; None where there is none."""
+    """Read a queue with its attributes and tags; None if it does not exist."""
     sqs = aws.client("sqs")
     try:
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -122,8 +133,8 @@ def _read_log_group(aws: Aws, name: str) -> LogGroup | None:
         for group in page["logGroups"]:
             if group["logGroupName"] == name:
                 arn = group["arn"].removesuffix(":*")
-                found = logs.list_tags_for_resource(resourceArn=arn).get("tags", {})
-                return LogGroup(arn, group.get("retentionInDays"), found)
+                tags = logs.list_tags_for_resource(resourceArn=arn).get("tags", {})
+                return LogGroup(arn, group.get("retentionInDays"), tags)
     return None
 
 
@@ -137,7 +148,8 @@ def _read_cluster(aws: Aws, name: str) -> Cluster | None:
 
 def _read_task_definition(aws: Aws, family: str) -> TaskDefinition | None:
     ecs = aws.client("ecs")
-    # Asked first, because "describe" has one error for "none" and for "not a good name".
+    # Listed first, because DescribeTaskDefinition has one error for a family that does not exist
+    # and for a name that is not valid.
     listed = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
     revisions = {
         int(arn.rpartition(":")[2]): arn
@@ -151,7 +163,7 @@ def _read_task_definition(aws: Aws, family: str) -> TaskDefinition | None:
     return TaskDefinition(newest, answer["taskDefinition"], _tag_dict(answer.get("tags")))
 
 
-def read_service(aws: Aws, cluster: str, name: str) -> Service | None:
+def _read_service(aws: Aws, cluster: str, name: str) -> Service | None:
     answer = aws.client("ecs").describe_services(cluster=cluster, services=[name], include=["TAGS"])
     for service in answer["services"]:
         if service["status"] != "INACTIVE":
@@ -166,7 +178,7 @@ def read_service(aws: Aws, cluster: str, name: str) -> Service | None:
     return None
 
 
-def _read_role(aws: Aws, name: str) -> str | None:
+def _read_role_arn(aws: Aws, name: str) -> str | None:
     iam = aws.client("iam")
     try:
         return str(iam.get_role(RoleName=name)["Role"]["Arn"])
@@ -176,3 +188,35 @@ def _read_role(aws: Aws, name: str) -> str | None:
 
 def _tag_dict(listed: list[dict[str, str]] | None) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in listed or []}
+
+
+def read_roles(aws: Aws) -> dict[str, Role | None]:
+    """Read the roles of setup_AWS.py, by name; None for one that does not exist."""
+    return {name: _read_role(aws.client("iam"), name) for name in ROLES}
+
+
+def _read_role(iam: Any, name: str) -> Role | None:
+    try:
+        role = iam.get_role(RoleName=name)["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    pages = iam.get_paginator("list_role_policies").paginate(RoleName=name)
+    policies = {
+        policy: _document(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
+        for page in pages
+        for policy in page["PolicyNames"]
+    }
+    tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
+    return Role(_document(role["AssumeRolePolicyDocument"]), tags, policies)
+
+
+def _document(value: Any) -> Mapping[str, Any]:
+    """Decode a policy document: boto3 returns a dict, IAM itself percent-encoded JSON."""
+    found: Mapping[str, Any] = json.loads(unquote(value)) if isinstance(value, str) else value
+    return found
+
+
+def has_ecs_linked_role(aws: Aws) -> bool:
+    """Whether the account has ECS's service-linked role, the only one with its path."""
+    path = "/aws-service-role/ecs.amazonaws.com/"
+    return bool(aws.client("iam").list_roles(PathPrefix=path)["Roles"])

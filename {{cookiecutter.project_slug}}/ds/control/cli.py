@@ -213,24 +213,25 @@ def run(root: Path, words: Sequence[str] | None = None) -> int:
 @click.pass_obj
 def setup_aws(root: Path, dry_run: bool, remove: bool, bucket: str | None) -> int:
     """Make the roles that runs on AWS need, once in an account; docs/roles.md of DS lists them."""
-    from ds.cloud import rights as roles
     from ds.cloud.client import Aws, reporting_errors
+    from ds.cloud.rights import CONTROL_ROLE, RoleTarget
+    from ds.control.commands.setup_aws import setup_aws
 
     settings = _project(root).settings
     with reporting_errors(settings.AWS_PROFILE):
         aws = Aws(settings)
-        account = roles.RoleTarget(
+        target = RoleTarget(
             aws.partition,
             aws.account,
             bucket or settings.AWS_BUCKET,
             settings.APP_NAME,
             tuple(settings.SECRETS.values()),
         )
-        roles.setup_aws(aws, account, click.echo, dry_run=dry_run, remove=remove)
+        setup_aws(aws, target, click.echo, dry_run=dry_run, remove=remove)
     if not remove and not dry_run:
         click.echo(
-            f"The roles are there; in ~/.aws/config a profile with role_arn = "
-            f"arn:{aws.partition}:iam::{aws.account}:role/{roles.CONTROL_ROLE} takes the first."
+            "The roles exist. To work with the first one, create a profile in ~/.aws/config with "
+            f"role_arn = arn:{aws.partition}:iam::{aws.account}:role/{CONTROL_ROLE}"
         )
     return 0
 

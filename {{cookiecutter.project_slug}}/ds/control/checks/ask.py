@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ds.cloud.client import Aws, code_of, explain
+from ds.cloud.names import ECR_IMAGE
 from ds.cloud.rights import PROBE
 from ds.control.checks.rules import (
     QUOTAS,
@@ -34,12 +35,6 @@ from ds.control.checks.rules import (
 from ds.jobs.resolve import Input
 
 T = TypeVar("T")
-
-ECR = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
-    r"/(?P<name>[^:@]+)(:(?P<tag>[^@]+))?(@(?P<digest>.+))?$"
-)
-"""An image in Amazon's private registry."""
 
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64", "386": "i386"}
 """Docker's words and EC2's."""
@@ -233,7 +228,7 @@ def look_at_bucket(aws: Aws, name: str) -> Bucket:
 def _image(questions: Questions, tag: str) -> Image | None:
     if not tag or is_placeholder(tag):
         return None
-    place = ECR.match(tag)
+    place = ECR_IMAGE.match(tag)
     if place is None:
         why = f"only ECR can be asked; docker manifest inspect {tag} says it"
         questions.unknown.append(Unknown(f"whether {tag} is in its registry", why))

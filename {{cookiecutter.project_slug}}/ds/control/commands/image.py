@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ds.cloud.errors import CommandError
+from ds.cloud.names import ECR_IMAGE
 from ds.control.files.project import Project
 from ds.jobs.problems import Problem
 from ds.jobs.resolve import SHOWN, ResolvedJob
@@ -32,20 +33,12 @@ PLACEHOLDER = "user/"
 SYSTEM_GB = 5
 """Of a machine's disk, what its own system takes (AL2023 with ECS, and what is unpacked)."""
 
-_ECR = re.compile(r"^\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
-
 _TAG = re.compile(r":[\w][\w.-]{0,127}$")
 
 
 def program_name(image: str) -> str:
     """The name of the program's own image, beside that of program and worker."""
     return f"{image}-program" if _TAG.search(image) else f"{image}:program"
-
-
-def ecr_region(image: str) -> str | None:
-    """The region of a private ECR registry's image; None for other registries."""
-    found = _ECR.match(image)
-    return found["region"] if found else None
 
 
 def platform_words(machine: str) -> list[str]:
@@ -241,9 +234,8 @@ def push(project: Project) -> None:
         )
     if _description(image) is None:
         raise CommandError(f"the image {image} is not on this machine: build it with make image")
-    region = ecr_region(image)
-    if region:
-        _log_in(project, image.partition("/")[0], region)
+    if ecr := ECR_IMAGE.match(image):
+        _log_in(project, ecr["registry"], ecr["region"])
     _run(
         ["docker", "push", image],
         project.root,

@@ -1,10 +1,11 @@
-"""`local`: a whole run on this machine, against an emulated AWS.
+"""`local`: a whole run on this computer, with an emulated AWS.
 
 | module | what it is |
 |---|---|
-| run | from the job file to the table |
+| run | the whole run, from the job file to the table |
 | aws | the run's queues, buckets and log groups in the emulator |
-| feed | the jobs, sent as fast as the workers take them |
-| workers | worker processes or containers, kept running and ended |
-| data | the files of --data and --output that jobs name |
+| feed | sends the jobs as fast as the workers receive them |
+| workers | starts, restarts and ends worker processes or containers |
+| emulator | the emulated AWS: moto in a process of its own |
+| data | the files in --data and --output that jobs refer to |
 """

@@ -1,4 +1,4 @@
-"""The folders that play a bucket: the files of --data and --output that jobs name."""
+"""The files in --data and --output that jobs refer to: these folders stand in for buckets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ds.jobs.resolve import Input, ResolvedJob
 def inputs(
     resolved_jobs: Mapping[int, ResolvedJob], data: Path, bucket: str
 ) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """The files of --data that jobs name, by bucket and key, and a line for each that is missing.
+    """Find the inputs in --data, and report those that are missing.
 
-    Each is listed once, however many jobs name it.
+    Returns:
+        Files by bucket and key, and a line for each missing input: each once, however many jobs
+        refer to it.
     """
     wanted: dict[str, dict[str, Path]] = {}
     missing = []
@@ -31,12 +33,12 @@ def inputs(
             wanted.setdefault(item.bucket, {}).update(files)
             if not files:
                 place = top / f"{item.key}{item.pattern}"
-                missing.append(f"{place} is not there; group {number} needs it")
+                missing.append(f"{place}: does not exist; group {number} needs it")
     return wanted, missing
 
 
 def found(item: Input, top: Path) -> Iterator[tuple[str, Path]]:
-    """The keys and files of one input, below the folder that plays its bucket."""
+    """Yield the keys and files of one input; `top` stands in for its bucket."""
     if not item.folder:
         if (top / item.key).is_file():
             yield item.key, top / item.key
@@ -50,7 +52,7 @@ def found(item: Input, top: Path) -> Iterator[tuple[str, Path]]:
 
 
 def files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """What an earlier run left under these prefixes."""
+    """Yield the keys and files of an earlier run with these prefixes."""
     for prefix in prefixes:
         for folder, _, names in os.walk(output / prefix):
             for name in names:
@@ -59,7 +61,7 @@ def files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Pa
 
 
 def owner(key: str, prefixes: Container[str]) -> str:
-    """The output prefix in which a key lies; "" if in none."""
+    """Return the output prefix of a key; "" if it has none of them."""
     folder = key.rpartition("/")[0]
     while folder and folder not in prefixes:
         folder = folder.rpartition("/")[0]

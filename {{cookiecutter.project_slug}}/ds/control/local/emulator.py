@@ -1,8 +1,8 @@
-"""An AWS on this machine: moto's server in a process of its own, for `run.py local` and tests.
+"""An emulated AWS on this computer: moto's server in its own process, for `local` and tests.
 
-`python -m ds.control.local.emulator [FOLDER]` prints its port, serves on 127.0.0.1 only, and
-ends when its standard input is closed: so it ends with the process that started it, however that
-ends. Then it also ends every process that belongs to FOLDER, and removes the folder.
+`python -m ds.control.local.emulator [FOLDER]` prints its port, listens on 127.0.0.1 only, and ends
+when its standard input is closed: it ends with the process that started it, even if that is killed.
+Then it also ends every process that belongs to FOLDER, and removes the folder.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Emulator:
     """A running emulator.
 
     Attributes:
-        url: where it listens.
-        environment: variables that make boto3 talk to it, and to nothing else.
+        url: its endpoint.
+        environment: variables that make it the only AWS that boto3 can reach.
     """
 
     url: str
@@ -44,26 +44,26 @@ class Emulator:
 
 @contextlib.contextmanager
 def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulator]:
-    """Start an emulator; this process talks to it and to no other AWS until it ends.
+    """Start an emulator: the only AWS that this process can reach until the block ends.
 
     Args:
-        folder: if this process is killed, those that belong to the folder are ended too, and
-            it is removed. What ends in order cleans up itself (`sweep`).
+        folder: if this process is killed, the emulator ends the processes that belong to this
+            folder, and removes it. Otherwise the caller does so (`sweep`).
         region: of all clients.
 
     Raises:
-        Stopped: it did not start.
+        CommandError: the emulator did not start.
     """
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "ds.control.local.emulator", *([str(folder)] if folder else [])],
             cwd=Path(__file__).resolve().parents[3],
             env={name: text for name, text in os.environ.items() if not name.startswith("AWS_")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=errors,
             text=True,
-            # Ctrl-C is for the control process, which ends this one in its time.
+            # Ctrl-C must reach only the control process, which ends this one.
             start_new_session=True,
         )
         try:
@@ -71,9 +71,11 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
             port = process.stdout.readline().strip()
             if not port.isdigit():
                 process.wait()
-                said.seek(0)
-                last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
-                raise CommandError(f"The emulator of AWS did not start: {last}")
+                errors.seek(0)
+                last = (errors.read().strip().splitlines() or ["it reported no error"])[-1]
+                raise CommandError(
+                    f"The AWS emulator did not start: {last}; install requirements.txt again"
+                )
             url = f"http://127.0.0.1:{port}"
             environment = _environment(url, region)
             with _environ(environment):
@@ -84,9 +86,9 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
 
 
 def belonging(folder: Path) -> list[psutil.Process]:
-    """The processes that were started for a folder: their environment or current folder says so.
+    """Find the processes whose environment or current folder refers to a folder.
 
-    A killed worker's programs have no parent any more, so that they cannot be found by it.
+    The programs of a killed worker have lost their parent, so they cannot be found by it.
     """
     found = []
     for process in psutil.process_iter():
@@ -104,7 +106,7 @@ def sweep(folder: Path, seconds: float = 5) -> None:
 
     Args:
         folder: as in `belonging`.
-        seconds: how long to go on while new ones turn up.
+        seconds: how long to continue while new processes appear.
     """
     _remove_containers(folder)
     end = time.monotonic() + seconds
@@ -126,8 +128,8 @@ def main(words: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from moto.server import ThreadedMotoServer
 
-    _remember()
-    _one_change_at_a_time()
+    _cache_slow_lookups()
+    _serialize_queue_changes()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
@@ -135,14 +137,16 @@ def main(words: list[str]) -> None:
     sys.stdin.read()
     for folder in words:
         sweep(Path(folder))
-    # Its threads may be serving long polls: nobody waits for the answers any more.
+    # Its threads may still serve long polls, but nobody waits for their responses.
     os._exit(0)
 
 
-def _remember() -> None:
-    """Let moto not do again and again what takes far longer than its answers: go through its
-    folder and classes at each request, and ask the time, slowly, for each message of a queue
-    whenever one is sent or received (there to know if it is older than its retention: days)."""
+def _cache_slow_lookups() -> None:
+    """Keep moto from repeating what takes far longer than its responses.
+
+    At each request it searches its folder and classes. At each send and receive it reads the time,
+    slowly, for each message of the queue, to compare its age with the retention of days.
+    """
     from moto import backends
     from moto.core import responses
     from moto.sqs import models
@@ -157,26 +161,28 @@ def _remember() -> None:
     sqs.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 
 
-def _one_change_at_a_time() -> None:
-    """Let moto change its queues one request at a time. It looks and takes, and writes its list
-    of messages anew at each deletion, without a lock: two requests could receive the same
-    message, and a deletion could bring back or lose another one (seen with 1,000 jobs and two
-    workers)."""
+def _serialize_queue_changes() -> None:
+    """Make moto change its queues one request at a time.
+
+    It has no lock between finding a message and hiding it, nor while a deletion rewrites its list
+    of messages. Two requests could receive the same message, and a deletion could restore or lose
+    another one (seen with 1,000 jobs and two workers).
+    """
     from moto.sqs.models import Message, SQSBackend
 
     lock = threading.RLock()
 
-    def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    def locked(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def locked(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             with lock:
                 return method(*args, **kwargs)
 
-        return locked
+        return call
 
     for name in ("send_message", "delete_message", "change_message_visibility"):
-        setattr(SQSBackend, name, alone(getattr(SQSBackend, name)))
-    take = alone(SQSBackend.receive_message)
+        setattr(SQSBackend, name, locked(getattr(SQSBackend, name)))
+    receive = locked(SQSBackend.receive_message)
 
     def receive_message(
         self: SQSBackend,
@@ -188,8 +194,8 @@ def _one_change_at_a_time() -> None:
     ) -> list[Message]:
         end = time.monotonic() + (wait_seconds_timeout or 0)
         while True:
-            # Nobody else may have to wait for a long poll.
-            found: list[Message] = take(
+            # A long poll must not hold the lock.
+            found: list[Message] = receive(
                 self, queue_name, count, 0, visibility_timeout, message_attribute_names
             )
             if found or time.monotonic() >= end:
@@ -217,7 +223,7 @@ def _environment(url: str, region: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _environ(environment: Mapping[str, str]) -> Iterator[None]:
-    """These variables, and no others of AWS, for this process and those it starts."""
+    """Set these variables, and no other AWS_*, for this process and those it starts."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -230,12 +236,12 @@ def _environ(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _inside(place: str, folder: str) -> bool:
-    """Whether a path of that folder is named: a whole one, not only its first letters."""
+    """Whether a text refers to this folder, and not to one whose name only begins with it."""
     return f"{folder}/" in f"{place}/" or f"{folder}:" in place
 
 
 def _remove_containers(folder: Path) -> None:
-    """End the containers whose ids lie in a folder (`docker run --cidfile`)."""
+    """End the containers whose ids are in a folder (`docker run --cidfile`)."""
     ids = [path.read_text().strip() for path in folder.glob("*.cid")]
     if any(ids):
         words = ["docker", "rm", "--force", *filter(None, ids)]
@@ -243,7 +249,7 @@ def _remove_containers(folder: Path) -> None:
 
 
 def _make_writable(folder: Path) -> None:
-    """A read-only cache of inputs could not be removed."""
+    """Make a folder removable: the cache of inputs is read-only."""
     for parent, _, _ in os.walk(folder):
         with contextlib.suppress(OSError):
             Path(parent).chmod(0o700)

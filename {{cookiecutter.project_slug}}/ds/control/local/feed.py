@@ -1,25 +1,26 @@
-"""The jobs of a local run on their way to the queue."""
+"""Sends the jobs of a local run to the queue."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+from ds.cloud.read import message_counts
 from ds.cloud.send import send
 from ds.control.local.aws import LocalAws
 from ds.jobs.message import Job
 
 WINDOW = 300
-"""Messages in the queue at a time: moto's send counts the whole queue, and so slows with it."""
+"""Messages in the queue at a time: moto counts the whole queue at each send."""
 
 THREADS = 2
-"""That send; the emulator is one process."""
+"""Few, because the emulator is one process."""
 
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 
 
 class Feeder:
-    """Sends the jobs in a thread of its own, never many more than the workers take."""
+    """Sends the jobs in a thread, never many more than the workers receive."""
 
     def __init__(self, aws: LocalAws, jobs: Iterable[Job]) -> None:
         self._aws = aws
@@ -43,14 +44,14 @@ class Feeder:
         return not self._thread.is_alive()
 
     def sent(self) -> int:
-        """How many jobs have been sent; raises what went wrong."""
+        """Return the number of jobs sent so far; raise the error that ended the sending."""
         if self._error:
             raise self._error
         return self._sent
 
     def _run(self) -> None:
         def length() -> int:
-            return sum(self._aws.queue_counts())
+            return message_counts(self._aws.sqs, self._aws.settings.queue_url).total
 
         def on_sent(count: int) -> None:
             self._sent = count
@@ -65,11 +66,11 @@ class Feeder:
 def windowed(
     jobs: Iterable[Job], length: Callable[[], int], stop: threading.Event, size: int = WINDOW
 ) -> Iterator[Job]:
-    """The jobs, held back while more than `size` of them are in the queue."""
+    """Yield the jobs, but wait while the queue contains more than `size` messages."""
     for number, job in enumerate(jobs):
         if number and number % (size // 6) == 0:
             while length() > size and not stop.is_set():
-                stop.wait(_LOOK_SECONDS)
+                stop.wait(_POLL_SECONDS)
         if stop.is_set():
             return
         yield job

@@ -1,7 +1,7 @@
 """A local run, from the job file to the table.
 
-The same submission and the same worker processes as on AWS. Nothing is left running afterwards,
-however this ends.
+It sends jobs and runs workers by the same code as on AWS. However it ends, no process of it is left
+running.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ds.cloud.errors import CommandError
+from ds.cloud.read import dead_letters, message_counts, records
 from ds.control.commands import image
-from ds.control.files import job_file as jobfile
+from ds.control.files import job_file
+from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
@@ -31,19 +33,22 @@ from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
 from ds.jobs.resolve import SHOWN, ResolvedJob
 
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 
 MOST_WARNINGS = 5
+
+HIDDEN_SECONDS = 3600
+"""Of dead letters that have been read: the queue ends with the run."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for.
+    """The options of `local`.
 
     Attributes:
-        data: folder whose content is the bucket's.
+        data: folder that stands in for the bucket.
         output: folder for the results.
-        workers: how many worker processes.
+        workers: number of worker processes.
         only: group numbers; empty for all.
         docker: whether workers are containers of the image.
     """
@@ -56,22 +61,22 @@ class Options:
 
 
 def local(project: Project, path: Path, options: Options, console: Console) -> Summary:
-    """Run the jobs of a job file here.
+    """Run the jobs of a job file on this computer.
 
     Args:
         project: the implementation.
         path: the job file.
-        options: what was asked for.
-        console: for people.
+        options: of the command.
+        console: for text that people read.
 
     Returns:
-        What it came to; of an interrupted run, what was done until then.
+        The results; of an interrupted run, those up to then.
 
     Raises:
-        BadInput: settings or job file cannot be used.
-        Stopped: nothing could be started.
+        BadInput: settings or job file are not valid.
+        CommandError: nothing could be started.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in image.inspect(project):
@@ -81,13 +86,18 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"{options.output} cannot hold the results: {error.strerror}") from None
+        raise CommandError(
+            f"{options.output}: the folder cannot be created: {error.strerror}; choose another "
+            "--output"
+        ) from None
     folder = Path(tempfile.mkdtemp(prefix="ds-local-")).resolve()
     try:
         with emulator.running(folder, project.settings.AWS_REGION):
             return _Run(project, jobs, resolved_jobs, options, folder, console).go()
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"The emulator of AWS does not answer as it should: {error}") from error
+        raise CommandError(
+            f"The AWS emulator refused a request: {error}; run the same command again"
+        ) from error
     finally:
         emulator.sweep(folder)
 
@@ -113,43 +123,43 @@ class _Run:
         self._aws = LocalAws(project, resolved_jobs.values(), time.strftime("local-%Y%m%dT%H%M%S"))
 
     def go(self) -> Summary:
-        """From the first upload to the table."""
+        """Run from the first upload to the table."""
         began = time.monotonic()
         self._load()
         finished = False
         feeder = Feeder(self._aws, self._jobs.values())
         options, settings = self._options, self._aws.settings
         workers = Workers(self._project, settings, options.workers, options.docker, self._folder)
-        self._say_what_begins()
+        self._report_start()
         try:
             with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
                 self._wait(feeder, workers, progress)
                 finished = True
         except KeyboardInterrupt:
             self._console.print(
-                "Interrupted: the workers have ended, and what is done is kept. With "
-                "CHECK_IF_DONE_BOOL = True in config.py it is skipped next time.",
+                "Interrupted: the workers have ended, and the results so far are kept. Set "
+                "CHECK_IF_DONE_BOOL = True in config.py to skip these jobs next time.",
                 soft_wrap=True,
             )
         summary = Summary(self._results(finished), time.monotonic() - began, finished)
-        self._tell(summary)
+        self._report(summary)
         return summary
 
     def _load(self) -> None:
-        """Make --data the bucket's content, as far as jobs name it."""
+        """Upload the files in --data that jobs refer to."""
         options, bucket = self._options, self._aws.settings.AWS_BUCKET
         wanted, missing = inputs(self._resolved_jobs, options.data, bucket)
         for text in missing[:MOST_WARNINGS]:
             self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
         if len(missing) > MOST_WARNINGS:
-            self._console.print(f"warning: and {len(missing) - MOST_WARNINGS} more are not there")
+            self._console.print(f"warning: {len(missing) - MOST_WARNINGS} more do not exist")
         if self._aws.settings.CHECK_IF_DONE_BOOL:
             prefixes = [resolved.output_prefix for resolved in self._resolved_jobs.values()]
             wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
-        for holder, files in wanted.items():
-            self._aws.upload(holder, files)
+        for name, files in wanted.items():
+            self._aws.upload(name, files)
 
-    def _say_what_begins(self) -> None:
+    def _report_start(self) -> None:
         count, workers, slots = (
             len(self._jobs),
             self._options.workers,
@@ -163,23 +173,25 @@ class _Run:
         )
 
     def _wait(self, feeder: Feeder, workers: Workers, progress: _Progress) -> None:
-        """Until every job has left the queue."""
+        """Wait until every job has left the queue."""
+        aws = self._aws
         empty = 0
-        # A message can move from one count to another while they are counted: two looks.
+        # A message can move from one count to the other while SQS counts: empty twice is empty.
         while empty < 2:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             workers.tend()
             sent = feeder.sent()
-            waiting, running = self._aws.queue_counts()
-            progress.show(sent - waiting - running, running, self._aws.dead_count())
-            empty = empty + 1 if feeder.ended and waiting + running == 0 else 0
+            queue = message_counts(aws.sqs, aws.settings.queue_url)
+            dead = message_counts(aws.sqs, aws.settings.dead_letter_url)
+            progress.show(sent - queue.total, queue.in_flight, dead.total)
+            empty = empty + 1 if feeder.ended and queue.total == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
-        """What queue, records and bucket say; outputs, and logs of dead jobs, come here."""
+        """Read what became of each job, and download outputs and the logs of dead jobs."""
         aws, output = self._aws, self._options.output
         jobs = [(number, resolved.job_id) for number, resolved in self._resolved_jobs.items()]
-        dead = aws.dead()
-        ended = results(jobs, aws.records(), dead, finished)
+        dead = dead_letters(aws.sqs, aws.settings.dead_letter_url, HIDDEN_SECONDS)
+        ended = results(jobs, records(aws.logs, aws.settings.record_group), dead, finished)
         for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
             for area in ("", "failed/"):
                 prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
@@ -189,7 +201,7 @@ class _Run:
             for result in ended
             if result.state in ("done", "skipped")
         }
-        # One listing for all jobs: one for each would take longer than the jobs.
+        # One listing for all jobs: one for each job would take longer than the jobs.
         owned = [
             (good[prefix], item)
             for item in (aws.listing(os.path.commonpath(good)) if good else [])
@@ -201,7 +213,7 @@ class _Run:
             files.setdefault(number, []).append(item.key)
         return [replace(result, outputs=files.get(result.group, [])) for result in ended]
 
-    def _tell(self, summary: Summary) -> None:
+    def _report(self, summary: Summary) -> None:
         console, output = self._console, self._options.output
         print_table(console, summary, self._jobs)
         unfinished = summary.count("unfinished")
@@ -246,31 +258,31 @@ class _Progress:
         self._progress.update(self._task, completed=max(0, ended), more=more)
 
 
-def _chosen(jobs: jobfile.JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """The jobs to run, by their group number."""
+def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
+    """Return the jobs to run, by group number."""
     wrong = [number for number in only if not 1 <= number <= jobs.count]
     if wrong:
         raise CommandError(
-            f"{jobs.path.name} has no group {wrong[0]}: it has {jobs.count}, from 1 on"
+            f"{jobs.path.name}: has no group {wrong[0]}; use a number from 1 to {jobs.count}"
         )
     return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
-    """Refuse a run whose program is not on this machine, before the first job."""
+    """Refuse a run whose program is not on this computer, before the first job."""
     programs = dict.fromkeys(
         resolved.arguments[0] for resolved in resolved_jobs if resolved.arguments
     )
     missing = [name for name in programs if not _is_here(name)]
     if missing:
         raise CommandError(
-            f"not on PATH: {', '.join(missing)}. Install it on this machine to try its jobs "
-            "here, or take it from the image: --docker"
+            f"{', '.join(missing)}: not found on PATH; install it on this computer, or use the one "
+            "in the image by --docker"
         )
 
 
 def _is_here(program: str) -> bool:
-    """Whether a program can be started here; one that a job brings or builds is taken for there."""
+    """Whether a program can be started here; one among a job's inputs or outputs may come later."""
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None
@@ -279,18 +291,18 @@ def _is_here(program: str) -> bool:
 def prepared(
     project: Project, path: Path, number: int, data: Path
 ) -> tuple[ResolvedJob, dict[str, Path]]:
-    """One job for a person to look into.
+    """Resolve one job, and find its inputs.
 
     Args:
         project: the implementation.
         path: the job file.
         number: of the group.
-        data: folder whose content is the bucket's.
+        data: folder that stands in for the bucket.
 
     Returns:
-        Its plan, and its files in `data` by the paths that the plan has for them.
+        The resolved job, and its files in `data` by their paths in the job.
     """
-    jobs = _chosen(jobfile.read(path, project.definition, project.settings.program), [number])
+    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), [number])
     resolved = project.resolve(jobs[number])
     files = {}
     for item in resolved.inputs:

@@ -1,4 +1,4 @@
-"""The workers of a local run: kept running while it lasts, as ECS does, and ended with it."""
+"""The workers of a local run: restarted when they end, as ECS does, and ended with the run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ds.control.local import emulator
 from ds.jobs.environment import WorkerSettings
 
 ENDING_SECONDS = 100
-"""From SIGTERM to SIGKILL of a worker; attempts that upload may take 90."""
+"""From SIGTERM to SIGKILL of a worker: attempts that upload may take 90."""
 
 QUICK_SECONDS = 15
-"""A worker that ends by itself within this time could not start..."""
+"""A worker that exits within this time did not start."""
 
 MOST_STARTS = 3
-"""...and after so many times in a row nobody tries again."""
+"""After this many failed starts in a row, the run ends."""
 
 
 @dataclass
 class _Worker:
-    """One worker process, and those that took its place."""
+    """One worker: its current process, and its history."""
 
     name: str
     process: subprocess.Popen[bytes] | None = None
@@ -44,11 +44,11 @@ class Workers:
     """Worker processes, or containers of the image.
 
     Args:
-        project: whose jobs they run.
+        project: the implementation.
         settings: of each worker.
-        count: how many.
+        count: the number of workers.
         docker: whether they are containers.
-        folder: the run's own, for what they write.
+        folder: the run's temporary folder.
     """
 
     def __init__(
@@ -80,24 +80,26 @@ class Workers:
                 process.wait()
 
     def tend(self) -> None:
-        """Start again what has ended.
+        """Restart the workers that have ended.
 
         Raises:
-            Stopped: a worker cannot start.
+            CommandError: a worker cannot start.
         """
         for worker in self._workers:
             assert worker.process is not None
             code = worker.process.poll()
             if code is None:
                 continue
-            # A signal is no failure of the worker: machines are taken away.
+            # A worker killed by a signal did not fail: on AWS, machines are interrupted.
             quick = time.monotonic() - worker.began < QUICK_SECONDS and code >= 0
             worker.failures = worker.failures + 1 if quick else 0
             if worker.failures == MOST_STARTS:
                 lines = worker.output.read_text(errors="replace").strip().splitlines()
-                said = "\n  ".join(lines[-5:] or [f"exit code {code}"])
-                raise CommandError(f"The worker cannot start:\n  {said}")
-            # On AWS its container ends with it, and all that it had started.
+                output = "\n  ".join(lines[-5:] or [f"exit code {code}"])
+                raise CommandError(
+                    "The worker cannot start; correct what its output reports:\n  " + output
+                )
+            # On AWS its container ends with it, and so does every process in it.
             emulator.sweep(worker.scratch)
             self._start(worker)
 
@@ -121,18 +123,18 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for the control process, which ends the workers in its way.
+                # Ctrl-C must reach only the control process, which ends the workers.
                 start_new_session=True,
             )
 
     def _container(self, worker: _Worker) -> list[str]:
-        """What runs this worker in a container; its files are in it, as on AWS."""
+        """Return the command that runs this worker in a container; its files stay inside."""
         aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
         return image.worker_command(
             self._project.settings,
             {**aws, **self._settings.environment()},
             worker.name,
-            # Its id tells the sweep, whatever becomes of this process.
+            # The sweep finds the container by this file, even if this process is killed.
             self._folder / f"{worker.name}-{worker.starts}.cid",
             platform.machine(),
             sys.platform,

@@ -1,0 +1,85 @@
+"""What a run has come to: message counts, dead letters and records, read from AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ds.jobs.message import InvalidMessage, decode
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class MessageCounts:
+    """Messages of one queue, as far as SQS knows: its counts are approximate.
+
+    Attributes:
+        waiting: visible, or delayed.
+        in_flight: received and not deleted: running, or waiting for the next attempt.
+    """
+
+    waiting: int
+    in_flight: int
+
+    @property
+    def total(self) -> int:
+        return self.waiting + self.in_flight
+
+    @classmethod
+    def of(cls, attributes: Mapping[Any, str]) -> MessageCounts:
+        """Take the counts from a queue's attributes."""
+        visible, delayed, hidden = (
+            int(attributes[f"ApproximateNumberOfMessages{state}"])
+            for state in ("", "Delayed", "NotVisible")
+        )
+        return cls(visible + delayed, hidden)
+
+
+def message_counts(sqs: SQSClient, queue_url: str) -> MessageCounts:
+    """Count the messages of a queue."""
+    answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
+    return MessageCounts.of(answer["Attributes"])
+
+
+def dead_letters(
+    sqs: SQSClient, dead_letter_url: str, hidden_seconds: int
+) -> dict[str, dict[str, str]]:
+    """Read the attributes of all dead letters, by job_id; the messages stay in the queue.
+
+    Args:
+        sqs: a client.
+        dead_letter_url: of the dead-letter queue.
+        hidden_seconds: how long each message is hidden from other readers; longer than reading
+            all of them takes.
+    """
+    found: dict[str, dict[str, str]] = {}
+    while True:
+        answer = sqs.receive_message(
+            QueueUrl=dead_letter_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=hidden_seconds,
+            MessageAttributeNames=["All"],
+        )
+        if not answer.get("Messages"):
+            return found
+        for message in answer["Messages"]:
+            attributes = {
+                name: value["StringValue"]
+                # A message that SQS itself moved has no attributes.
+                for name, value in message.get("MessageAttributes", {}).items()
+            }
+            with contextlib.suppress(InvalidMessage):
+                found[decode(message["Body"]).job_id] = attributes
+
+
+def records(logs: CloudWatchLogsClient, record_group: str) -> list[dict[str, Any]]:
+    """Read the records of all attempts, in order of their start."""
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=record_group)
+    found = [json.loads(event["message"]) for page in pages for event in page["events"]]
+    return sorted(found, key=lambda record: str(record["start"]))
