@@ -32,7 +32,7 @@ VISIBILITY = 60.0
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes only by `sleep`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -62,7 +62,7 @@ class Events:
 
 
 class Bucket:
-    """S3 with the parts that an attempt rests on."""
+    """S3 with what an attempt needs."""
 
     def __init__(self, events: Events, objects: Mapping[str, bytes]) -> None:
         self._events = events
@@ -107,7 +107,7 @@ class Bucket:
 
 
 class Queue:
-    """Notes what becomes of a message."""
+    """SQS that only notes what becomes of a message."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -125,7 +125,7 @@ class Queue:
 
 
 class Logs:
-    """CloudWatch with the parts that an attempt rests on."""
+    """CloudWatch with what an attempt needs."""
 
     def __init__(self, events: Events) -> None:
         self._events = events

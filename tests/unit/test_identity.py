@@ -51,7 +51,7 @@ def metadata() -> Iterator[str]:
         server.shutdown()
 
 
-def test_machine_and_task_are_asked_for(metadata: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_and_task_are_found(metadata: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     environment = {
         "ECS_CONTAINER_METADATA_URI_V4": f"{metadata}/v4/id",
@@ -76,5 +76,5 @@ def test_what_is_disabled_is_not_asked(metadata: str) -> None:
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "file:///etc"},
     ],
 )
-def test_without_either_all_is_fine(environment: dict[str, str]) -> None:
+def test_what_does_not_answer_is_left_out(environment: dict[str, str]) -> None:
     assert host_identity(environment) == HostIdentity()

@@ -14,7 +14,7 @@ VISIBILITY = 60.0
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes only by `sleep`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Queue:
-    """SQS with the parts that leases rest on: visibility, and one receipt for each receive.
+    """SQS with what leases need: visibility, and one receipt for each receive.
 
     `forgiving` takes receipts of messages that were visible in between, as moto does and AWS may:
     the fence must not need SQS to refuse them.
@@ -163,7 +163,7 @@ def test_a_stop_inside_a_renewal_does_not_make_a_lost_message_held(
 
 
 class StopsOnce(Clock):
-    """Time that jumps at the n-th look at it: a process stopped between any two lines."""
+    """Time that jumps at its n-th reading: a process stopped between any two lines."""
 
     def __init__(self, look: int, seconds: float) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ def test_the_time_of_a_long_poll_is_a_part_of_the_lease() -> None:
         ("RequestThrottled", True),
     ],
 )
-def test_a_refused_renewal_says_whose_the_message_is(code: str, held: bool) -> None:
+def test_a_refused_renewal_shows_whose_the_message_is(code: str, held: bool) -> None:
     bench = Bench("refused", "other")
     refused, other = bench.leases.receive(10, 5)
     bench.queue.codes = {"refused": code}
@@ -274,7 +274,7 @@ def test_a_network_that_is_away_for_half_a_minute_loses_nothing(
     assert bool(bench.worker().receive(10, 5)) is not held
 
 
-def test_renewals_are_rare_where_all_is_well() -> None:
+def test_renewals_are_rare_while_sqs_answers() -> None:
     bench = Bench()
     bench.leases.receive(10, 5)
     assert [bench.leases.renew() for _ in range(3)] == [20, 20, 20]
@@ -291,7 +291,7 @@ def test_a_dropped_lease_is_not_renewed() -> None:
     assert (first.held, second.held) == (False, True)
 
 
-def test_nothing_held_means_no_request() -> None:
+def test_without_leases_there_is_no_request() -> None:
     bench = Bench()
     bench.leases.renew()
     assert bench.queue.requests == 0
