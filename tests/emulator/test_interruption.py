@@ -69,14 +69,19 @@ def test_sigterm_makes_the_message_visible_at_once_and_leaves_no_process(world: 
 
 
 def test_interruption_alone_never_makes_a_job_dead(world: World) -> None:
-    shared = implement_slow(world, 2)
+    world.implement(
+        """bash -c 'echo "$job_id" >> "$starts"; until [ -e "$starts-suffice" ]; do sleep 0.1; """
+        """done; echo "$name" > "$output_dir/out.txt"'""",
+        variables={"name": "text", "starts": "text"},
+    )
     world.set(JOB_RETRIES=3)
-    world.send([{"name": "a"}], **shared)
+    world.send([{"name": "a"}], starts=str(world.folder / "starts"))
     for attempt in range(5):
         worker = world.start_worker()
         world.wait_until(lambda attempt=attempt: len(starts(world)) > attempt)
         worker.terminate()
         assert worker.wait(20) == 0
+    (world.folder / "starts-suffice").touch()
     world.work()
     assert world.outputs() == {"out/a/out.txt": b"a\n"}
     assert world.dead() == []
