@@ -31,7 +31,7 @@ from tests.implementation import make_implementation, run, write_jobs  # noqa: E
 
 LATENCY_MS = 15
 SINGLE = 500
-"""Messages sent one by one; all of them would take minutes."""
+"""The number of messages sent one by one; all of them would take minutes."""
 
 ROUNDS = 3
 
@@ -59,18 +59,18 @@ with ThreadPoolExecutor(8) as pool:
     list(pool.map(batch, range(0, len(bodies), 10)))
 print(time.perf_counter() - began)
 """
-"""The bare client, a process of its own like the command."""
+"""The bare client: a separate process, like the command."""
 
 
 def seconds(do: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Measure a call."""
     began = time.perf_counter()
     do()
     return time.perf_counter() - began
 
 
 def against_bare_clients(count: int) -> None:
-    """One message a call, batches by a bare client, and the command, on one emulator."""
+    """Compare single messages, batches of a bare client, and the command, on one emulator."""
     with client.running() as control, tempfile.TemporaryDirectory() as folder:
         account = make_account(control, Path(folder))
         make_roles(account)
@@ -115,7 +115,7 @@ def against_bare_clients(count: int) -> None:
         def command() -> None:
             note(started("--again"))
 
-        # As at a user's, who has run something before: the engine is compiled.
+        # As for a user who has run a command before: the engine is compiled.
         env = {**os.environ, **control.environment, "PYTHONDONTWRITEBYTECODE": ""}
         started("--dry-run")
         rounds = [
@@ -140,7 +140,7 @@ def against_bare_clients(count: int) -> None:
 
 
 class _Counts(BaseHTTPRequestHandler):
-    """As much of SQS and STS as submitJob asks for; messages are counted and forgotten."""
+    """The part of SQS and STS that submitJob uses; counts messages and discards them."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -175,12 +175,12 @@ class _Counts(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
 def counting() -> Iterator[str]:
-    """The server that counts; its address."""
+    """Run the server that counts, and yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Counts)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -217,7 +217,7 @@ def many(count: int) -> tuple[float, float]:
 
 
 def main(groups: int = 10_000, more: int = 200_000) -> None:
-    """Both."""
+    """Run both benchmarks."""
     against_bare_clients(groups)
     for count in (more // 4, more):
         took, memory = many(count)

@@ -1,7 +1,7 @@
-"""The answers to the template's questions: what is wrong with them, and the file that keeps them.
+"""The answers to the template's questions: what is wrong with them, and the file that saves them.
 
-Standard library and the command language only: `make hooks` of the template writes this module
-into the hook that refuses answers, so generation and the engine have one set of rules.
+Standard library and ds.jobs only: `make hooks` writes this module into the hook that refuses
+answers, so generation and the engine have one set of rules.
 """
 
 import hashlib
@@ -9,15 +9,15 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
-from ds.jobs.command import check_command, check_unused, names, parse
-from ds.jobs.output_prefix import check_prefix, collisions, prefix_names, render
-from ds.jobs.problems import BadInput, Problem, at, closest
+from ds.jobs.command import parse_command
+from ds.jobs.command_checks import check_command, check_unused
+from ds.jobs.output_prefix import check_prefix, prefix_names, render_prefix
+from ds.jobs.problems import BadInput, Problem, at, closest, did_you_mean, typo_of
+from ds.jobs.settings import IMAGE_NAME, MACHINE_TYPE_PATTERN, SETTING_NAMES, limits_of
 from ds.jobs.variables import (
     BUILT_IN,
     NAME_PATTERN,
@@ -25,6 +25,7 @@ from ds.jobs.variables import (
     Value,
     environment_name,
     from_text,
+    looks_secret,
     name_problem,
     value_problem,
 )
@@ -52,20 +53,38 @@ QUESTIONS = (
     "ebs_gb",
     "job_timeout_minutes",
 )
-"""Every question of the template, in its order."""
+"""Every question of the template, in order."""
 
 LISTS = ("group_variables", "shared_variables", "config_variables")
 
-NUMBERS = {
-    "expected_number_files": (0, 1_000_000),
-    "docker_cores": (1, 256),
-    "cpus_per_job": (1, 192),
-    "memory_mb": (128, 25_000_000),
-    "gpus": (0, 16),
-    "ebs_gb": (30, 16_384),
-    "job_timeout_minutes": (1, 660),
+SETTING_OF = {
+    "expected_number_files": "EXPECTED_NUMBER_FILES",
+    "docker_cores": "DOCKER_CORES",
+    "cpus_per_job": "CPUS_PER_JOB",
+    "memory_mb": "MEMORY",
+    "gpus": "GPUS",
+    "ebs_gb": "EBS_VOL_SIZE",
+    "job_timeout_minutes": "JOB_TIMEOUT_MINUTES",
 }
-"""Smallest and largest value of each question that takes a whole number."""
+"""The setting of each question that must be answered with a whole number."""
+
+NARROWER = {
+    "expected_number_files": {"le": 1_000_000},
+    "memory_mb": {"ge": 128},
+    "ebs_gb": {"ge": 30},
+    "job_timeout_minutes": {"ge": 1},
+}
+"""Narrower limits than those of the settings, for a new implementation: the default machine image
+needs a disk of 30 GB, and the other values would be mistakes."""
+
+
+def _range(question: str) -> tuple[int, int]:
+    limits = {**limits_of(SETTING_OF[question]), **NARROWER.get(question, {})}
+    return limits["ge"], limits["le"]
+
+
+NUMBERS = {question: _range(question) for question in SETTING_OF}
+"""The smallest and largest answer to each question in `SETTING_OF`."""
 
 Answers = Mapping[str, str]
 Rule = Callable[[Answers], Iterable[Problem]]
@@ -85,10 +104,10 @@ class Variable(NamedTuple):
 def parse_list(text: str) -> list[Variable]:
     """Read the answer to one of LISTS: `name=value; name:type=value|value`.
 
-    Plain splitting: `templates/variables.jinja` does the same, without these refusals.
+    Only split and strip: `templates/variables.jinja` does the same without the checks.
 
     Raises:
-        BadInput: with every problem.
+        BadInput: every problem.
     """
     variables, _, problems = _read_list(text)
     if problems:
@@ -97,14 +116,14 @@ def parse_list(text: str) -> list[Variable]:
 
 
 class _List(NamedTuple):
-    """What can be read of a list, however much of it is wrong.
+    """The valid parts of a list.
 
-    A type that is none is read as text, which fits every place. A variable whose value may have
-    been cut at a ; has no examples.
+    An unknown type is read as text, which is valid everywhere. A variable whose value may have been
+    cut at a ; has no examples.
     """
 
     variables: list[Variable]
-    without_value: list[str]  # names, or the whole text where there is none to be had
+    without_value: list[str]  # names, or the whole entry if it does not have one
     problems: list[Problem]
 
 
@@ -117,7 +136,7 @@ def _read_list(text: str) -> _List:
         key, equals, value = entry.partition("=")
         name, colon, type_ = (part.strip() for part in key.partition(":"))
         if not equals:
-            hint = "write name=value; a value cannot hold ; here, such a one goes into the job file"
+            hint = "write name=value; a value with ; must be in the job file instead"
             read.problems.append(Problem(name, "has no =", hint))
             named = _WITHOUT_VALUE.fullmatch(entry.strip())
             read.without_value.append(named[1] if named else entry.strip())
@@ -125,19 +144,18 @@ def _read_list(text: str) -> _List:
                 read.variables[-1] = read.variables[-1]._replace(examples=[])
             continue
         if colon and type_ not in TYPES:
-            suggestion = closest(type_, TYPES)
-            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
-            read.problems.append(Problem(name, f"has no type {type_!r}", hint))
+            hint = did_you_mean(type_, TYPES, f"use one of {', '.join(TYPES)}")
+            read.problems.append(Problem(name, f"has the unknown type {type_!r}", hint))
         examples = [example.strip() for example in value.split("|")]
         read.variables.append(Variable(name, type_ if type_ in TYPES else "text", examples))
     return read
 
 
 def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
-    """The groups of the example job file: examples are taken in step, a single one by all.
+    """Build the groups of the example job file: group N has the Nth example, or the only one.
 
     Raises:
-        ValueError: an example is no value of its variable's type.
+        ValueError: an example is not a value of its variable's type.
     """
     variables = list(variables)
     count = max((len(variable.examples) for variable in variables), default=0)
@@ -151,14 +169,14 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]]:
-    """The variables of each list, as far as they can be read."""
+    """Return the variables of each list, as far as they are valid."""
     return {question: _read_list(answers[question]).variables for question in LISTS}
 
 
 def _types(answers: Answers, wanted: Iterable[str]) -> dict[str, str]:
-    """Type by name; a wanted name is there as text if it may be that of an unreadable entry.
+    """Return type by name, including each wanted name that an invalid entry may stand for.
 
-    Without group_variables any name may be one that is still to be written there.
+    Without group_variables, that is every wanted name.
     """
     types = {}
     for question in LISTS:
@@ -178,75 +196,80 @@ def _may_stand_for(entry: str, name: str) -> bool:
     return not entry or closest(name, [entry, *re.findall(NAME_PATTERN, entry)]) is not None
 
 
-def _slips(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
-    """The names that unknown ones were probably meant to be."""
+def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
+    """Return the known names that unknown ones are probably typos of."""
     known = [*types, *BUILT_IN]
     return {closest(name, known) for name in wanted if name not in known}
 
 
-# --- Rules: what would damage the files that are written ------------------------------------------
+# --- Rules: answers that would damage the generated files -----------------------------------------
 
 
 def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
-    """An answers file in YAML can hold numbers, lists and nothing at all; the answers are text."""
+    """Answers are text, but an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
             hint = "write it as text in quotes, '' for none"
-            yield Problem(
-                f"question {question}", f"is {answers[question]!r}, which is no text", hint
-            )
+            message = f"is {answers[question]!r}, which is not text"
+            yield Problem(f"question {question}", message, hint)
 
 
 def characters_rule(answers: Answers) -> Iterator[Problem]:
-    """One printable line without Jinja: cruft renders stored answers again at every update."""
+    """Answers are one printable line without Jinja: cruft renders them again at every update."""
     for question in QUESTIONS:
         where = f"question {question}"
         for character in answers[question]:
             if not _is_printable(character):
                 name = unicodedata.name(character, "a control character")
-                yield Problem(where, f"holds U+{ord(character):04X} ({name})", "remove it")
+                yield Problem(where, f"contains U+{ord(character):04X} ({name})", "remove it")
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
-            message = f"holds {opener[0]}, which would be run as template code"
-            yield Problem(where, message, "put a blank between the two, or the text into a script")
+            message = f"contains {opener[0]}, which would run as template code"
+            hint = "put a space between the two characters, or put the text into a script"
+            yield Problem(where, message, hint)
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """The folder lies in the folder where the template was called, never elsewhere."""
+    """The new folder is directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
-        message = f"{_shown(answers['project_slug'])} is no name for the folder"
-        hint = "write a letter or digit, then at most 99 letters, digits, and . _ -"
+        message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
+        hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
         yield Problem("question project_slug", message, hint)
 
 
-_NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is no number in Python
+_NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is not a number in Python
 
 
 def number_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are written into config.py as they are."""
+    """Numbers are written into config.py unchanged."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
-            message = f"{_shown(answers[question])} is no whole number"
-            yield Problem(f"question {question}", message, "write digits only, such as 4")
+            message = f"is {_shown(answers[question])}"
+            yield Problem(f"question {question}", message, _number_hint(question))
+
+
+def _number_hint(question: str) -> str:
+    least, most = NUMBERS[question]
+    return f"must be a whole number from {least} to {most:,}"
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
-    """The lists can be read; only groups have examples."""
+    """The lists are valid; only groups have several examples."""
     for question in LISTS:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
         if question == "group_variables" and not variables and not without_value:
-            hint = "name what differs from job to job, with examples: well=A01|A02"
+            hint = "write the variables that differ between jobs, with examples: well=A01|A02"
             yield Problem(f"question {question}", "is empty", hint)
         for name, _, examples in variables:
             if question != "group_variables" and len(examples) > 1:
-                message = "holds |, which separates the examples of group_variables"
-                hint = "write one value without it; others go into job file or config.py"
+                message = "contains |, which separates examples in group_variables"
+                hint = "write one value without |; add others to the job file or config.py later"
                 yield Problem(f"question {question}, {name}", message, hint)
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
-    """Names are names, and each is there once."""
+    """Names are valid, and each is defined once."""
     seen: dict[str, str] = {}
     for question, variables in _lists(answers).items():
         for variable in variables:
@@ -256,100 +279,94 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
             elif question == "config_variables" and not re.fullmatch(
                 "[A-Z][A-Z0-9_]*", variable.name
             ):
-                message = "is no name for a setting"
-                yield Problem(where, message, "use capitals, digits and _: LANGUAGE=en")
+                message = "is not a valid name for a setting"
+                yield Problem(where, message, "use upper-case letters, digits and _: LANGUAGE=en")
             name = environment_name(variable.name)
             if name in seen:
-                message = f"is there already, as {seen[name]}"
-                yield Problem(where, message, "keep one of the two, or rename one")
+                message = f"is defined twice, also as {seen[name]}"
+                yield Problem(where, message, "keep one of them, or rename one")
             seen[name] = f"{variable.name} of {question}"
 
 
-def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """config.py has one line for each name."""
+def setting_rule(answers: Answers) -> Iterator[Problem]:
+    """A setting of the program does not have the name of a DS setting."""
     for variable in _lists(answers)["config_variables"]:
-        if variable.name in setting_names:
-            message = "is the name of a setting of DS"
+        if variable.name in SETTING_NAMES:
+            message = "is the name of a DS setting"
             where = f"question config_variables, {variable.name}"
             yield Problem(where, message, "give the variable another name")
 
 
-# --- Rules: what could not run --------------------------------------------------------------------
+# --- Rules: answers that could not run ------------------------------------------------------------
 
 
-def name_like_setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """A slip in a setting's name would silently leave the setting at its default."""
+def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
+    """A setting of the program is neither a typo of a DS setting, which would keep its default,
+    nor a secret."""
     for variable in _lists(answers)["config_variables"]:
         where = f"question config_variables, {variable.name}"
-        if variable.name in setting_names:
+        if variable.name in SETTING_NAMES:
             continue
-        if suggestion := meant(variable.name, setting_names):
-            message = f"is nearly the setting {suggestion}"
-            hint = "did you mean it? Then set it in config.py afterwards; else choose another name"
+        if suggestion := typo_of(variable.name, SETTING_NAMES):
+            message = f"looks like a typo of the setting {suggestion}"
+            hint = f"set {suggestion} in config.py later, or use another name"
             yield Problem(where, message, hint)
         elif looks_secret(variable.name):
-            hint = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
-            yield Problem(where, "looks like a secret, which no file may hold", hint)
+            message = "looks like a secret, which must not be stored in a file"
+            hint = "remove it here; keep it in Secrets Manager and add it to SECRETS in config.py"
+            yield Problem(where, message, hint)
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
-    """What cannot be empty, beside what has a rule of its own."""
+    """The project has a name."""
     if not answers["project_name"].strip():
         yield Problem("question project_name", "is empty", "write a name")
 
 
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
-    """Queues, clusters and roles are named after it."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", answers["app_name"]):
-        message = f"{_shown(answers['app_name'])} cannot name things on AWS"
-        hint = "write a letter, then at most 39 letters, digits and -"
+    """The name is valid for queues, clusters and roles."""
+    if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
+        message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
+        hint = "must be a letter, then at most 39 letters, digits and -"
         yield Problem("question app_name", message, hint)
 
 
-_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
-    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
-)
-
-
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """Names of images, as Docker reads them ("Docker image reference grammar")."""
+    """The names of images are valid; the new image does not have a digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
-        found = _IMAGE.fullmatch(image) if len(image) <= 255 else None
+        found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            message = f"{_shown(image)} is no name of an image"
-            hint = "write it as in docker pull, in small letters: user/program:1.0"
+            message = f"{_shown(image)} is not the name of an image"
+            hint = "write it as for docker pull, in lower case: user/program:1.0"
             yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
-            message = "has a digest, but the image is still to be made"
+            message = "has a digest, but the image does not exist yet"
             yield Problem(f"question {question}", message, "write name:tag")
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers that a setting can have."""
+    """Numbers are in their range."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
-            message = f"is {answer}"
-            yield Problem(f"question {question}", message, f"write a number from {least} to {most}")
+            yield Problem(f"question {question}", f"is {answer}", _number_hint(question))
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
-    """EC2 instance types, each once."""
+    """EC2 instance types are valid, and each is listed once."""
     where = "question machine_types"
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
-        if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", type_):
-            message = f"{_shown(type_)} is no EC2 machine type"
-            yield Problem(where, message, "write types with commas between: m6i.large, m5.large")
+        if not re.fullmatch(MACHINE_TYPE_PATTERN, type_):
+            message = f"{_shown(type_)} is not an EC2 instance type"
+            yield Problem(where, message, "write types separated by commas: m6i.large, m5.large")
         elif types.count(type_) > 1:
-            yield Problem(where, f"{type_} is there twice", "remove one")
+            yield Problem(where, f"{type_} is listed twice", "remove one of them")
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Examples fit their types, and make whole groups."""
+    """Examples fit their types, and all groups are complete."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -364,54 +381,50 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
         if count not in (1, most):
             longest = next(other for other in counts if counts[other] == most)
             message = f"has {count} examples, but {longest} has {most}"
-            hint = "give equally many, taken in step, or one for all"
+            hint = "write the same number of examples, or one for all groups"
             yield Problem(f"question group_variables, {name}", message, hint)
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
-    """The command can be read, and fits the variables."""
+    """The command is valid and fits the variables."""
     try:
-        command = parse(answers["command"])
+        command = parse_command(answers["command"])
     except BadInput as error:
         yield from at(error.problems, "question command")
         return
-    types = _types(answers, names(command))
+    types = _types(answers, command.names)
     for problem in at(check_command(command, types), "question command"):
-        # What is never used has no place in the command.
+        # Only "{output_dir} is never used" has no column; a typo may be its use.
         unused = problem.where == "question command"
-        if not unused or _slips(names(command), types).isdisjoint({"output_dir", "job_json"}):
+        if not unused or _typos(command.names, types).isdisjoint({"output_dir", "job_json"}):
             yield problem
 
 
-def unused_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """A variable is there to be used, unless it must be renamed or a slip may be its use."""
+def unused_rule(answers: Answers) -> Iterator[Problem]:
+    """Variables are used. One that must be renamed, or may be used with a typo, is not reported."""
     try:
-        command = parse(answers["command"])
+        command = parse_command(answers["command"])
     except BadInput:
         return
     in_prefix = prefix_names(answers["output_prefix"])
-    slips = _slips(names(command) | in_prefix, _types(answers, ()))
-    used = in_prefix | {name for name in slips if name}
+    typos = _typos(command.names | in_prefix, _types(answers, ()))
+    used = in_prefix | {name for name in typos if name}
     renamed = {
         problem.where
-        for rule in (
-            name_rule,
-            partial(setting_rule, setting_names),
-            partial(name_like_setting_rule, setting_names),
-        )
+        for rule in (name_rule, setting_rule, name_like_setting_rule)
         for problem in rule(answers)
     }
-    told = [
+    kept = [
         name
         for question, variables in _lists(answers).items()
         for name, _, _ in variables
         if f"question {question}, {name}" not in renamed
     ]
-    yield from at(check_unused(command, told, used), "question command")
+    yield from at(check_unused(command, kept, used), "question command")
 
 
 def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
-    """Every example job has a place of its own."""
+    """Every example job has its own output prefix."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
         hint = "write where the outputs of one job go, such as results/{well}"
@@ -433,7 +446,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         return
     values = {
         question: [
-            # Text, so that what is no value of its type can be compared, too.
+            # As text, values that do not fit their type can be compared too.
             variable if _fits(variable) else variable._replace(type="text")
             for variable in variables
             if variable.examples
@@ -447,7 +460,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
     for number, group in enumerate(groups, 1):
         job_id = hashlib.sha256(json.dumps(group, sort_keys=True).encode()).hexdigest()[:16]
         try:
-            prefixes.append(render(answers["output_prefix"], {**common, **group}, job_id))
+            prefixes.append(render_prefix(answers["output_prefix"], {**common, **group}, job_id))
         except BadInput as error:
             yield from at(error.problems, f"{where}, example {number}")
             return
@@ -460,12 +473,35 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
             for name in groups[one]
             if groups[one][name] != groups[other][name] and not name_problem(name)
         ]
-        hint = f"put {missing[0]} into it" if missing else "give each example other values"
+        hint = f"add {missing[0]} to it" if missing else "write different values for each example"
         yield Problem(where, message, hint)
 
 
+def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
+    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+
+    Of several equal prefixes, each later one is paired with the first.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, prefix in enumerate(prefixes):
+        earlier = first.setdefault(prefix, index)
+        if earlier != index:
+            pairs.append((earlier, index))
+    for prefix, index in first.items():
+        for outer in _outer(prefix):
+            if outer in first:
+                pairs.append((min(first[outer], index), max(first[outer], index)))
+    return sorted(pairs)
+
+
+def _outer(prefix: str) -> Iterator[str]:
+    """Return "a" and "a/b" for "a/b/c"."""
+    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
+
+
 def _sure_names(answers: Answers) -> set[str]:
-    """The names whose values in the examples are known, whatever is wrong elsewhere."""
+    """Return the names whose values in the examples are certain despite other problems."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)
@@ -483,16 +519,13 @@ def _fits(variable: Variable) -> bool:
 # --- All rules ------------------------------------------------------------------------------------
 
 
-def check_answers(
-    answers: Mapping[str, object], setting_names: Collection[str], *, updating: bool = False
-) -> list[Problem]:
-    """Everything that is wrong with the answers, in the order of the questions.
+def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> list[Problem]:
+    """Report every problem of the answers, in the order of the questions.
 
     Args:
         answers: one text for each of QUESTIONS.
-        setting_names: the settings that config.py can hold.
-        updating: whether an implementation that was accepted once is rendered again: then only
-            what would damage its files is refused, the rest warns.
+        updating: whether an existing implementation is rendered again: then only answers that
+            would damage its files are refused, and all other problems are warnings.
     """
     if problems := list(text_rule(answers)):
         return problems
@@ -503,10 +536,10 @@ def check_answers(
         number_rule,
         list_rule,
         name_rule,
-        partial(setting_rule, setting_names),
+        setting_rule,
     ]
     failing: list[Rule] = [
-        partial(name_like_setting_rule, setting_names),
+        name_like_setting_rule,
         required_rule,
         app_name_rule,
         image_rule,
@@ -514,7 +547,7 @@ def check_answers(
         machine_rule,
         example_rule,
         command_rule,
-        partial(unused_rule, setting_names),
+        unused_rule,
         output_prefix_rule,
     ]
     problems = [problem for rule in damaging for problem in rule(texts)]
@@ -528,14 +561,14 @@ def _question_number(problem: Problem) -> int:
     return QUESTIONS.index(re.split("[ ,]", problem.where)[1])
 
 
-# --- The file that keeps answers ------------------------------------------------------------------
+# --- The file that saves answers ------------------------------------------------------------------
 
 
 def answers_file(answers: Mapping[str, object]) -> str:
-    """YAML for `cookiecutter --config-file`, from which the same answers come back.
+    """Write YAML for `cookiecutter --config-file` that gives the same answers again.
 
-    Cookiecutter renders what it reads there, so Jinja's openers are written as Jinja strings, and
-    so are carriage returns, which Jinja would turn into line feeds.
+    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings, and so
+    are carriage returns, which Jinja would replace with line feeds.
     """
     lines = ["default_context:"]
     for question in QUESTIONS:
@@ -559,45 +592,11 @@ def _yaml_character(character: str) -> str:
     return character if plain else f"\\U{ord(character):08X}"
 
 
-# --- Names in config.py ---------------------------------------------------------------------------
-
-
-def meant(name: str, setting_names: Iterable[str]) -> str | None:
-    """The setting that a name within two letters of it was probably meant to be.
-
-    Of short names fewer letters may differ: GPU is GPUS, but PLUS is a name of its own.
-    """
-    distances = {known: _distance(name, known) for known in setting_names}
-    near = [known for known in distances if 0 < distances[known] <= min(2, len(known) // 3)]
-    return min(near, key=lambda known: distances[known], default=None)
-
-
-def _distance(one: str, other: str) -> int:
-    """Letters to insert, remove or replace (Levenshtein)."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[len(other)]
-
-
-_SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
-_SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
-
-
-def looks_secret(name: str) -> bool:
-    """Whether a name's words say that its value is a secret (an S3 key is none)."""
-    words = re.split("[_-]", name.upper())
-    pairs = map("".join, pairwise(words))
-    return not _SECRETS.isdisjoint([*words, *pairs])
-
-
 # --- Texts ----------------------------------------------------------------------------------------
 
 
 def _is_printable(character: str) -> bool:
-    """No control, direction or invisible character; those that join letters and emoji are fine."""
+    """Refuse control, direction and invisible characters, except joiners of letters or emoji."""
     unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     return not unseen or character in "\u200c\u200d"
 

@@ -1,9 +1,9 @@
 """Refuse answers that cannot become a working repository, before anything is written.
 
-Written by `make hooks` out of the engine's modules and hooks/refuse.py: edit those.
+Written by `make hooks` from modules of the engine, answers.py and refuse.py: edit those.
 """
 
-# {% raw %} Code of the engine, which cookiecutter does not render:
+# {% raw %} Cookiecutter does not render this part:
 import hashlib
 import json
 import math
@@ -13,79 +13,52 @@ import shlex
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
-
-SETTING_NAMES = (
-    "APP_NAME",
-    "AWS_BUCKET",
-    "LOG_GROUP_NAME",
-    "DOCKER_CORES",
-    "CPUS_PER_JOB",
-    "WORKING_FOLDER",
-    "JOB_TIMEOUT_MINUTES",
-    "JOB_RETRIES",
-    "CHECK_IF_DONE_BOOL",
-    "EXPECTED_NUMBER_FILES",
-    "MIN_FILE_SIZE_BYTES",
-    "NECESSARY_STRING",
-    "DOCKERHUB_TAG",
-    "AWS_REGION",
-    "AWS_PROFILE",
-    "CLUSTER_MACHINES",
-    "TASKS_PER_MACHINE",
-    "MACHINE_TYPE",
-    "MACHINE_PRICE",
-    "EBS_VOL_SIZE",
-    "MAX_HOURS",
-    "MEMORY",
-    "GPUS",
-    "SECRETS",
-    "SQS_MESSAGE_VISIBILITY",
-    "SECONDS_TO_START",
-    "SQS_QUEUE_NAME",
-    "SQS_DEAD_LETTER_QUEUE",
-    "ECS_CLUSTER",
-    "CPU_SHARES",
-    "SSH_KEY_NAME",
-    "ASSIGN_IP",
-    "AUTO_MONITOR",
-    "CREATE_DASHBOARD",
-    "CLEAN_DASHBOARD",
-)
-
+from typing import Any, NamedTuple
 
 # === jobs/problems.py
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, as a person reads it: "{where}: {what}; {todo}".
+    """One mistake, as a person reads it: "{where}: {message}; {hint}".
 
-    Args:
-        where: the place, e.g. "job.py, COMMAND, column 14"; "" if the caller adds it by `at`.
-        what: what is wrong, without a final period.
-        todo: what to do about it, without a final period.
-        warning: true if it may be meant so; nothing is refused for it.
+    Attributes:
+        where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
+        message: what is wrong, without a period.
+        hint: what to do about it, without a period.
+        warning: true if it may be intended; nothing is refused because of it.
+        code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
 
     where: str
     message: str
     hint: str
     warning: bool = False
+    code: str = ""
+
+    @property
+    def statement(self) -> str:
+        """Where and what, without what to do."""
+        return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message}; {self.hint}"
+        return f"{self.statement}; {self.hint}"
+
+
+Located = tuple[int, Problem]
+"""A problem without a place yet, and its offset in a text."""
 
 
 class BadInput(Exception):
-    """What a person wrote cannot be used. Holds every problem found, not only the first."""
+    """Something that a person wrote cannot be used. Holds every problem, not only the first."""
 
     exit_code = 2
 
@@ -98,22 +71,66 @@ class BadInput(Exception):
 
 
 def at(problems: Iterable[Problem], where: str) -> list[Problem]:
-    """The problems with their place inside `where`: "column 3" in "job.py, COMMAND, column 3"."""
+    """Put the problems inside a place: "column 3" becomes "job.py, COMMAND, column 3"."""
     return [
         replace(problem, where=", ".join(place for place in (where, problem.where) if place))
         for problem in problems
     ]
 
 
+def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
+    """Sort problems by their offsets in a text, and name each one's line and column."""
+    return [
+        replace(problem, where=_line_and_column(text, offset))
+        for offset, problem in sorted(found, key=itemgetter(0))
+    ]
+
+
+def _line_and_column(text: str, offset: int) -> str:
+    """Write "column 14", or "line 2, column 3" if the text has several lines."""
+    line = text.count("\n", 0, offset) + 1
+    column = offset - text.rfind("\n", 0, offset)
+    return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` may be a slip of, or None. Case, "-" and "_" do not count."""
+    """Find the known name to suggest for an unknown one. Case, "-" and "_" do not matter."""
     folded = {_folded(other): other for other in known}
     matches = get_close_matches(_folded(name), folded, n=1, cutoff=0.7)
     return folded[matches[0]] if matches else None
 
 
+def did_you_mean(
+    name: str, known: Iterable[str], otherwise: str, written: Callable[[str], str] = str
+) -> str:
+    """Write the hint for an unknown name: the closest known name, or what to do otherwise."""
+    suggestion = closest(name, known)
+    return f"did you mean {written(suggestion)}?" if suggestion else otherwise
+
+
 def _folded(name: str) -> str:
     return name.casefold().replace("-", "_")
+
+
+def typo_of(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name that differs from `name` in one or two letters, if there is one.
+
+    Stricter than `closest`, because the name is refused. For short names the limit is lower: GPU is
+    a typo of GPUS, but PLUS is a name in its own right.
+    """
+    distances = {other: _distance(name, other) for other in known}
+    near = [other for other in distances if 0 < distances[other] <= min(2, len(other) // 3)]
+    return min(near, key=lambda other: distances[other], default=None)
+
+
+def _distance(one: str, other: str) -> int:
+    """Count the letters to insert, remove or replace (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        previous, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
+    return row[len(other)]
 
 
 # === jobs/variables.py
@@ -125,6 +142,7 @@ TYPES = ("text", "file", "files", "folder", "args", "flag")
 BUILT_IN = ("output_dir", "work_dir", "job_id", "cores", "job_json")
 
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_-]*"
+ENVIRONMENT_NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
 
 RESERVED_NAMES = frozenset(
     [*BUILT_IN, "group", "groups", "PATH", "HOME", "USER", "SHELL", "IFS", "TMPDIR"]
@@ -139,28 +157,28 @@ SHELL_NAMES = frozenset(
 
 MAX_KEY_BYTES = 1024  # of S3
 
-# Unicode's categories Cc and Cs, which never change; asking unicodedata for each character is slow.
+# Unicode's categories Cc and Cs, which never change: unicodedata is slow for each character.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def braced(name: str) -> str:
-    """The name as it is written in a command: {name}."""
+    """Write the name as in a command: {name}."""
     return "{" + name + "}"
 
 
 def environment_name(name: str) -> str:
-    """The name as the job's environment has it: "-" becomes "_"."""
+    """Write the name as in the job's environment: "-" becomes "_"."""
     return name.replace("-", "_")
 
 
 def name_problem(name: str) -> str | None:
-    """Why this cannot be the name of a variable, and what to do, in one sentence; else None."""
+    """Explain in one sentence why a variable cannot have this name, and what to do; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "a name has letters, digits, _ and -, and begins with a letter or _"
+        return "a name must have only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
-        return "job files ignore every key with _comment in it, choose another name"
+        return "job files ignore every key that contains _comment, choose another name"
     if in_environment in BUILT_IN:
         return "this name is built in, choose another one"
     if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
@@ -171,7 +189,7 @@ def name_problem(name: str) -> str | None:
 
 
 def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of different names that are one in the environment: ("a-b", "a_b")."""
+    """Find pairs of names that are equal in the environment: ("a-b", "a_b")."""
     first: dict[str, str] = {}
     pairs = []
     for name in names:
@@ -182,15 +200,15 @@ def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def as_text(value: str | int | float | bool) -> str:
-    """The value as a program gets it: text as it is, numbers and true, false as JSON has them."""
+    """Write the value as a program receives it: text unchanged, everything else as in JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def from_text(text: str, type_: str) -> Value:
-    """The value that a CSV cell, or an example in an answer, stands for.
+    """Read a value from a CSV cell, or from an example in an answer.
 
     Raises:
-        ValueError: the text is no value of that type; its message says why.
+        ValueError: the text is not a value of that type; the message explains why.
     """
     if type_ == "flag" and text:
         if text.strip().lower() not in ("true", "false"):
@@ -199,18 +217,18 @@ def from_text(text: str, type_: str) -> Value:
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
-            raise ValueError("has nothing between two commas, or at an end")
+            raise ValueError("must not have an empty item between or beside commas")
         return keys
     return text
 
 
 def is_empty(value: Value) -> bool:
-    """Whether the value leaves out its bracket: "", null, false and []; never 0."""
+    """Return whether the value removes its optional part: "", null, false and [], but never 0."""
     return value is None or value is False or value in ("", [])
 
 
 def split_args(text: str) -> list[str]:
-    """The arguments that a value of type `args` stands for, split by shell quoting.
+    """Split a value of type `args` into arguments, by the rules of shell quoting.
 
     Raises:
         ValueError: a quote is not closed, or the text ends with a backslash.
@@ -219,7 +237,7 @@ def split_args(text: str) -> list[str]:
 
 
 def split_key(value: str, bucket: str) -> tuple[str, str]:
-    """Bucket and key of a value: "s3://other/a/b" -> ("other", "a/b"), "a/b" -> (bucket, "a/b")."""
+    """Split a value into bucket and key: "s3://other/a" -> ("other", "a"), "a" -> (bucket, "a")."""
     if not value.startswith("s3://"):
         return bucket, value
     other, _, key = value.removeprefix("s3://").partition("/")
@@ -227,16 +245,16 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Where the first control character or lone surrogate is that is not allowed; else None."""
+    """Find the first control character or lone surrogate that is not allowed; else None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Why a job file's value does not fit its variable's type ("must be ..."); else None.
+    """Explain why a job file's value does not fit its variable's type ("must be ..."); else None.
 
-    An empty value (null, "", [] for files) fits every type: whether it may be empty is decided by
-    where the command uses it.
+    An empty value (null, "", [] for files) fits every type: where the command uses it decides
+    whether it may be empty.
     """
     if value is None or value == "":
         return None
@@ -265,11 +283,11 @@ def _text_problem(value: object) -> str | None:
 
 def _args_problem(value: object) -> str | None:
     if not isinstance(value, str):
-        return "must be text, which is split as in a shell"
+        return "must be text, which is split into arguments as in a shell"
     try:
         split_args(value)
     except ValueError:
-        return "must be text that a shell can split, but a quote or backslash is left open"
+        return "must be text that a shell can split, but a quote or a backslash is left open"
     return _characters_problem(value)
 
 
@@ -278,7 +296,7 @@ def _files_problem(value: object) -> str | None:
         return "must be a list of keys"
     for key in value:
         if problem := "must not be empty" if key == "" else _key_problem(key, "file"):
-            return f"{problem} (in its list: {key!r})"
+            return f"{problem} (list item {key!r})"
     return None
 
 
@@ -289,7 +307,7 @@ def _key_problem(value: object, type_: str) -> str | None:
     if not bucket or (not key and type_ == "file"):
         return "must be a key of the bucket, or s3://bucket/key"
     if key.startswith("/"):
-        return "must not begin with /, a key has no root"
+        return "must not begin with /"
     if not {".", ".."}.isdisjoint(key.split("/")):
         return "must not have . or .. as a folder"
     if type_ == "file" and key.endswith("/"):
@@ -306,8 +324,32 @@ def _characters_problem(text: str) -> str | None:
     if found is None:
         return None
     if found[0] == "\0":
-        return "must not hold a NUL character"
-    return "must not hold half a character (a lone surrogate)"
+        return "must not contain a NUL character"
+    return "must not contain a lone surrogate (half a character)"
+
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+_SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
+_SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
+
+# An AWS access key, a private key, GitHub's tokens.
+_SECRET_VALUE = re.compile(
+    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_\w{36}"
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a name suggests that its value is a secret (the key of an object does not)."""
+    words = re.split("[_-]", name.upper())
+    pairs = map("".join, pairwise(words))
+    return not _SECRETS.isdisjoint([*words, *pairs])
+
+
+def looks_secret_value(value: object) -> bool:
+    """Return whether a text, or a text of a list, has the form of a well-known secret."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(text, str) and _SECRET_VALUE.search(text) for text in texts)
 
 
 # === jobs/command.py
@@ -336,22 +378,24 @@ class Reference:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of the command: one argument, but for variables that are several or none."""
+    """One word of the command: one argument, unless its variable stands for several or none."""
 
     parts: tuple[Text | Reference, ...]
     offset: int
 
     @cached_property
     def references(self) -> list[Reference]:
+        """The variables in the word."""
         return [part for part in self.parts if isinstance(part, Reference)]
 
     @property
     def texts(self) -> list[Text]:
+        """The literal parts of the word."""
         return [part for part in self.parts if isinstance(part, Text)]
 
     @cached_property
     def literal(self) -> str | None:
-        """The word's text where no variable is in it, else None."""
+        """The text of a word without variables, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
 
     @cached_property
@@ -363,62 +407,43 @@ class Word:
 
 @dataclass(frozen=True)
 class Bracket:
-    """`[...]`: words that are left out together when a variable in them is empty."""
+    """`[...]`: words that are removed together if a variable in them is empty."""
 
     words: tuple[Word, ...]
     offset: int
 
     @cached_property
     def names(self) -> set[str]:
+        """The names of the variables in the words."""
         return {reference.name for word in self.words for reference in word.references}
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that `parse` accepted."""
+    """A command that `parse_command` accepted."""
 
     text: str
     items: tuple[Word | Bracket, ...]
 
     @property
     def words(self) -> list[Word]:
-        """All words in order, with those in brackets."""
-        return [word for item in self.items for word in _words_of(item)]
+        """All words in order, including those in brackets."""
+        return [word for item in self.items for word in words_of(item)]
+
+    @property
+    def names(self) -> set[str]:
+        """Every name that is used as {name}, including built-in ones."""
+        return {reference.name for word in self.words for reference in word.references}
 
 
-def _words_of(item: Word | Bracket) -> tuple[Word, ...]:
+def words_of(item: Word | Bracket) -> tuple[Word, ...]:
+    """Return the words of a bracket, or the word itself."""
     return item.words if isinstance(item, Bracket) else (item,)
-
-
-# --- Problems at a place of the text --------------------------------------------------------------
-
-
-@dataclass(frozen=True, order=True)
-class _Finding:
-    offset: int
-    message: str
-    hint: str
-    warning: bool = False
-
-
-def _told(text: str, findings: Iterable[_Finding]) -> list[Problem]:
-    """The findings as problems, in the order of their places."""
-    return [
-        Problem(_place(text, finding.offset), finding.message, finding.hint, finding.warning)
-        for finding in sorted(findings)
-    ]
-
-
-def _place(text: str, offset: int) -> str:
-    """ "column 14", or "line 2, column 3"; both count from 1."""
-    line = text.count("\n", 0, offset) + 1
-    column = offset - text.rfind("\n", 0, offset)
-    return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
 
 
 # --- From text to words ---------------------------------------------------------------------------
 
-_ENVIRONMENT_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+_NO_SHELL = "needs a shell, but the command does not run in one"
 
 _OUTSIDE_QUOTES = re.compile(
     r"""
@@ -434,7 +459,7 @@ _OUTSIDE_QUOTES = re.compile(
     | (?P<hash>      [#] )
     | (?P<operator>  \$\{SHELL\} | \$SHELL | \$\( | [<>|&;]+\(? | [$()`] )
     | (?P<text>      [^ \t\r\n\\'"{}[\]#$<>|&;()`]+ | [{}] )
-    """.replace("NAME", NAME_PATTERN).replace("SHELL", _ENVIRONMENT_NAME),
+    """.replace("NAME", NAME_PATTERN).replace("SHELL", ENVIRONMENT_NAME_PATTERN),
     re.VERBOSE | re.DOTALL,
 )
 
@@ -445,19 +470,16 @@ _INSIDE_DOUBLE_QUOTES = re.compile(
     | (?P<reference> \{NAME\} )
     | (?P<operator>  \$\{SHELL\} | \$SHELL | \$[({0-9?@*!$#-] | ` )
     | (?P<text>      [^\\{$`]+ | . )
-    """.replace("NAME", NAME_PATTERN).replace("SHELL", _ENVIRONMENT_NAME),
+    """.replace("NAME", NAME_PATTERN).replace("SHELL", ENVIRONMENT_NAME_PATTERN),
     re.VERBOSE | re.DOTALL,
 )
 
-_BLANKS = " \t\r\n"
 _ENDS_WORD = re.compile(r"[ \t\r\n]|\\\r?\n|\Z")
 _TEXT_IN_BRACKETS = re.compile(r"\[[^][{}'\"\\ \t\r\n]*\]")
-_ASSIGNMENT = re.compile(_ENVIRONMENT_NAME + r"\+?=")
-
-_USE_SHELL = "write bash -c '...' with \"$name\" for a variable, or quote it if it is text"
+_ASSIGNMENT = re.compile(ENVIRONMENT_NAME_PATTERN + r"\+?=")
 
 
-def parse(text: str) -> Command:
+def parse_command(text: str) -> Command:
     """Read a command.
 
     Raises:
@@ -466,9 +488,9 @@ def parse(text: str) -> Command:
     scanner = _Scanner(text)
     scanner.scan()
     command = Command(text, tuple(scanner.items))
-    findings = scanner.findings or [*_no_program(command), *_idle_brackets(command)]
-    if findings:
-        raise BadInput(_told(text, findings))
+    found = scanner.found or [*_missing_program(command), *_constant_brackets(command)]
+    if found:
+        raise BadInput(at_offsets(text, found))
     return command
 
 
@@ -478,42 +500,46 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.items: list[Word | Bracket] = []
-        self.findings: list[_Finding] = []
+        self.found: list[Located] = []
         self.parts: list[Text | Reference] | None = None  # of the word being read
         self.word_offset = 0
         self.bracket: list[Word] | None = None  # words of the bracket being read
         self.bracket_offset = 0
-        self.closers: list[str] = []  # what ends a $( or ` that was refused already
-        self.brackets_refused = False  # in this word: told once
+        self.closers: list[str] = []  # what closes a $( or ` that was refused already
+        self.brackets_refused = False  # in this word: reported once
         self.refused_openings = 0  # not closed yet
 
     def scan(self) -> None:
         index = control_character(self.text, allowed="\t\r\n")
         if index is not None:
-            self.refuse(index, f"has a control character ({self.text[index]!r})", "remove it")
+            self.refuse(index, f"contains a control character ({self.text[index]!r})", "remove it")
             return
         for token in _OUTSIDE_QUOTES.finditer(self.text):
             self.read(token.lastgroup, token.group(), token.start())
         self.end_word()
         if self.bracket is not None:
-            self.refuse(self.bracket_offset, "[ is never closed", "close it, or write it in quotes")
+            self.refuse(
+                self.bracket_offset, "[ is not closed", "close it, or quote it if it is text"
+            )
 
-    def read(self, kind: str | None, token: str, offset: int) -> None:
+    def read(self, kind: str | None, token: str, offset: int, quote: str = "") -> None:
         match kind:
             case "blank":
                 self.end_word()
             case "joined":
                 pass
             case "escaped":
-                self.add(Text(token[1], "\\", offset))
+                self.add(Text(token[1], quote or "\\", offset))
             case "single":
                 self.add(Text(token[1:-1], "'", offset))
             case "double":
-                self.double_quoted(token[1:-1], offset)
+                self.add(Text("", '"', offset))
+                for inner in _INSIDE_DOUBLE_QUOTES.finditer(token[1:-1]):
+                    self.read(inner.lastgroup, inner.group(), offset + 1 + inner.start(), '"')
             case "unclosed":
                 self.unclosed(token[0], offset)
             case "reference":
-                self.add(Reference(token[1:-1], "", offset))
+                self.add(Reference(token[1:-1], quote, offset))
             case "opening":
                 self.opening(offset)
             case "closing":
@@ -521,15 +547,15 @@ class _Scanner:
             case "hash":
                 self.hash(offset)
             case "operator":
-                self.operator(token, offset)
+                self.operator(token, offset, quote)
             case _:
-                self.add(Text(token, "", offset))
+                self.add(Text(token, quote, offset))
 
     def refuse(self, offset: int, message: str, hint: str) -> None:
-        self.findings.append(_Finding(offset, message, hint))
+        self.found.append((offset, Problem("", message, hint)))
 
     def add(self, part: Text | Reference) -> None:
-        """Put a part to the word, which begins here if none does; join it to text like it."""
+        """Add a part to the word, or begin one; join it to text with the same quotes."""
         if self.parts is None:
             self.parts, self.word_offset = [], part.offset
         last = self.parts[-1] if self.parts else None
@@ -549,451 +575,130 @@ class _Scanner:
         else:
             self.bracket.append(word)
 
-    def double_quoted(self, inside: str, offset: int) -> None:
-        self.add(Text("", '"', offset))
-        for token in _INSIDE_DOUBLE_QUOTES.finditer(inside):
-            place = offset + 1 + token.start()
-            match token.lastgroup:
-                case "joined":
-                    pass
-                case "escaped":
-                    self.add(Text(token.group()[1], '"', place))
-                case "reference":
-                    self.add(Reference(token.group()[1:-1], '"', place))
-                case "operator":
-                    self.operator(token.group(), place, '"')
-                case _:
-                    self.add(Text(token.group(), '"', place))
-
-    def unclosed(self, character: str, offset: int) -> None:
-        if character == "\\":
-            self.refuse(offset, "a backslash ends the command", "remove it, or double it")
+    def unclosed(self, sign: str, offset: int) -> None:
+        if sign == "\\":
+            self.refuse(offset, "the command ends with a backslash", "remove it, or write two")
         else:
-            self.refuse(
-                offset,
-                f"the quote {character} is never closed",
-                f"close it, or write \\{character} if it is text",
-            )
+            hint = f"close it, or write \\{sign} if it is text"
+            self.refuse(offset, f"the quote {sign} is not closed", hint)
 
     def hash(self, offset: int) -> None:
         if self.parts is None:
-            self.refuse(offset, "# begins a comment in a shell", "remove it, or write it in quotes")
+            message = "# would begin a comment in a shell"
+            self.refuse(offset, message, "remove it, or quote it if it is text")
         self.add(Text("#", "", offset))
 
-    def operator(self, token: str, offset: int, quote: str = "") -> None:
+    def operator(self, token: str, offset: int, quote: str) -> None:
         self.add(Text(token, quote, offset))
         if token in self.closers:
             self.closers.remove(token)
             return
         if token[-1] in "(`":
             self.closers.append(")" if token[-1] == "(" else "`")
-        where = "in double quotes" if quote else "unquoted"
         name = token.strip("${}")
-        if re.fullmatch(_ENVIRONMENT_NAME, name):
-            hint = f"write {braced(name)} for a variable, or single quotes if it is text or code"
+        if re.fullmatch(ENVIRONMENT_NAME_PATTERN, name):
+            hint = f"write {braced(name)} for a variable, or use single quotes for text or code"
         elif quote:
-            hint = "write it in single quotes, or a backslash before it"
+            hint = "use single quotes, or put a backslash before it"
         else:
-            hint = _USE_SHELL
-        self.refuse(offset, f"{token} {where} needs a shell, and none runs", hint)
+            hint = "use bash -c '...' with \"$name\" for a variable, or quote it if it is text"
+        shown = f"{token} in double quotes" if quote else f"unquoted {token}"
+        self.refuse(offset, f"{shown} {_NO_SHELL}", hint)
 
     def opening(self, offset: int) -> None:
         text = _TEXT_IN_BRACKETS.match(self.text, offset)
         if self.parts is not None:
-            self.no_bracket(offset, "[ inside a word is not an optional part")
+            self.refuse_bracket(offset, "[ inside a word is not an optional part")
         elif text:
             message = f"{text.group()} has no variable, so it is not an optional part"
-            self.no_bracket(offset, message)
+            self.refuse_bracket(offset, message)
         elif self.bracket is not None:
-            self.no_bracket(offset, "[ inside another [ ] is not an optional part")
+            self.refuse_bracket(offset, "[ inside another [ ] is not an optional part")
         else:
             self.bracket, self.bracket_offset = [], offset
 
     def closing(self, offset: int) -> None:
         if self.refused_openings or self.bracket is None:
-            self.no_bracket(offset, "] closes nothing")
+            self.refuse_bracket(offset, "] has no opening [")
         else:
             if not _ENDS_WORD.match(self.text, offset + 1):
-                self.refuse(
-                    offset, "] must end a word", "put a blank after it, or write it in quotes"
-                )
+                hint = "put a space after it, or quote it if it is text"
+                self.refuse(offset, "] must end a word", hint)
             self.end_word()
             self.items.append(Bracket(tuple(self.bracket), self.bracket_offset))
             self.bracket = None
 
-    def no_bracket(self, offset: int, message: str) -> None:
-        """Refuse a bracket, but neither the others of its word nor the one that closes it."""
+    def refuse_bracket(self, offset: int, message: str) -> None:
+        """Refuse a bracket, but neither the others in its word nor the one that closes it."""
         sign = self.text[offset]
         if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
-            self.refuse(offset, message, "write the word in quotes if it is text")
+            self.refuse(offset, message, "quote the word if it is text")
         self.brackets_refused = True
         self.refused_openings = max(0, self.refused_openings + (1 if sign == "[" else -1))
         self.add(Text(sign, "", offset))
 
 
-def _no_program(command: Command) -> Iterator[_Finding]:
-    """The first word that is always there is the program; what stands before it may be one too."""
+def _missing_program(command: Command) -> Iterator[Located]:
+    """Check that one word, the program, is never removed; and what may come before it."""
     if not command.items:
-        yield _Finding(0, "the command is empty", "write the program and its arguments")
+        yield 0, Problem("", "the command is empty", "write the program and its arguments")
     elif all(isinstance(item, Bracket) for item in command.items):
-        yield _Finding(0, "every part is optional", "take the program out of the brackets")
+        hint = "move the program out of the brackets"
+        yield 0, Problem("", "every part is optional", hint)
     for item in command.items:
-        for word in _words_of(item)[:1]:
+        for word in words_of(item)[:1]:
             first = word.parts[0]
             text = first.text if isinstance(first, Text) and not first.quote else ""
             if assignment := _ASSIGNMENT.match(text):
-                message = f"{assignment[0]}... needs a shell, and none runs"
-                yield _Finding(word.offset, message, "write env before it")
+                message = f"{assignment[0]}... {_NO_SHELL}"
+                yield word.offset, Problem("", message, "write env before it")
         if isinstance(item, Word):
             return
 
 
-def _idle_brackets(command: Command) -> Iterator[_Finding]:
+def _constant_brackets(command: Command) -> Iterator[Located]:
     for item in command.items:
         if isinstance(item, Bracket) and item.names <= set(BUILT_IN):
             message = "[ ] has no variable that can be empty, so it is not an optional part"
-            yield _Finding(
-                item.offset, message, "write it in quotes if it is text, else without [ ]"
-            )
+            hint = "quote it if it is text, otherwise remove the [ ]"
+            yield item.offset, Problem("", message, hint)
 
 
-# --- Against the variables ------------------------------------------------------------------------
+# --- The arguments of one job ---------------------------------------------------------------------
 
 
-def names(command: Command) -> set[str]:
-    """Every name that the command refers to as {name}, built-in ones too."""
-    return {reference.name for word in command.words for reference in word.references}
-
-
-def mentioned(command: Command) -> set[str]:
-    """Environment names that code in the command uses: $name, ${name}; any word of other code."""
-    return {name for code in _codes(command, {}) for name in code.language.names(code.text)}
-
-
-def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
-    """What is wrong with a command, given the variables and their types; warnings too.
-
-    Args:
-        command: from `parse`.
-        variables: type by name, without the built-in ones.
-    """
-    types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
-    codes = list(_codes(command, types))
-    code_words = [code.word for code in codes]
-    findings = [
-        *_unknown(command, types, code_words),
-        *_misplaced(command, types, code_words),
-        *_variables_in_code(codes, types),
-        *_slips_in_code(codes, types),
-        *_looks_meant(command, types, code_words),
-    ]
-    return [*_told(command.text, findings), *_no_output(command)]
-
-
-def check_unused(
-    command: Command, variables: Iterable[str], also_used: Collection[str] = ()
-) -> list[Problem]:
-    """A warning for each variable that neither the command nor `also_used` names.
-
-    A script of the program's image may still read it from the environment. {job_json} uses all.
-    """
-    used = names(command) | set(also_used)
-    in_code = mentioned(command)
-    if "job_json" in used | in_code:
-        return []
-    return [
-        Problem(
-            "",
-            f"{braced(name)} is never used",
-            f"use it or remove it, unless the program reads ${environment_name(name)}",
-            warning=True,
-        )
-        for name in variables
-        if name not in used and environment_name(name) not in in_code
-    ]
-
-
-def _no_output(command: Command) -> Iterator[Problem]:
-    if {"output_dir", "job_json"}.isdisjoint(names(command) | mentioned(command)):
-        hint = "only what lies in {output_dir} is kept: tell the program to write there"
-        yield Problem("", "{output_dir} is never used", hint, warning=True)
-
-
-def _unknown(
-    command: Command, types: Mapping[str, str], code_words: Collection[Word]
-) -> Iterator[_Finding]:
-    for word in command.words:
-        for reference in word.references if word not in code_words else ():
-            if reference.name not in types:
-                suggestion = closest(reference.name, types)
-                hint = "make it a variable, or write it in single quotes if it is text"
-                if suggestion:
-                    hint = f"did you mean {braced(suggestion)}?"
-                message = f"{braced(reference.name)} is not a variable"
-                yield _Finding(reference.offset, message, hint)
-
-
-def _misplaced(
-    command: Command, types: Mapping[str, str], code_words: Collection[Word]
-) -> Iterator[_Finding]:
-    for item in command.items:
-        for word in _words_of(item):
-            if word in code_words:
-                continue
-            for reference in word.references:
-                type_ = types.get(reference.name, "text")
-                message = f"{braced(reference.name)} of type {type_}"
-                if type_ == "flag" and isinstance(item, Word):
-                    message += " only decides whether a [ ] is there"
-                    hint = f"write [--option {braced(reference.name)}]"
-                    yield _Finding(reference.offset, message, hint)
-                elif type_ in ("files", "args", "flag") and reference != word.lone:
-                    message += " must be a word of its own, without quotes"
-                    yield _Finding(reference.offset, message, "put blanks around it")
-
-
-def _looks_meant(
-    command: Command, types: Mapping[str, str], code_words: Collection[Word]
-) -> Iterator[_Finding]:
-    """Warnings: text that stays as it is, where a person probably expected something else."""
-    for word in command.words:
-        for text in word.texts:
-            if text.quote == "'":
-                if word not in code_words:
-                    yield from _quoted_names(text, types)
-                continue
-            yield from _formats(text, types)
-            if not text.quote:
-                yield from _expansions(text, text is word.parts[0])
-                yield from _typography(text)
-
-
-def _quoted_names(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
-    for name in sorted(_literal_names(text.text) & types.keys()):
-        message = f"{braced(name)} in single quotes stays text"
-        hint = "write it in double quotes if its value is meant"
-        yield _Finding(text.offset, message, hint, warning=True)
-
-
-def _formats(text: Text, types: Mapping[str, str]) -> Iterator[_Finding]:
-    for found in re.finditer(r"\{\s*(NAME)\b[^{}]*\}?".replace("NAME", NAME_PATTERN), text.text):
-        if found[1] in types:
-            hint = f"write {braced(found[1])}"
-            yield _Finding(text.offset, f"{found[0]} stays text", hint, warning=True)
-
-
-def _expansions(text: Text, begins_word: bool) -> Iterator[_Finding]:
-    found = re.search(r"[*?]|\{[^{}]*(?:,|\.\.)[^{}]*\}", text.text)
-    if found is None and begins_word:
-        found = re.match("~", text.text)
-    if found:
-        message = f"{found[0]} stays as it is, since no shell runs to expand it"
-        hint = "write it in quotes if that is meant, else bash -c '...'"
-        yield _Finding(text.offset, message, hint, warning=True)
-
-
-# Word processors and web pages write these for ' " - and a blank.
-_TYPOGRAPHIC = re.compile(
-    "[\u2018\u2019\u201a\u201c\u201d\u201e\u00a0\u2002-\u200b\u202f\u2010-\u2015\u2212]"
-)
-
-
-def _typography(text: Text) -> Iterator[_Finding]:
-    if found := _TYPOGRAPHIC.search(text.text):
-        message = (
-            f"{found[0]} (U+{ord(found[0]):04X}) is no quote, hyphen or blank of a command line"
-        )
-        hint = "write the plain one, or put it in quotes if it is text"
-        yield _Finding(text.offset, message, hint, warning=True)
-
-
-# --- Code for an interpreter ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Language:
-    """How an interpreter is given code, and how that code reads an environment variable."""
-
-    program: str  # pattern of the program's base name
-    code_option: str  # pattern of the option that says: code follows (in the same word, or next)
-    valued_option: str  # pattern of options whose value is the next word
-    variable: str  # how the code reads NAME
-    arguments: str  # how it reads what follows it
-    first_argument: str  # what must stand there first
-    use: str  # pattern of a name in use
-    takes_more: bool = False  # after the code, more options with code may follow
-
-    def names(self, code: str) -> set[str]:
-        return set(re.findall(self.use, code))
-
-
-_ANY_WORD = f"({_ENVIRONMENT_NAME})"
-
-_SHELL = _Language(
-    "bash|sh|zsh|dash|ksh",
-    "-[A-Za-z]*c[A-Za-z]*",
-    "[-+][A-Za-z]*[oO]|--rcfile|--init-file",
-    '"$NAME"',
-    '"$@"',
-    "a word such as bash and",
-    r"\$(?:\{[#!]?)?" + _ANY_WORD,
-)
-
-_LANGUAGES = (
-    _SHELL,
-    _Language(
-        r"python[0-9.]*",
-        "-[bBdEiIOPqRsSuvx]*c",
-        "-[WX]",
-        'os.environ["NAME"]',
-        "sys.argv[1:]",
-        "",
-        _ANY_WORD,
-    ),
-    _Language(
-        "perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", "@ARGV", "", _ANY_WORD, True
-    ),
-    _Language(
-        "R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', "commandArgs(TRUE)", "", _ANY_WORD, True
-    ),
-)
-
-
-@dataclass(frozen=True)
-class _Code:
-    """A word that an interpreter runs as code."""
-
-    word: Word
-    language: _Language
-    program: str
-
-    @property
-    def text(self) -> str:
-        return "".join(part.text for part in self.word.texts)
-
-
-def _codes(command: Command, types: Mapping[str, str]) -> Iterator[_Code]:
-    """The code arguments of every interpreter, wherever it stands among the words."""
-    words = [word for word in command.words if not _is_flag(word, types)]
-    for index, word in enumerate(words):
-        program = (word.literal or "").rpartition("/")[2]
-        for language in _LANGUAGES:
-            if re.fullmatch(language.program, program):
-                for code in _codes_after(language, words[index + 1 :]):
-                    yield _Code(code, language, program)
-
-
-def _is_flag(word: Word, types: Mapping[str, str]) -> bool:
-    return word.lone is not None and types.get(word.lone.name) == "flag"
-
-
-def _codes_after(language: _Language, words: Iterable[Word]) -> Iterator[Word]:
-    """The code words among an interpreter's arguments, up to its script or its script's."""
-    code_is_next = value_is_next = False
-    for word in words:
-        start = word.parts[0].text if isinstance(word.parts[0], Text) else ""
-        option = re.match(language.code_option, start)
-        if value_is_next:
-            value_is_next = False
-        elif option and (len(word.parts) > 1 or option.end() < len(start)):
-            yield word  # perl -e'...'
-        elif option:
-            code_is_next = True
-            value_is_next = bool(re.fullmatch(language.valued_option, start))
-        elif re.fullmatch(language.valued_option, start):
-            value_is_next = True
-        elif start[:1] in ("-", "+") and len(start) > 1:
-            continue
-        elif code_is_next:
-            yield word
-            code_is_next = False
-            if not language.takes_more:
-                return
-        else:
-            return
-
-
-def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[_Finding]:
-    """A value put into code would be run: $(rm ...) in a file name. The environment is safe."""
-    for code in codes:
-        places = dict.fromkeys(_literal_names(code.text) & types.keys(), code.word.offset)
-        for reference in code.word.references:
-            places.setdefault(reference.name, reference.offset)
-        for name, offset in places.items():
-            message = f"{braced(name)} is not put into code of {code.program}"
-            hint = "write it in single quotes, it is not a variable"
-            if name in types:
-                hint = _read_in_code(name, types[name], code.language)
-            yield _Finding(offset, message, hint)
-
-
-def _read_in_code(name: str, type_: str, language: _Language) -> str:
-    """How code gets a variable's value. In the environment a list is one text, quoted."""
-    if type_ in ("files", "args"):
-        after = f"{language.first_argument} {braced(name)}".lstrip()
-        return (
-            f"write {language.arguments} in the code, the code in single quotes, {after} after it"
-        )
-    read = language.variable.replace("NAME", environment_name(name))
-    if type_ == "flag":
-        return f"compare {read} with the text true in the code, and the code in single quotes"
-    return f"write {read} in the code, and the code in single quotes"
-
-
-def _slips_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[_Finding]:
-    """$plte where the variable is $plate: a shell would go on with nothing."""
-    known = {environment_name(name) for name in types}
-    no_slips = known | RESERVED_NAMES | SHELL_NAMES
-    for code in codes:
-        if code.language is _SHELL:
-            own = set(re.findall(_ANY_WORD, re.sub(_SHELL.use, "", code.text)))
-            for name in sorted(_SHELL.names(code.text) - own - no_slips):
-                if suggestion := closest(name, known):
-                    message = f"${name} is not a variable"
-                    hint = f"did you mean ${suggestion}?"
-                    yield _Finding(code.word.offset, message, hint, warning=True)
-
-
-def _literal_names(text: str) -> set[str]:
-    """Names written as {name}, but not as ${name}."""
-    return set(re.findall(r"(?<!\$)\{(NAME)\}".replace("NAME", NAME_PATTERN), text))
-
-
-# --- For one job ----------------------------------------------------------------------------------
-
-
-def arguments(
+def command_arguments(
     command: Command, variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> list[str]:
-    """The arguments that one job runs.
+    """Build the arguments that one job runs.
 
     Args:
-        command: from `parse`, and accepted by `check`.
+        command: accepted by `check_command`.
         variables: type by name.
-        values: by name, built-in ones too: text, number, true or false for `text`, a local path
-            for `file` and `folder`, a list for `files` and `args`, true or false for `flag`, None
-            where there is none.
+        values: by name, including built-in ones: text, number, true or false for `text`, a local
+            path for `file` and `folder`, a list for `files` and `args`, true or false for `flag`,
+            None for no value.
 
     Raises:
-        BadInput: a value is null, or a file's is empty, where it is not optional. The place is
-            the variable's name, since it is the job file that must change.
+        BadInput: a value is null, or that of a file is empty, where it is not optional. The place
+            is the name of the variable, because the job file must change.
     """
     words: list[Word] = []
     for item in command.items:
-        left_out = isinstance(item, Bracket) and any(is_empty(values.get(n)) for n in item.names)
-        words += () if left_out else _words_of(item)
-    if missing := _missing(words, variables, values):
+        removed = isinstance(item, Bracket) and any(is_empty(values.get(n)) for n in item.names)
+        words += () if removed else words_of(item)
+    if missing := _missing_values(words, variables, values):
         raise BadInput(missing)
     result = [argument for word in words for argument in _expanded(word, variables, values)]
     if not "".join(result[:1]):
-        raise BadInput([Problem("COMMAND", "names no program", "give its variable a value")])
+        raise BadInput([Problem("COMMAND", "has no program", "give its variable a value")])
     return result
 
 
-def _missing(
+def _missing_values(
     words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> list[Problem]:
-    """Only text may be empty where it is not optional: "" is an argument too."""
+    """Report values that must not be empty. Text may be: "" is an argument too."""
     used = dict.fromkeys(reference.name for word in words for reference in word.references)
     hint = "give it one, or make its part of COMMAND optional: [--option {}]"
     return [
@@ -1021,8 +726,300 @@ def _written(part: Text | Reference, values: Mapping[str, Value]) -> str:
         return part.text
     value = values[part.name]
     if value is None or isinstance(value, list):
-        raise TypeError(f"{part.name} is not one text: check() was not asked")
+        raise TypeError(f"{part.name} is not a single text: check_command was not called")
     return as_text(value)
+
+
+# === jobs/command_checks.py
+
+
+def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
+    """Report every problem of a command, including warnings.
+
+    Args:
+        command: from `parse_command`.
+        variables: type by name, without the built-in ones.
+    """
+    types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
+    codes = list(_codes(command, types))
+    code_words = [code.word for code in codes]
+    found = [
+        *_unknown_names(command, types, code_words),
+        *_misplaced(command, types, code_words),
+        *_variables_in_code(codes, types),
+        *_typos_in_code(codes, types),
+        *_unexpected_text(command, types, code_words),
+    ]
+    return [*at_offsets(command.text, found), *_no_output(command)]
+
+
+def check_unused(
+    command: Command, variables: Iterable[str], also_used: Collection[str] = ()
+) -> list[Problem]:
+    """Warn of each variable that neither the command nor `also_used` names.
+
+    A script in the program's image may still read it from the environment. {job_json} uses all.
+    """
+    used = command.names | set(also_used)
+    in_code = names_in_code(command)
+    if "job_json" in used | in_code:
+        return []
+    return [
+        Problem(
+            "",
+            f"{braced(name)} is never used",
+            f"use it or remove it, unless the program reads ${environment_name(name)}",
+            warning=True,
+        )
+        for name in variables
+        if name not in used and environment_name(name) not in in_code
+    ]
+
+
+def names_in_code(command: Command) -> set[str]:
+    """Return the environment names in code of the command: $name in a shell, else every word."""
+    return {name for code in _codes(command, {}) for name in code.interpreter.names(code.text)}
+
+
+def _no_output(command: Command) -> Iterator[Problem]:
+    if {"output_dir", "job_json"}.isdisjoint(command.names | names_in_code(command)):
+        hint = "only files in {output_dir} are uploaded: let the program write there"
+        yield Problem("", "{output_dir} is never used", hint, warning=True)
+
+
+def _unknown_names(
+    command: Command, types: Mapping[str, str], code_words: Collection[Word]
+) -> Iterator[Located]:
+    for word in command.words:
+        for reference in word.references if word not in code_words else ():
+            if reference.name not in types:
+                otherwise = "define it as a variable, or use single quotes if it is text"
+                hint = did_you_mean(reference.name, types, otherwise, braced)
+                message = f"unknown variable {braced(reference.name)}"
+                yield reference.offset, Problem("", message, hint)
+
+
+def _misplaced(
+    command: Command, types: Mapping[str, str], code_words: Collection[Word]
+) -> Iterator[Located]:
+    for item in command.items:
+        for word in words_of(item):
+            for reference in word.references if word not in code_words else ():
+                type_ = types.get(reference.name, "text")
+                message = f"{braced(reference.name)} is of type {type_}"
+                if type_ == "flag" and not isinstance(item, Bracket):
+                    message += ", which only controls an optional part"
+                    hint = f"write [--option {braced(reference.name)}]"
+                    yield reference.offset, Problem("", message, hint)
+                elif type_ in ("files", "args", "flag") and reference != word.lone:
+                    message += " and must be a separate word, without quotes"
+                    yield reference.offset, Problem("", message, "put spaces around it")
+
+
+# --- Text where something else was probably intended ----------------------------------------------
+
+
+def _unexpected_text(
+    command: Command, types: Mapping[str, str], code_words: Collection[Word]
+) -> Iterator[Located]:
+    """Warn of text that the program receives unchanged, although a person may not expect it."""
+    for word in command.words:
+        for text in word.texts:
+            if text.quote == "'":
+                if word not in code_words:
+                    yield from _quoted_names(text, types)
+                continue
+            yield from _formats(text, types)
+            if not text.quote:
+                yield from _expansions(text, text is word.parts[0])
+                yield from _typography(text)
+
+
+def _quoted_names(text: Text, types: Mapping[str, str]) -> Iterator[Located]:
+    for name in sorted(_literal_names(text.text) & types.keys()):
+        message = f"{braced(name)} in single quotes is text, not a variable"
+        yield text.offset, Problem("", message, "use double quotes if you want its value", True)
+
+
+def _formats(text: Text, types: Mapping[str, str]) -> Iterator[Located]:
+    for found in re.finditer(r"\{\s*(NAME)\b[^{}]*\}?".replace("NAME", NAME_PATTERN), text.text):
+        if found[1] in types:
+            message = f"{found[0]} is text, not a variable"
+            yield text.offset, Problem("", message, f"write {braced(found[1])}", warning=True)
+
+
+def _expansions(text: Text, begins_word: bool) -> Iterator[Located]:
+    found = re.search(r"[*?]|\{[^{}]*(?:,|\.\.)[^{}]*\}", text.text)
+    if found is None and begins_word:
+        found = re.match("~", text.text)
+    if found:
+        message = f"{found[0]} is not expanded, because the command does not run in a shell"
+        hint = "quote it if it is text, otherwise use bash -c '...'"
+        yield text.offset, Problem("", message, hint, warning=True)
+
+
+# Word processors and web pages write these for ' " - and a space.
+_TYPOGRAPHIC = re.compile(
+    "[\u2018\u2019\u201a\u201c\u201d\u201e\u00a0\u2002-\u200b\u202f\u2010-\u2015\u2212]"
+)
+
+
+def _typography(text: Text) -> Iterator[Located]:
+    if found := _TYPOGRAPHIC.search(text.text):
+        message = f"{found[0]} (U+{ord(found[0]):04X}) is not a plain quote, hyphen or space"
+        hint = "replace it with the plain character, or quote it if it is text"
+        yield text.offset, Problem("", message, hint, warning=True)
+
+
+# --- Code for an interpreter ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Interpreter:
+    """How an interpreter receives code, and how that code reads an environment variable."""
+
+    program: str  # pattern of the program's base name
+    code_option: str  # pattern of the option before the code (in the same word, or the next one)
+    valued_option: str  # pattern of options whose value is the next word
+    variable: str  # how the code reads NAME
+    arguments: str  # how the code reads the arguments after it
+    first_argument: str  # what these arguments must begin with
+    use: str  # pattern of a name in use
+    takes_more: bool = False  # more options with code may follow
+
+    def names(self, code: str) -> set[str]:
+        return set(re.findall(self.use, code))
+
+
+_ANY_WORD = f"({ENVIRONMENT_NAME_PATTERN})"
+
+_SHELL = _Interpreter(
+    "bash|sh|zsh|dash|ksh",
+    "-[A-Za-z]*c[A-Za-z]*",
+    "[-+][A-Za-z]*[oO]|--rcfile|--init-file",
+    '"$NAME"',
+    '"$@"',
+    "a word such as bash and",
+    r"\$(?:\{[#!]?)?" + _ANY_WORD,
+)
+
+_INTERPRETERS = (
+    _SHELL,
+    _Interpreter(
+        r"python[0-9.]*",
+        "-[bBdEiIOPqRsSuvx]*c",
+        "-[WX]",
+        'os.environ["NAME"]',
+        "sys.argv[1:]",
+        "",
+        _ANY_WORD,
+    ),
+    _Interpreter(
+        "perl", "-[0-9acflnpsStTuUwWX]*[eE]", "-[IM]", "$ENV{NAME}", "@ARGV", "", _ANY_WORD, True
+    ),
+    _Interpreter(
+        "R|Rscript", "-e", "(?!)", 'Sys.getenv("NAME")', "commandArgs(TRUE)", "", _ANY_WORD, True
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """A word that an interpreter runs as code."""
+
+    word: Word
+    interpreter: _Interpreter
+    program: str
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.word.texts)
+
+
+def _codes(command: Command, types: Mapping[str, str]) -> Iterator[_Code]:
+    """Find the code arguments of every interpreter, wherever it is among the words."""
+    words = [word for word in command.words if not _is_flag(word, types)]
+    for index, word in enumerate(words):
+        program = (word.literal or "").rpartition("/")[2]
+        for interpreter in _INTERPRETERS:
+            if re.fullmatch(interpreter.program, program):
+                for code in _codes_after(interpreter, words[index + 1 :]):
+                    yield _Code(code, interpreter, program)
+
+
+def _is_flag(word: Word, types: Mapping[str, str]) -> bool:
+    return word.lone is not None and types.get(word.lone.name) == "flag"
+
+
+def _codes_after(interpreter: _Interpreter, words: Iterable[Word]) -> Iterator[Word]:
+    """Find the code words among an interpreter's arguments, up to its script."""
+    code_is_next = value_is_next = False
+    for word in words:
+        start = word.parts[0].text if isinstance(word.parts[0], Text) else ""
+        option = re.match(interpreter.code_option, start)
+        if value_is_next:
+            value_is_next = False
+        elif option and (len(word.parts) > 1 or option.end() < len(start)):
+            yield word  # perl -e'...'
+        elif option:
+            code_is_next = True
+            value_is_next = bool(re.fullmatch(interpreter.valued_option, start))
+        elif re.fullmatch(interpreter.valued_option, start):
+            value_is_next = True
+        elif start[:1] in ("-", "+") and len(start) > 1:
+            continue
+        elif code_is_next:
+            yield word
+            code_is_next = False
+            if not interpreter.takes_more:
+                return
+        else:
+            return
+
+
+def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
+    """Refuse values in code, where $(rm ...) in a file name would run. The environment is safe."""
+    for code in codes:
+        places = dict.fromkeys(_literal_names(code.text) & types.keys(), code.word.offset)
+        for reference in code.word.references:
+            places.setdefault(reference.name, reference.offset)
+        for name, offset in places.items():
+            message = f"{braced(name)} cannot be used in {code.program} code"
+            hint = "use single quotes; it is not a variable"
+            if name in types:
+                hint = _how_code_reads(name, types[name], code.interpreter)
+            yield offset, Problem("", message, hint)
+
+
+def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
+    """Explain how code reads a variable. In the environment a list is one text, quoted."""
+    if type_ in ("files", "args"):
+        after = f"{interpreter.first_argument} {braced(name)}".lstrip()
+        start = f"write {interpreter.arguments} in the code"
+        return f"{start}, put the code in single quotes, and add {after} after it"
+    read = interpreter.variable.replace("NAME", environment_name(name))
+    if type_ == "flag":
+        return f"compare {read} with the text true in the code, and put the code in single quotes"
+    return f"write {read} in the code, and put the code in single quotes"
+
+
+def _typos_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
+    """Warn of $plte if the variable is $plate: a shell would continue with an empty text."""
+    known = {environment_name(name) for name in types}
+    not_typos = known | RESERVED_NAMES | SHELL_NAMES
+    for code in codes:
+        if code.interpreter is _SHELL:
+            own = set(re.findall(_ANY_WORD, re.sub(_SHELL.use, "", code.text)))
+            for name in sorted(_SHELL.names(code.text) - own - not_typos):
+                if suggestion := closest(name, known):
+                    message = f"unknown variable ${name}"
+                    hint = f"did you mean ${suggestion}?"
+                    yield code.word.offset, Problem("", message, hint, warning=True)
+
+
+def _literal_names(text: str) -> set[str]:
+    """Find names written as {name}, but not as ${name}."""
+    return set(re.findall(r"(?<!\$)\{(NAME)\}".replace("NAME", NAME_PATTERN), text))
 
 
 # === jobs/output_prefix.py
@@ -1034,15 +1031,15 @@ _PREFIX_REFERENCE = re.compile(r"\{(NAME)\}".replace("NAME", NAME_PATTERN))
 
 
 def prefix_names(template: str) -> set[str]:
-    """Every name that the template refers to as {name}."""
+    """Return every name that the template uses as {name}."""
     return set(_PREFIX_REFERENCE.findall(template))
 
 
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
-    """What is wrong with a template, given the variables' types; warnings too.
+    """Report every problem of a template, including warnings.
 
     Args:
-        template: e.g. "results/{plate}/{well}"; a last / may be there.
+        template: such as "results/{plate}/{well}"; may end with /.
         variables: type by name, without the built-in ones.
     """
     return [
@@ -1053,100 +1050,75 @@ def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def render(template: str, values: Mapping[str, Value], job_id: str) -> str:
-    """The prefix of one job, without a / at either end.
+def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> str:
+    """Build the prefix of one job, without a / at either end.
 
     Args:
-        template: accepted by `check`.
-        values: as the job file has them.
-        job_id: what {job_id} stands for.
+        template: accepted by `check_prefix`.
+        values: the values in the job file.
+        job_id: the value of {job_id}.
 
     Raises:
-        BadInput: a value is missing, or with these values the prefix escapes, has an empty part
-            or a control character, or is too long.
+        BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
+            empty part or a control character, or is too long.
     """
     known = {**values, "job_id": job_id}
-    problems = [
-        Problem(name, "has no single value for the output prefix", "give it one")
-        for name in sorted(prefix_names(template))
-        if known.get(name) is None or isinstance(known[name], list)
-    ]
+    texts: dict[str, str] = {}
+    problems = []
+    for name in sorted(prefix_names(template)):
+        value = known.get(name)
+        if value is None or isinstance(value, list):
+            problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
+        else:
+            texts[name] = as_text(value)
     if problems:
         raise BadInput(problems)
-    prefix = _PREFIX_REFERENCE.sub(lambda found: _prefix_text(known[found[1]]), template)
-    prefix = prefix.removesuffix("/")
+    prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
     problems = [*_path_problems(prefix)]
     if problems:
         raise BadInput(problems)
     return prefix
 
 
-def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Pairs (earlier, later) of indexes whose prefixes are the same, or one inside the other.
-
-    Of several that are the same each later one is paired with the first.
-    """
-    first: dict[str, int] = {}
-    pairs = []
-    for index, prefix in enumerate(prefixes):
-        earlier = first.setdefault(prefix, index)
-        if earlier != index:
-            pairs.append((earlier, index))
-    for prefix, index in first.items():
-        for outer in _outer(prefix):
-            if outer in first:
-                pairs.append((min(first[outer], index), max(first[outer], index)))
-    return sorted(pairs)
-
-
-def _outer(prefix: str) -> Iterator[str]:
-    """ "a/b/c" -> "a", "a/b"."""
-    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
-
-
-def _prefix_text(value: Value) -> str:
-    if value is None or isinstance(value, list):
-        raise TypeError("not one text")
-    return as_text(value)
-
-
 def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Problem]:
     for name in sorted(prefix_names(template) - {"job_id"}):
         if name not in variables:
-            suggestion = closest(name, [*variables, "job_id"])
-            hint = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
-            yield Problem("", f"{braced(name)} is not a variable", hint)
+            known = [*variables, "job_id"]
+            hint = did_you_mean(name, known, "define it as a variable", braced)
+            yield Problem("", f"unknown variable {braced(name)}", hint)
         elif variables[name] == "files":
-            message = f"{braced(name)} of type files is not one value"
+            message = f"{braced(name)} is of type files, which is not a single value"
             yield Problem("", message, "use another variable")
 
 
 def _brace_problems(template: str) -> Iterator[Problem]:
     for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
-        yield Problem("", f"{brace} belongs to no {braced('name')}", "remove it")
+        yield Problem("", f"{brace} is not part of a {braced('name')}", "remove it")
 
 
 def _path_problems(prefix: str) -> Iterator[Problem]:
-    """Why a prefix without its last / is no safe place below the bucket's root."""
+    """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
     parts = prefix.split("/")
     control = control_character(prefix)
     shown = prefix[:100]
     if not prefix:
-        yield Problem("", "is empty", "name a place that differs between jobs")
+        yield Problem("", "is empty", "write a prefix that differs between jobs")
     elif prefix.startswith("s3://"):
-        yield Problem("", f"{shown} names a bucket", "outputs go to AWS_BUCKET, write only the key")
+        yield Problem(
+            "", f"{shown} contains a bucket", "write only the key: outputs go to AWS_BUCKET"
+        )
     elif prefix.startswith("/"):
-        yield Problem("", f"{shown} begins with /", "remove it, a bucket has no root")
+        yield Problem("", f"{shown} begins with /", "remove the /")
     elif "s3:" in parts:
-        message = f"{shown} holds the address of another bucket"
+        message = f"{shown} contains the address of another bucket"
         yield Problem("", message, "use another variable in OUTPUT_PREFIX, or {job_id}")
     elif "" in parts:
         message = f"{shown} has an empty part between two /"
         yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
-        yield Problem("", f"{shown} has . or .. as a part", "write the place without it")
+        yield Problem("", f"{shown} has . or .. as a part", "remove that part")
     if control is not None:
-        message = f"has a control character ({prefix[control]!r})"
+        message = f"contains a control character ({prefix[control]!r})"
         yield Problem("", message, "remove it")
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
         message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
@@ -1155,8 +1127,222 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
 
 def _constant(template: str) -> Iterator[Problem]:
     if template and not prefix_names(template):
-        message = "has no variable, so that every job writes to the same place"
-        yield Problem("", message, "use one that differs between jobs, or {job_id}", warning=True)
+        message = "has no variable, so every job writes to the same place"
+        hint = "use a variable that differs between jobs, or {job_id}"
+        yield Problem("", message, hint, warning=True)
+
+
+# === jobs/outputs.py
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file of one job: its path below the output folder or prefix, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class OutputRule:
+    """The settings EXPECTED_NUMBER_FILES, MIN_FILE_SIZE_BYTES and NECESSARY_STRING."""
+
+    expected_number_files: int = 1
+    min_file_size_bytes: int = 1
+    necessary_string: str = ""
+
+    def counts(self, file: OutputFile) -> bool:
+        """Return whether a file is large enough and its path contains the necessary string."""
+        return file.size >= self.min_file_size_bytes and self.necessary_string in file.path
+
+    def missing(self, files: Iterable[OutputFile]) -> str | None:
+        """Explain why these files are not the complete outputs of a job; None if they are."""
+        files = list(files)
+        found = sum(map(self.counts, files))
+        if found >= self.expected_number_files:
+            return None
+        named = f" and {self.necessary_string!r} in the name" if self.necessary_string else ""
+        return (
+            f"output files are missing: expected {self.expected_number_files} of at least "
+            f"{self.min_file_size_bytes} bytes{named}, found {found} (of {len(files)} written)"
+        )
+
+    def already_done(self, files: Iterable[OutputFile]) -> bool:
+        """Return whether a job with these files under its prefix can be skipped.
+
+        A job that is not expected to write files is never known to be done.
+        """
+        return self.expected_number_files > 0 and self.missing(files) is None
+
+
+# === jobs/settings.py
+
+
+LONGEST_JOB_MINUTES = 660
+"""SQS hides a message for at most 12 hours ("Amazon SQS visibility timeout"), so a longer job would
+be started a second time."""
+
+MACHINE_TYPE_PATTERN = r"[a-z][a-z0-9-]*\.[a-z0-9-]+"
+
+_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+IMAGE_NAME = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+"""The name of an image, at most 255 characters long ("Docker image reference grammar")."""
+
+
+def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
+    """Declare a setting.
+
+    Args:
+        default: `...` if config.py must set it.
+        doc: the meaning, one line for docs/settings.md.
+        unit: the unit of a number.
+        limits: arguments of pydantic's `Field`: ge, gt, le, pattern, min_length.
+    """
+    metadata = {"doc": doc, "unit": unit, "limits": limits}
+    if default is ...:
+        return field(metadata=metadata)
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: copy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """The settings that a worker needs, with their names in config.py.
+
+    Attributes:
+        program: the settings of the program: every other upper-case name in config.py.
+    """
+
+    APP_NAME: str = setting(
+        ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
+    )
+    AWS_BUCKET: str = setting(
+        "your-bucket-name",
+        "Bucket of the inputs, outputs and logs",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    )
+    LOG_GROUP_NAME: str = setting(
+        "", "CloudWatch log group; APP_NAME if empty", pattern=r"^[A-Za-z0-9_/.#-]{0,500}$"
+    )
+
+    DOCKER_CORES: int = setting(1, "Jobs that run at a time in one container", ge=1, le=256)
+    CPUS_PER_JOB: int = setting(1, "CPU cores of each job", ge=1, le=192)
+    WORKING_FOLDER: str = setting(
+        "",
+        "Working directory of the command: '' for a new one, 'image' for the image's, or a path",
+        pattern=r"^(|image|/.*)$",
+    )
+
+    JOB_TIMEOUT_MINUTES: float = setting(
+        60, "Maximum duration of the command", unit="minutes", gt=0, le=LONGEST_JOB_MINUTES
+    )
+    JOB_RETRIES: int = setting(3, "Attempts before a failing job is dead", ge=1, le=100)
+    CHECK_IF_DONE_BOOL: bool = setting(False, "Skip jobs whose outputs already exist")
+    EXPECTED_NUMBER_FILES: int = setting(
+        1, "Minimum number of output files per job (fewer = failed)", ge=0
+    )
+    MIN_FILE_SIZE_BYTES: int = setting(1, "Smaller files do not count", unit="bytes", ge=0)
+    NECESSARY_STRING: str = setting("", "Only files with this text in their name count")
+
+    program: Mapping[str, Value] = field(
+        default_factory=dict, metadata={"variable": "DS_CONFIG_VARIABLES"}
+    )
+
+    @property
+    def record_group(self) -> str:
+        """The log group of the records."""
+        return f"{self.LOG_GROUP_NAME}_records"
+
+    @property
+    def output_rule(self) -> OutputRule:
+        """The rule for when a job's outputs are complete."""
+        return OutputRule(
+            self.EXPECTED_NUMBER_FILES, self.MIN_FILE_SIZE_BYTES, self.NECESSARY_STRING
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(JobSettings):
+    """All settings of a run.
+
+    Attributes:
+        warnings: what is allowed but probably not intended.
+    """
+
+    DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
+
+    AWS_REGION: str = setting(
+        "us-east-1", "AWS region for everything", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$"
+    )
+    AWS_PROFILE: str = setting("default", "Your AWS CLI profile")
+
+    CLUSTER_MACHINES: int = setting(1, "Number of machines", ge=1, le=10_000)
+    TASKS_PER_MACHINE: int = setting(1, "Containers on each machine", ge=1, le=100)
+    MACHINE_TYPE: Sequence[str] = setting(
+        ["m6i.large", "m6a.large", "m5.large"],
+        "EC2 instance types to choose from; more types mean fewer interruptions",
+        min_length=1,
+    )
+    MACHINE_PRICE: float | None = setting(
+        None,
+        "Maximum spot price per machine; None caps it at the on-demand price",
+        unit="$/hour",
+        gt=0,
+    )
+    EBS_VOL_SIZE: int = setting(40, "Disk of each machine", unit="GB", ge=8, le=16_384)
+    MAX_HOURS: float = setting(
+        72, "Every machine ends after this time, whatever happens", unit="hours", gt=0, le=8760
+    )
+    MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
+    GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
+    SECRETS: Mapping[str, str] = setting(
+        {},
+        "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM",
+    )
+
+    warnings: tuple[Problem, ...] = ()
+
+
+SETTINGS = {item.name: item for item in fields(Settings) if item.name.isupper()}
+"""The settings by name."""
+
+NEEDLESS = {
+    "SQS_MESSAGE_VISIBILITY": "the worker extends the visibility timeout while a job runs",
+    "SECONDS_TO_START": "all jobs of a container start at once; use sleep in the command if needed",
+    "SQS_QUEUE_NAME": "queues are named after APP_NAME",
+    "SQS_DEAD_LETTER_QUEUE": "queues are named after APP_NAME",
+    "ECS_CLUSTER": "every run has its own cluster",
+    "CPU_SHARES": "it is computed from DOCKER_CORES and CPUS_PER_JOB",
+    "SSH_KEY_NAME": "use key_name in files/exampleFleet.json, without .pem",
+    "ASSIGN_IP": "use public_address in files/exampleFleet.json",
+    "AUTO_MONITOR": "every run is monitored until everything is deleted",
+    "CREATE_DASHBOARD": "DS does not create dashboards",
+    "CLEAN_DASHBOARD": "DS does not create dashboards",
+}
+"""Settings of Distributed-Something that have no effect in DS, and why."""
+
+INSTEAD = {
+    "SOURCE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "WORKSPACE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "DESTINATION_BUCKET": "outputs are uploaded to AWS_BUCKET",
+    "UPLOAD_FLAGS": "outputs are uploaded without flags",
+    "DOWNLOAD_FILES": "inputs are always downloaded",
+    "SCRIPT_DOWNLOAD_URL": "a script is a shared variable of type file, or part of the image",
+}
+"""Settings of single implementations of Distributed-Something, and what DS does instead."""
+
+SETTING_NAMES = (*SETTINGS, *NEEDLESS)
+"""All names that a setting of the program cannot have."""
+
+
+def limits_of(name: str) -> Mapping[str, Any]:
+    """Return the limits of a setting, as `setting` has them."""
+    limits: Mapping[str, Any] = SETTINGS[name].metadata["limits"]
+    return limits
 
 
 # === hooks/answers.py
@@ -1185,20 +1371,38 @@ QUESTIONS = (
     "ebs_gb",
     "job_timeout_minutes",
 )
-"""Every question of the template, in its order."""
+"""Every question of the template, in order."""
 
 LISTS = ("group_variables", "shared_variables", "config_variables")
 
-NUMBERS = {
-    "expected_number_files": (0, 1_000_000),
-    "docker_cores": (1, 256),
-    "cpus_per_job": (1, 192),
-    "memory_mb": (128, 25_000_000),
-    "gpus": (0, 16),
-    "ebs_gb": (30, 16_384),
-    "job_timeout_minutes": (1, 660),
+SETTING_OF = {
+    "expected_number_files": "EXPECTED_NUMBER_FILES",
+    "docker_cores": "DOCKER_CORES",
+    "cpus_per_job": "CPUS_PER_JOB",
+    "memory_mb": "MEMORY",
+    "gpus": "GPUS",
+    "ebs_gb": "EBS_VOL_SIZE",
+    "job_timeout_minutes": "JOB_TIMEOUT_MINUTES",
 }
-"""Smallest and largest value of each question that takes a whole number."""
+"""The setting of each question that must be answered with a whole number."""
+
+NARROWER = {
+    "expected_number_files": {"le": 1_000_000},
+    "memory_mb": {"ge": 128},
+    "ebs_gb": {"ge": 30},
+    "job_timeout_minutes": {"ge": 1},
+}
+"""Narrower limits than those of the settings, for a new implementation: the default machine image
+needs a disk of 30 GB, and the other values would be mistakes."""
+
+
+def _range(question: str) -> tuple[int, int]:
+    limits = {**limits_of(SETTING_OF[question]), **NARROWER.get(question, {})}
+    return limits["ge"], limits["le"]
+
+
+NUMBERS = {question: _range(question) for question in SETTING_OF}
+"""The smallest and largest answer to each question in `SETTING_OF`."""
 
 Answers = Mapping[str, str]
 Rule = Callable[[Answers], Iterable[Problem]]
@@ -1218,10 +1422,10 @@ class Variable(NamedTuple):
 def parse_list(text: str) -> list[Variable]:
     """Read the answer to one of LISTS: `name=value; name:type=value|value`.
 
-    Plain splitting: `templates/variables.jinja` does the same, without these refusals.
+    Only split and strip: `templates/variables.jinja` does the same without the checks.
 
     Raises:
-        BadInput: with every problem.
+        BadInput: every problem.
     """
     variables, _, problems = _read_list(text)
     if problems:
@@ -1230,14 +1434,14 @@ def parse_list(text: str) -> list[Variable]:
 
 
 class _List(NamedTuple):
-    """What can be read of a list, however much of it is wrong.
+    """The valid parts of a list.
 
-    A type that is none is read as text, which fits every place. A variable whose value may have
-    been cut at a ; has no examples.
+    An unknown type is read as text, which is valid everywhere. A variable whose value may have been
+    cut at a ; has no examples.
     """
 
     variables: list[Variable]
-    without_value: list[str]  # names, or the whole text where there is none to be had
+    without_value: list[str]  # names, or the whole entry if it does not have one
     problems: list[Problem]
 
 
@@ -1250,7 +1454,7 @@ def _read_list(text: str) -> _List:
         key, equals, value = entry.partition("=")
         name, colon, type_ = (part.strip() for part in key.partition(":"))
         if not equals:
-            hint = "write name=value; a value cannot hold ; here, such a one goes into the job file"
+            hint = "write name=value; a value with ; must be in the job file instead"
             read.problems.append(Problem(name, "has no =", hint))
             named = _WITHOUT_VALUE.fullmatch(entry.strip())
             read.without_value.append(named[1] if named else entry.strip())
@@ -1258,19 +1462,18 @@ def _read_list(text: str) -> _List:
                 read.variables[-1] = read.variables[-1]._replace(examples=[])
             continue
         if colon and type_ not in TYPES:
-            suggestion = closest(type_, TYPES)
-            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(TYPES)}"
-            read.problems.append(Problem(name, f"has no type {type_!r}", hint))
+            hint = did_you_mean(type_, TYPES, f"use one of {', '.join(TYPES)}")
+            read.problems.append(Problem(name, f"has the unknown type {type_!r}", hint))
         examples = [example.strip() for example in value.split("|")]
         read.variables.append(Variable(name, type_ if type_ in TYPES else "text", examples))
     return read
 
 
 def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
-    """The groups of the example job file: examples are taken in step, a single one by all.
+    """Build the groups of the example job file: group N has the Nth example, or the only one.
 
     Raises:
-        ValueError: an example is no value of its variable's type.
+        ValueError: an example is not a value of its variable's type.
     """
     variables = list(variables)
     count = max((len(variable.examples) for variable in variables), default=0)
@@ -1284,14 +1487,14 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]]:
-    """The variables of each list, as far as they can be read."""
+    """Return the variables of each list, as far as they are valid."""
     return {question: _read_list(answers[question]).variables for question in LISTS}
 
 
 def _types(answers: Answers, wanted: Iterable[str]) -> dict[str, str]:
-    """Type by name; a wanted name is there as text if it may be that of an unreadable entry.
+    """Return type by name, including each wanted name that an invalid entry may stand for.
 
-    Without group_variables any name may be one that is still to be written there.
+    Without group_variables, that is every wanted name.
     """
     types = {}
     for question in LISTS:
@@ -1311,75 +1514,80 @@ def _may_stand_for(entry: str, name: str) -> bool:
     return not entry or closest(name, [entry, *re.findall(NAME_PATTERN, entry)]) is not None
 
 
-def _slips(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
-    """The names that unknown ones were probably meant to be."""
+def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
+    """Return the known names that unknown ones are probably typos of."""
     known = [*types, *BUILT_IN]
     return {closest(name, known) for name in wanted if name not in known}
 
 
-# --- Rules: what would damage the files that are written ------------------------------------------
+# --- Rules: answers that would damage the generated files -----------------------------------------
 
 
 def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
-    """An answers file in YAML can hold numbers, lists and nothing at all; the answers are text."""
+    """Answers are text, but an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
             hint = "write it as text in quotes, '' for none"
-            yield Problem(
-                f"question {question}", f"is {answers[question]!r}, which is no text", hint
-            )
+            message = f"is {answers[question]!r}, which is not text"
+            yield Problem(f"question {question}", message, hint)
 
 
 def characters_rule(answers: Answers) -> Iterator[Problem]:
-    """One printable line without Jinja: cruft renders stored answers again at every update."""
+    """Answers are one printable line without Jinja: cruft renders them again at every update."""
     for question in QUESTIONS:
         where = f"question {question}"
         for character in answers[question]:
             if not _is_printable(character):
                 name = unicodedata.name(character, "a control character")
-                yield Problem(where, f"holds U+{ord(character):04X} ({name})", "remove it")
+                yield Problem(where, f"contains U+{ord(character):04X} ({name})", "remove it")
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
-            message = f"holds {opener[0]}, which would be run as template code"
-            yield Problem(where, message, "put a blank between the two, or the text into a script")
+            message = f"contains {opener[0]}, which would run as template code"
+            hint = "put a space between the two characters, or put the text into a script"
+            yield Problem(where, message, hint)
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """The folder lies in the folder where the template was called, never elsewhere."""
+    """The new folder is directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
-        message = f"{_shown(answers['project_slug'])} is no name for the folder"
-        hint = "write a letter or digit, then at most 99 letters, digits, and . _ -"
+        message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
+        hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
         yield Problem("question project_slug", message, hint)
 
 
-_NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is no number in Python
+_NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is not a number in Python
 
 
 def number_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are written into config.py as they are."""
+    """Numbers are written into config.py unchanged."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
-            message = f"{_shown(answers[question])} is no whole number"
-            yield Problem(f"question {question}", message, "write digits only, such as 4")
+            message = f"is {_shown(answers[question])}"
+            yield Problem(f"question {question}", message, _number_hint(question))
+
+
+def _number_hint(question: str) -> str:
+    least, most = NUMBERS[question]
+    return f"must be a whole number from {least} to {most:,}"
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
-    """The lists can be read; only groups have examples."""
+    """The lists are valid; only groups have several examples."""
     for question in LISTS:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
         if question == "group_variables" and not variables and not without_value:
-            hint = "name what differs from job to job, with examples: well=A01|A02"
+            hint = "write the variables that differ between jobs, with examples: well=A01|A02"
             yield Problem(f"question {question}", "is empty", hint)
         for name, _, examples in variables:
             if question != "group_variables" and len(examples) > 1:
-                message = "holds |, which separates the examples of group_variables"
-                hint = "write one value without it; others go into job file or config.py"
+                message = "contains |, which separates examples in group_variables"
+                hint = "write one value without |; add others to the job file or config.py later"
                 yield Problem(f"question {question}, {name}", message, hint)
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
-    """Names are names, and each is there once."""
+    """Names are valid, and each is defined once."""
     seen: dict[str, str] = {}
     for question, variables in _lists(answers).items():
         for variable in variables:
@@ -1389,100 +1597,94 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
             elif question == "config_variables" and not re.fullmatch(
                 "[A-Z][A-Z0-9_]*", variable.name
             ):
-                message = "is no name for a setting"
-                yield Problem(where, message, "use capitals, digits and _: LANGUAGE=en")
+                message = "is not a valid name for a setting"
+                yield Problem(where, message, "use upper-case letters, digits and _: LANGUAGE=en")
             name = environment_name(variable.name)
             if name in seen:
-                message = f"is there already, as {seen[name]}"
-                yield Problem(where, message, "keep one of the two, or rename one")
+                message = f"is defined twice, also as {seen[name]}"
+                yield Problem(where, message, "keep one of them, or rename one")
             seen[name] = f"{variable.name} of {question}"
 
 
-def setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """config.py has one line for each name."""
+def setting_rule(answers: Answers) -> Iterator[Problem]:
+    """A setting of the program does not have the name of a DS setting."""
     for variable in _lists(answers)["config_variables"]:
-        if variable.name in setting_names:
-            message = "is the name of a setting of DS"
+        if variable.name in SETTING_NAMES:
+            message = "is the name of a DS setting"
             where = f"question config_variables, {variable.name}"
             yield Problem(where, message, "give the variable another name")
 
 
-# --- Rules: what could not run --------------------------------------------------------------------
+# --- Rules: answers that could not run ------------------------------------------------------------
 
 
-def name_like_setting_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """A slip in a setting's name would silently leave the setting at its default."""
+def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
+    """A setting of the program is neither a typo of a DS setting, which would keep its default,
+    nor a secret."""
     for variable in _lists(answers)["config_variables"]:
         where = f"question config_variables, {variable.name}"
-        if variable.name in setting_names:
+        if variable.name in SETTING_NAMES:
             continue
-        if suggestion := meant(variable.name, setting_names):
-            message = f"is nearly the setting {suggestion}"
-            hint = "did you mean it? Then set it in config.py afterwards; else choose another name"
+        if suggestion := typo_of(variable.name, SETTING_NAMES):
+            message = f"looks like a typo of the setting {suggestion}"
+            hint = f"set {suggestion} in config.py later, or use another name"
             yield Problem(where, message, hint)
         elif looks_secret(variable.name):
-            hint = "leave it out; SECRETS in config.py takes its place in Secrets Manager"
-            yield Problem(where, "looks like a secret, which no file may hold", hint)
+            message = "looks like a secret, which must not be stored in a file"
+            hint = "remove it here; keep it in Secrets Manager and add it to SECRETS in config.py"
+            yield Problem(where, message, hint)
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
-    """What cannot be empty, beside what has a rule of its own."""
+    """The project has a name."""
     if not answers["project_name"].strip():
         yield Problem("question project_name", "is empty", "write a name")
 
 
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
-    """Queues, clusters and roles are named after it."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", answers["app_name"]):
-        message = f"{_shown(answers['app_name'])} cannot name things on AWS"
-        hint = "write a letter, then at most 39 letters, digits and -"
+    """The name is valid for queues, clusters and roles."""
+    if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
+        message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
+        hint = "must be a letter, then at most 39 letters, digits and -"
         yield Problem("question app_name", message, hint)
 
 
-_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
-    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
-)
-
-
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """Names of images, as Docker reads them ("Docker image reference grammar")."""
+    """The names of images are valid; the new image does not have a digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
-        found = _IMAGE.fullmatch(image) if len(image) <= 255 else None
+        found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            message = f"{_shown(image)} is no name of an image"
-            hint = "write it as in docker pull, in small letters: user/program:1.0"
+            message = f"{_shown(image)} is not the name of an image"
+            hint = "write it as for docker pull, in lower case: user/program:1.0"
             yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
-            message = "has a digest, but the image is still to be made"
+            message = "has a digest, but the image does not exist yet"
             yield Problem(f"question {question}", message, "write name:tag")
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers that a setting can have."""
+    """Numbers are in their range."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
-            message = f"is {answer}"
-            yield Problem(f"question {question}", message, f"write a number from {least} to {most}")
+            yield Problem(f"question {question}", f"is {answer}", _number_hint(question))
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
-    """EC2 instance types, each once."""
+    """EC2 instance types are valid, and each is listed once."""
     where = "question machine_types"
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
-        if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", type_):
-            message = f"{_shown(type_)} is no EC2 machine type"
-            yield Problem(where, message, "write types with commas between: m6i.large, m5.large")
+        if not re.fullmatch(MACHINE_TYPE_PATTERN, type_):
+            message = f"{_shown(type_)} is not an EC2 instance type"
+            yield Problem(where, message, "write types separated by commas: m6i.large, m5.large")
         elif types.count(type_) > 1:
-            yield Problem(where, f"{type_} is there twice", "remove one")
+            yield Problem(where, f"{type_} is listed twice", "remove one of them")
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Examples fit their types, and make whole groups."""
+    """Examples fit their types, and all groups are complete."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -1497,54 +1699,50 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
         if count not in (1, most):
             longest = next(other for other in counts if counts[other] == most)
             message = f"has {count} examples, but {longest} has {most}"
-            hint = "give equally many, taken in step, or one for all"
+            hint = "write the same number of examples, or one for all groups"
             yield Problem(f"question group_variables, {name}", message, hint)
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
-    """The command can be read, and fits the variables."""
+    """The command is valid and fits the variables."""
     try:
-        command = parse(answers["command"])
+        command = parse_command(answers["command"])
     except BadInput as error:
         yield from at(error.problems, "question command")
         return
-    types = _types(answers, names(command))
+    types = _types(answers, command.names)
     for problem in at(check_command(command, types), "question command"):
-        # What is never used has no place in the command.
+        # Only "{output_dir} is never used" has no column; a typo may be its use.
         unused = problem.where == "question command"
-        if not unused or _slips(names(command), types).isdisjoint({"output_dir", "job_json"}):
+        if not unused or _typos(command.names, types).isdisjoint({"output_dir", "job_json"}):
             yield problem
 
 
-def unused_rule(setting_names: Collection[str], answers: Answers) -> Iterator[Problem]:
-    """A variable is there to be used, unless it must be renamed or a slip may be its use."""
+def unused_rule(answers: Answers) -> Iterator[Problem]:
+    """Variables are used. One that must be renamed, or may be used with a typo, is not reported."""
     try:
-        command = parse(answers["command"])
+        command = parse_command(answers["command"])
     except BadInput:
         return
     in_prefix = prefix_names(answers["output_prefix"])
-    slips = _slips(names(command) | in_prefix, _types(answers, ()))
-    used = in_prefix | {name for name in slips if name}
+    typos = _typos(command.names | in_prefix, _types(answers, ()))
+    used = in_prefix | {name for name in typos if name}
     renamed = {
         problem.where
-        for rule in (
-            name_rule,
-            partial(setting_rule, setting_names),
-            partial(name_like_setting_rule, setting_names),
-        )
+        for rule in (name_rule, setting_rule, name_like_setting_rule)
         for problem in rule(answers)
     }
-    told = [
+    kept = [
         name
         for question, variables in _lists(answers).items()
         for name, _, _ in variables
         if f"question {question}, {name}" not in renamed
     ]
-    yield from at(check_unused(command, told, used), "question command")
+    yield from at(check_unused(command, kept, used), "question command")
 
 
 def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
-    """Every example job has a place of its own."""
+    """Every example job has its own output prefix."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
         hint = "write where the outputs of one job go, such as results/{well}"
@@ -1566,7 +1764,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         return
     values = {
         question: [
-            # Text, so that what is no value of its type can be compared, too.
+            # As text, values that do not fit their type can be compared too.
             variable if _fits(variable) else variable._replace(type="text")
             for variable in variables
             if variable.examples
@@ -1580,7 +1778,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
     for number, group in enumerate(groups, 1):
         job_id = hashlib.sha256(json.dumps(group, sort_keys=True).encode()).hexdigest()[:16]
         try:
-            prefixes.append(render(answers["output_prefix"], {**common, **group}, job_id))
+            prefixes.append(render_prefix(answers["output_prefix"], {**common, **group}, job_id))
         except BadInput as error:
             yield from at(error.problems, f"{where}, example {number}")
             return
@@ -1593,12 +1791,35 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
             for name in groups[one]
             if groups[one][name] != groups[other][name] and not name_problem(name)
         ]
-        hint = f"put {missing[0]} into it" if missing else "give each example other values"
+        hint = f"add {missing[0]} to it" if missing else "write different values for each example"
         yield Problem(where, message, hint)
 
 
+def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
+    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+
+    Of several equal prefixes, each later one is paired with the first.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, prefix in enumerate(prefixes):
+        earlier = first.setdefault(prefix, index)
+        if earlier != index:
+            pairs.append((earlier, index))
+    for prefix, index in first.items():
+        for outer in _outer(prefix):
+            if outer in first:
+                pairs.append((min(first[outer], index), max(first[outer], index)))
+    return sorted(pairs)
+
+
+def _outer(prefix: str) -> Iterator[str]:
+    """Return "a" and "a/b" for "a/b/c"."""
+    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
+
+
 def _sure_names(answers: Answers) -> set[str]:
-    """The names whose values in the examples are known, whatever is wrong elsewhere."""
+    """Return the names whose values in the examples are certain despite other problems."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)
@@ -1616,16 +1837,13 @@ def _fits(variable: Variable) -> bool:
 # --- All rules ------------------------------------------------------------------------------------
 
 
-def check_answers(
-    answers: Mapping[str, object], setting_names: Collection[str], *, updating: bool = False
-) -> list[Problem]:
-    """Everything that is wrong with the answers, in the order of the questions.
+def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> list[Problem]:
+    """Report every problem of the answers, in the order of the questions.
 
     Args:
         answers: one text for each of QUESTIONS.
-        setting_names: the settings that config.py can hold.
-        updating: whether an implementation that was accepted once is rendered again: then only
-            what would damage its files is refused, the rest warns.
+        updating: whether an existing implementation is rendered again: then only answers that
+            would damage its files are refused, and all other problems are warnings.
     """
     if problems := list(text_rule(answers)):
         return problems
@@ -1636,10 +1854,10 @@ def check_answers(
         number_rule,
         list_rule,
         name_rule,
-        partial(setting_rule, setting_names),
+        setting_rule,
     ]
     failing: list[Rule] = [
-        partial(name_like_setting_rule, setting_names),
+        name_like_setting_rule,
         required_rule,
         app_name_rule,
         image_rule,
@@ -1647,7 +1865,7 @@ def check_answers(
         machine_rule,
         example_rule,
         command_rule,
-        partial(unused_rule, setting_names),
+        unused_rule,
         output_prefix_rule,
     ]
     problems = [problem for rule in damaging for problem in rule(texts)]
@@ -1661,14 +1879,14 @@ def _question_number(problem: Problem) -> int:
     return QUESTIONS.index(re.split("[ ,]", problem.where)[1])
 
 
-# --- The file that keeps answers ------------------------------------------------------------------
+# --- The file that saves answers ------------------------------------------------------------------
 
 
 def answers_file(answers: Mapping[str, object]) -> str:
-    """YAML for `cookiecutter --config-file`, from which the same answers come back.
+    """Write YAML for `cookiecutter --config-file` that gives the same answers again.
 
-    Cookiecutter renders what it reads there, so Jinja's openers are written as Jinja strings, and
-    so are carriage returns, which Jinja would turn into line feeds.
+    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings, and so
+    are carriage returns, which Jinja would replace with line feeds.
     """
     lines = ["default_context:"]
     for question in QUESTIONS:
@@ -1692,45 +1910,11 @@ def _yaml_character(character: str) -> str:
     return character if plain else f"\\U{ord(character):08X}"
 
 
-# --- Names in config.py ---------------------------------------------------------------------------
-
-
-def meant(name: str, setting_names: Iterable[str]) -> str | None:
-    """The setting that a name within two letters of it was probably meant to be.
-
-    Of short names fewer letters may differ: GPU is GPUS, but PLUS is a name of its own.
-    """
-    distances = {known: _distance(name, known) for known in setting_names}
-    near = [known for known in distances if 0 < distances[known] <= min(2, len(known) // 3)]
-    return min(near, key=lambda known: distances[known], default=None)
-
-
-def _distance(one: str, other: str) -> int:
-    """Letters to insert, remove or replace (Levenshtein)."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[len(other)]
-
-
-_SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
-_SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
-
-
-def looks_secret(name: str) -> bool:
-    """Whether a name's words say that its value is a secret (an S3 key is none)."""
-    words = re.split("[_-]", name.upper())
-    pairs = map("".join, pairwise(words))
-    return not _SECRETS.isdisjoint([*words, *pairs])
-
-
 # --- Texts ----------------------------------------------------------------------------------------
 
 
 def _is_printable(character: str) -> bool:
-    """No control, direction or invisible character; those that join letters and emoji are fine."""
+    """Refuse control, direction and invisible characters, except joiners of letters or emoji."""
     unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     return not unseen or character in "\u200c\u200d"
 
@@ -1757,54 +1941,58 @@ UNDER_CRUFT = "_commit" in CONTEXT
 
 
 def main() -> int:
-    """Tell all problems on stderr; the exit code, 1 if the answers are refused."""
-    problems = check_answers(CONTEXT, SETTING_NAMES, updating=UNDER_CRUFT)
+    """Report all problems on stderr; return the exit code, 1 if the answers are refused."""
+    problems = check_answers(CONTEXT, updating=UNDER_CRUFT)
     refused = [problem for problem in problems if not problem.warning]
     warnings = [problem for problem in problems if problem.warning]
     if refused:
-        tell("", "Refused, and nothing is written:", *(f"  {problem}" for problem in refused))
+        write_lines("", "Refused. Nothing was written:", *(f"  {problem}" for problem in refused))
     if warnings:
-        tell("", "To think about:", *(f"  {problem}" for problem in warnings))
+        write_lines("", "Warnings:", *(f"  {problem}" for problem in warnings))
     if refused:
-        tell("", *how_to_try_again(output_folder()))
-        tell("", "What follows is how cookiecutter itself says that it stops.", "")
+        write_lines("", *how_to_try_again(output_folder()))
+        write_lines("", "(cookiecutter's own error follows.)", "")
     return 1 if refused else 0
 
 
-def tell(*lines: str) -> None:
-    """Write lines to stderr; what a terminal would obey is shown, not sent."""
+def write_lines(*lines: str) -> None:
+    """Write lines to stderr, with control characters escaped."""
     for line in lines:
         safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         sys.stderr.write(safe + "\n")
 
 
 def output_folder() -> Path:
-    """Where the user wanted the implementation, and never in a folder that is removed now."""
+    """Return the output folder, or its parent if cookiecutter is about to delete that folder."""
     project = Path.cwd()
     folder = Path(CONTEXT.get("_output_dir", project.parent)).resolve()
     return project.parent if folder.is_relative_to(project) else folder
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Keep the answers in a file; the command line that reads it."""
+    """Save the answers in a file; explain how to use it."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
-        return ["Give other answers; in an implementation by:", "", f"  {command}"]
+        return ["Change the answers; in an implementation run:", "", f"  {command}"]
     try:
-        file = write_anew(folder, answers_file(CONTEXT))
+        file = write_new_file(folder, answers_file(CONTEXT))
     except OSError as error:
-        return [f"Your answers could not be kept: {error}"]
+        return [f"Your answers could not be saved: {error}"]
     words = ["cookiecutter", CONTEXT["_template"]]
     if CONTEXT["_checkout"]:
         words += ["--checkout", CONTEXT["_checkout"]]
     if os.environ.get("PWD") != str(folder):
         words += ["--output-dir", str(folder)]
     words += ["--config-file", str(file)]
-    return ["Your answers are kept. Correct them in that file, then:", "", f"  {shlex.join(words)}"]
+    return [
+        f"Your answers are saved in {file.name}. Correct them there, then run:",
+        "",
+        f"  {shlex.join(words)}",
+    ]
 
 
-def write_anew(folder: Path, text: str) -> Path:
-    """Write a file under the first name that is free, since somebody may have edited the others."""
+def write_new_file(folder: Path, text: str) -> Path:
+    """Write a file under the first unused name: somebody may have edited the existing ones."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"

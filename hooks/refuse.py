@@ -6,7 +6,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from ds.control.files.config_file import SETTING_NAMES
 from hooks.answers import answers_file, check_answers
 
 # Cookiecutter renders this one expression; the answers arrive as data, never as code.
@@ -15,54 +14,58 @@ UNDER_CRUFT = "_commit" in CONTEXT
 
 
 def main() -> int:
-    """Tell all problems on stderr; the exit code, 1 if the answers are refused."""
-    problems = check_answers(CONTEXT, SETTING_NAMES, updating=UNDER_CRUFT)
+    """Report all problems on stderr; return the exit code, 1 if the answers are refused."""
+    problems = check_answers(CONTEXT, updating=UNDER_CRUFT)
     refused = [problem for problem in problems if not problem.warning]
     warnings = [problem for problem in problems if problem.warning]
     if refused:
-        tell("", "Refused, and nothing is written:", *(f"  {problem}" for problem in refused))
+        write_lines("", "Refused. Nothing was written:", *(f"  {problem}" for problem in refused))
     if warnings:
-        tell("", "To think about:", *(f"  {problem}" for problem in warnings))
+        write_lines("", "Warnings:", *(f"  {problem}" for problem in warnings))
     if refused:
-        tell("", *how_to_try_again(output_folder()))
-        tell("", "What follows is how cookiecutter itself says that it stops.", "")
+        write_lines("", *how_to_try_again(output_folder()))
+        write_lines("", "(cookiecutter's own error follows.)", "")
     return 1 if refused else 0
 
 
-def tell(*lines: str) -> None:
-    """Write lines to stderr; what a terminal would obey is shown, not sent."""
+def write_lines(*lines: str) -> None:
+    """Write lines to stderr, with control characters escaped."""
     for line in lines:
         safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         sys.stderr.write(safe + "\n")
 
 
 def output_folder() -> Path:
-    """Where the user wanted the implementation, and never in a folder that is removed now."""
+    """Return the output folder, or its parent if cookiecutter is about to delete that folder."""
     project = Path.cwd()
     folder = Path(CONTEXT.get("_output_dir", project.parent)).resolve()
     return project.parent if folder.is_relative_to(project) else folder
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Keep the answers in a file; the command line that reads it."""
+    """Save the answers in a file; explain how to use it."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
-        return ["Give other answers; in an implementation by:", "", f"  {command}"]
+        return ["Change the answers; in an implementation run:", "", f"  {command}"]
     try:
-        file = write_anew(folder, answers_file(CONTEXT))
+        file = write_new_file(folder, answers_file(CONTEXT))
     except OSError as error:
-        return [f"Your answers could not be kept: {error}"]
+        return [f"Your answers could not be saved: {error}"]
     words = ["cookiecutter", CONTEXT["_template"]]
     if CONTEXT["_checkout"]:
         words += ["--checkout", CONTEXT["_checkout"]]
     if os.environ.get("PWD") != str(folder):
         words += ["--output-dir", str(folder)]
     words += ["--config-file", str(file)]
-    return ["Your answers are kept. Correct them in that file, then:", "", f"  {shlex.join(words)}"]
+    return [
+        f"Your answers are saved in {file.name}. Correct them there, then run:",
+        "",
+        f"  {shlex.join(words)}",
+    ]
 
 
-def write_anew(folder: Path, text: str) -> Path:
-    """Write a file under the first name that is free, since somebody may have edited the others."""
+def write_new_file(folder: Path, text: str) -> Path:
+    """Write a file under the first unused name: somebody may have edited the existing ones."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"

@@ -1,6 +1,7 @@
-"""Write docs/settings.md and docs/roles.md from the engine's tables: `make reference` runs this."""
+"""Write docs/settings.md and docs/roles.md from the engine: `make reference` runs this."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import MISSING
 from pathlib import Path
 
@@ -15,24 +16,26 @@ from ds.cloud.rights import (  # noqa: E402
     ROLES,
     SETS_APP_TAG,
 )
-from ds.control.files.config_file import NEEDLESS, OTHERWISE, SETTINGS, wanted  # noqa: E402
+from ds.control.files.config_file import allowed, range_of  # noqa: E402
+from ds.jobs.settings import INSTEAD, NEEDLESS, SETTINGS, limits_of  # noqa: E402
 
 HEAD = """# Settings
 
-<!-- Written by `make reference` from control/settings.py: edit that. -->
+<!-- Written by `make reference` from ds/jobs/settings.py: edit that. -->
 
-`config.py` is yours. It holds the settings of a run that your answers made; those that it leaves
-out have the default below. The whole file is checked before anything is done, and every problem is
-named with its line. A name within two letters of a setting is taken for a slip and refused.
+`config.py` is yours. It has the settings of a run that come from your answers; all others have the
+default below. The whole file is checked before a command does anything, and every problem is
+reported with its line. A name that differs from a setting in one or two letters is refused as a
+typo.
 
 **Other upper-case names are settings of your program**: `MODEL = "cyto3"` is `{MODEL}` in the
-command and `$MODEL` in its environment, with no second edit. A name or value that looks like a
-secret is refused, because no secret belongs into a file: put it into Secrets Manager or SSM's
-Parameter Store and write `SECRETS = {"TOKEN": "arn:aws:secretsmanager:..."}`; the program then has
-`$TOKEN`. Keys of AWS belong nowhere: you have the rights of `AWS_PROFILE`, jobs those of their
-role.
+command and `$MODEL` in its environment, without a second edit. A name or value that looks like a
+secret is refused, because a secret must not be stored in a file. Store it in Secrets Manager or in
+SSM Parameter Store and write `SECRETS = {"TOKEN": "arn:aws:secretsmanager:..."}`; the program then
+has `$TOKEN`. Do not write AWS access keys anywhere: you have the rights of `AWS_PROFILE`, and jobs
+have those of their role.
 
-Subnets, security groups and the like are in
+Subnets, security groups and the key pair are in
 [`files/exampleFleet.json`](findings.md#the-fleet-file).
 
 | setting | type | range | default | unit | meaning |
@@ -42,62 +45,51 @@ Subnets, security groups and the like are in
 OLDER = """
 ## A config.py of Distributed-Something and its descendants
 
-is read as it is: `'True'` and `'False'` as texts, `MACHINE_TYPE` as one text, numbers as texts, a
-price of 0 or `''` as none. These settings mean nothing here; each is said to be needless and why:
+It is read unchanged: `'True'` and `'False'` as text, `MACHINE_TYPE` as one text, numbers as text, a
+price of 0 or `''` as None. These settings have no effect here; `check` and every other command warn
+of each one:
 
 | setting | why |
 |---|---|
 """
 
 PROGRAMS = """
-These were settings of single implementations. Here they are the program's own, and said so:
+These were settings of single implementations. They are passed to your program, with a warning:
 
-| setting | instead |
+| setting | in DS |
 |---|---|
 """
 
+KINDS: dict[object, str] = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
+KINDS |= {Sequence[str]: "list of texts", float | None: "number or None"}
+
 
 def page() -> str:
-    """The whole page."""
+    """Write the whole page."""
     rows = [
         f"| `{name}` | {kind(name)} | {limits(name)} | {default(name)} | {unit(name)} | "
         f"{SETTINGS[name].metadata['doc']} |\n"
         for name in SETTINGS
     ]
     needless = [f"| `{name}` | {why} |\n" for name, why in NEEDLESS.items()]
-    programs = [f"| `{name}` | {instead} |\n" for name, instead in OTHERWISE.items()]
+    programs = [f"| `{name}` | {instead} |\n" for name, instead in INSTEAD.items()]
     return "".join([HEAD, *rows, OLDER, *needless, PROGRAMS, *programs])
 
 
 def kind(name: str) -> str:
-    """A setting's type in a person's words."""
-    types = {
-        "int": "whole number",
-        "float": "number",
-        "bool": "yes or no",
-        "str": "text",
-        "Sequence[str]": "list of texts",
-        "float | None": "number or None",
-    }
-    return types.get(str(SETTINGS[name].type), "dict")
+    """Name the type of a setting in a person's words."""
+    return KINDS.get(SETTINGS[name].type, "dict")
 
 
 def limits(name: str) -> str:
-    """What values a setting can have."""
-    given = SETTINGS[name].metadata["limits"]
-    if "pattern" in given or kind(name) in ("dict", "list of texts"):
-        return wanted(name).removeprefix("write ").replace("|", "\\|")
-    if "gt" in given:
-        least = f"more than {given['gt']}"
-        return f"{least}, at most {given['le']:,}" if "le" in given else least
-    if "ge" not in given:
-        return ""
-    least = f"{given['ge']:,}"
-    return f"{least} to {given['le']:,}" if "le" in given else f"at least {least}"
+    """Describe the values that a setting can have."""
+    if "pattern" in limits_of(name) or kind(name) in ("dict", "list of texts"):
+        return allowed(name).replace("|", "\\|")
+    return range_of(name).removeprefix("from ").removeprefix("of ")
 
 
 def default(name: str) -> str:
-    """A setting's default as Python."""
+    """Write the default of a setting as Python."""
     item = SETTINGS[name]
     if item.default is not MISSING:
         return f"`{item.default!r}`"
@@ -105,7 +97,7 @@ def default(name: str) -> str:
 
 
 def unit(name: str) -> str:
-    """A setting's unit; most have none."""
+    """Return the unit of a setting; most have none."""
     return str(SETTINGS[name].metadata["unit"])
 
 

@@ -1,4 +1,4 @@
-"""Run the jobs of this repository: python run.py COMMAND (python run.py --help lists them)."""
+"""Run the jobs of this implementation: python run.py COMMAND (python run.py --help lists them)."""
 
 import sys
 from pathlib import Path
@@ -7,18 +7,18 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("Python 3.11 or newer is required.")
 
-try:
-    from ds.control.cli import main
-except ModuleNotFoundError as missing:
-    if (missing.name or "").split(".")[0] == "ds":
-        raise
-    sys.stderr.write(
-        f"The Python package '{missing.name}' is not installed; use `make`, which installs it, or "
-        "run pip install -r requirements.txt\n"
-    )
-    sys.exit(2)
-except KeyboardInterrupt:
-    sys.exit(130)
-
 if __name__ == "__main__":
-    main(Path(__file__).resolve().parent)
+    try:
+        from ds.control.cli import main
+
+        main(Path(__file__).resolve().parent)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] == "ds":
+            raise
+        sys.stderr.write(
+            f"The Python package '{missing.name}' is not installed; use `make`, which installs "
+            "it, or run pip install -r requirements.txt\n"
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -7,18 +7,18 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("Python 3.11 or newer is required.")
 
-try:
-    from ds.control.cli import main_setup_aws
-except ModuleNotFoundError as missing:
-    if (missing.name or "").split(".")[0] == "ds":
-        raise
-    sys.stderr.write(
-        f"The Python package '{missing.name}' is not installed; use `make`, which installs it, or "
-        "run pip install -r requirements.txt\n"
-    )
-    sys.exit(2)
-except KeyboardInterrupt:
-    sys.exit(130)
-
 if __name__ == "__main__":
-    main_setup_aws(Path(__file__).resolve().parent)
+    try:
+        from ds.control.cli import main
+
+        main(Path(__file__).resolve().parent, "setup_AWS.py")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] == "ds":
+            raise
+        sys.stderr.write(
+            f"The Python package '{missing.name}' is not installed; use `make`, which installs "
+            "it, or run pip install -r requirements.txt\n"
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -13,7 +13,7 @@ QUESTIONS = 21
 
 
 def answer(tmp_path: Path, template: Path, answers: Mapping[int, str]) -> tuple[Path, str]:
-    """Answer questions by their number, Enter to all others; the repository, and what was seen."""
+    """Answer questions by number, Enter to all others; return the repository and the output."""
     here = tmp_path / "here"
     here.mkdir()
     dialogue = pexpect.spawn(

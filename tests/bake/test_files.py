@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ds.control.links import DOCS_URL, docs_url
+from ds.jobs.links import DOCS_URL, docs_url
 from tests.template import FOLDER, ROOT, YOURS, default_answers, git
 
 Bake = Callable[..., Path]

@@ -1,4 +1,4 @@
-"""Whatever is answered: refused with a clear line, or a repository that holds it unharmed."""
+"""Every answer is refused with a clear line, or is unchanged in the new repository."""
 
 import shlex
 from collections.abc import Callable
@@ -8,9 +8,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from ds.control.files import job_file as jobfile
-from ds.control.files import project
-from ds.control.files.config_file import SETTING_NAMES
+from ds.control.files.job_file import read_job_file
+from ds.control.files.project import load_project
 from ds.jobs.variables import TYPES
 from hooks.answers import LISTS, QUESTIONS, BadInput, check_answers, parse_list
 from tests.bake.unharmed import Renderer, assert_unharmed
@@ -113,9 +112,7 @@ def test_an_answer_is_refused_or_unharmed(renderer: Renderer, question: str) -> 
     def holds(answer: str) -> None:
         nonlocal accepted
         answers = {**BASE, question: answer}
-        problems = [
-            problem for problem in check_answers(answers, SETTING_NAMES) if not problem.warning
-        ]
+        problems = [problem for problem in check_answers(answers) if not problem.warning]
         if problems:
             assert all(each.where and each.message and each.hint for each in problems)
             return
@@ -145,7 +142,7 @@ def test_both_parsers_of_the_lists_agree(renderer: Renderer) -> None:
 
 
 def test_thirty_hostile_repositories_work(bake: Bake) -> None:
-    """Full bakes: every answer is one that the rules accept, and as nasty as they allow."""
+    """Complete repositories from the worst answers that the rules accept."""
     made = 0
 
     @settings(
@@ -171,15 +168,15 @@ def test_thirty_hostile_repositories_work(bake: Bake) -> None:
     def works(changes: dict[str, str]) -> None:
         nonlocal made
         answers = {**BASE, **changes}
-        if any(not problem.warning for problem in check_answers(answers, SETTING_NAMES)):
-            return  # one by one they are good, but together two have one name
+        if any(not problem.warning for problem in check_answers(answers)):
+            return  # each is valid, but two have the same name
         folder = bake(**answers)
         files = {name: folder / name for name in YOURS if (folder / name).exists()}
         held = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
         assert_unharmed({"LICENSE": "", **held}, answers)
-        mine = project.load(folder)
+        mine = load_project(folder)
         assert (
-            jobfile.read(
+            read_job_file(
                 folder / "files" / "exampleJob.json", mine.definition, mine.settings.program
             ).count
             == 2
@@ -193,7 +190,7 @@ def test_thirty_hostile_repositories_work(bake: Bake) -> None:
 
 def accepted(question: str) -> st.SearchStrategy[str]:
     def is_good(answer: str) -> bool:
-        problems = check_answers({**BASE, question: answer}, SETTING_NAMES)
+        problems = check_answers({**BASE, question: answer})
         return all(problem.warning for problem in problems)
 
     return answers_to(question).filter(is_good)

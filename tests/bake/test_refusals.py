@@ -1,4 +1,4 @@
-"""Refused answers, through the command line: what is told, what is left, how to try again."""
+"""Refused answers on the command line: messages, files that remain, the command to try again."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from tests.template import clean_environment, default_answers, run
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """Where the user is."""
+    """The current folder of the user."""
     folder = tmp_path / "home" / "work"
     folder.mkdir(parents=True)
     return folder
@@ -25,34 +25,34 @@ def cookiecutter(here: Path, template: Path, *words: str) -> subprocess.Complete
 
 
 def left(here: Path) -> list[str]:
-    """All that lies in the folder where the user is, and in the one around it."""
+    """Return all files in the current folder and in its parent."""
     return sorted(str(path.relative_to(here.parent)) for path in here.parent.rglob("*"))
 
 
-def test_all_problems_are_told_first_and_nothing_is_left_but_the_answers(
+def test_all_problems_come_first_and_only_the_answers_file_remains(
     here: Path, template: Path
 ) -> None:
     done = cookiecutter(here, template, "app_name=1", "memory_mb=x", "command=a > b")
     assert done.returncode == 1
     assert done.stderr.splitlines()[:7] == [
         "",
-        "Refused, and nothing is written:",
-        "  question app_name: '1' cannot name things on AWS; write a letter, then at most 39 "
-        "letters, digits and -",
-        "  question command, column 3: > unquoted needs a shell, and none runs; write bash -c "
-        "'...' with \"$name\" for a variable, or quote it if it is text",
-        "  question group_variables: is empty; name what differs from job to job, with examples: "
-        "well=A01|A02",
+        "Refused. Nothing was written:",
+        "  question app_name: '1' is not a valid name for AWS resources; must be a letter, then at "
+        "most 39 letters, digits and -",
+        "  question command, column 3: unquoted > needs a shell, but the command does not run in "
+        "one; use bash -c '...' with \"$name\" for a variable, or quote it if it is text",
+        "  question group_variables: is empty; write the variables that differ between jobs, with "
+        "examples: well=A01|A02",
         "  question output_prefix: is empty; write where the outputs of one job go, such as "
         "results/{well}",
-        "  question memory_mb: 'x' is no whole number; write digits only, such as 4",
+        "  question memory_mb: is 'x'; must be a whole number from 128 to 25,000,000",
     ]
     assert "Traceback" not in done.stderr
     assert left(here) == ["work", "work/answers.yaml"]
 
 
 @pytest.mark.parametrize("slug", ["../x", "{}/x", "..x", "-x", "x y", "é", "a\nb", "\x1b[31mx"])
-def test_a_bad_folder_leaves_nothing(here: Path, template: Path, slug: str) -> None:
+def test_a_bad_folder_is_not_created(here: Path, template: Path, slug: str) -> None:
     done = cookiecutter(here, template, f"project_slug={slug.format(here.parent)}")
     assert done.returncode == 1
     assert "question project_slug" in done.stderr
@@ -61,7 +61,7 @@ def test_a_bad_folder_leaves_nothing(here: Path, template: Path, slug: str) -> N
 
 
 @pytest.mark.parametrize("slug", ["../x", "{}/x", ".", ".."])
-def test_a_folder_that_is_there_is_not_touched(here: Path, template: Path, slug: str) -> None:
+def test_an_existing_folder_is_not_changed(here: Path, template: Path, slug: str) -> None:
     precious = here.parent / "x" / "precious.txt"
     precious.parent.mkdir()
     precious.write_text("mine")
@@ -73,13 +73,13 @@ def test_a_folder_that_is_there_is_not_touched(here: Path, template: Path, slug:
         assert {path.name for path in here.parent.parent.rglob("home/**/*")} <= others
 
 
-def test_the_answers_are_kept_where_they_are_not_removed(here: Path, template: Path) -> None:
+def test_the_answers_file_is_outside_the_folder_that_is_deleted(here: Path, template: Path) -> None:
     done = cookiecutter(here, template, "--output-dir", "new", "project_slug=../new")
     assert done.returncode == 1
     assert left(here) == ["work", "work/answers.yaml"]
 
 
-def test_the_command_line_that_is_told_tries_again_with_all_other_answers(
+def test_the_command_line_in_the_message_works_with_all_other_answers(
     here: Path, template: Path
 ) -> None:
     changes = {
@@ -107,7 +107,7 @@ def test_the_command_line_that_is_told_tries_again_with_all_other_answers(
     assert changes["description"] in (made / "README.md").read_text()
 
 
-def test_a_file_of_answers_is_never_overwritten(here: Path, template: Path) -> None:
+def test_an_answers_file_is_never_overwritten(here: Path, template: Path) -> None:
     (here / "answers.yaml").write_text("mine")
     for _ in range(2):
         assert cookiecutter(here, template, "gpus=x").returncode == 1
@@ -117,17 +117,17 @@ def test_a_file_of_answers_is_never_overwritten(here: Path, template: Path) -> N
     assert kept == {"default_context": default_answers(gpus="x")}
 
 
-def test_warnings_do_not_stop(here: Path, template: Path) -> None:
+def test_warnings_do_not_refuse_answers(here: Path, template: Path) -> None:
     words = ["command=measure {image}", "group_variables=image=a|b", "output_prefix={image}"]
     done = cookiecutter(here, template, *words)
     assert done.returncode == 0
-    assert "To think about:\n  question command: {output_dir} is never used" in done.stderr
+    assert "Warnings:\n  question command: {output_dir} is never used" in done.stderr
     assert (here / "Distributed-HelloWorld" / "job.py").exists()
 
 
-def test_yaml_that_is_no_text_is_told(here: Path, template: Path) -> None:
+def test_yaml_that_is_not_text_is_reported(here: Path, template: Path) -> None:
     (here / "mine.yaml").write_text("default_context: {maintainer: , description: yes}")
     done = cookiecutter(here, template, "--config-file", "mine.yaml")
     assert done.returncode == 1
-    assert "question description: is True, which is no text" in done.stderr
-    assert "question maintainer: is None, which is no text" in done.stderr
+    assert "question description: is True, which is not text" in done.stderr
+    assert "question maintainer: is None, which is not text" in done.stderr

@@ -166,7 +166,7 @@ def test_a_worker_that_is_told_nothing_says_what(image: str, containers: Contain
         said = containers.said("ds-test-untold")
     finally:
         docker("rm", "-f", "ds-test-untold")
-    assert "environment, SQS_QUEUE_URL: is missing" in said
+    assert "environment, SQS_QUEUE_URL: has no value" in said
     assert "Traceback" not in said
 
 

@@ -77,7 +77,7 @@ def test_helloworld(
     assert config["Labels"]["org.opencontainers.image.base.name"] == "debian:bookworm-slim"
     refused = make(root, "push")
     assert refused.returncode == 2
-    assert "is nobody's" in refused.stderr
+    assert "still has the placeholder 'user/'" in refused.stderr
     (tmp_path / "typed").write_text('cat "$job_json" | head -3; pwd; echo $pizza\n')
     with (tmp_path / "typed").open() as typed:
         opened = subprocess.run(

@@ -17,7 +17,7 @@ from ds.cloud.client import Aws
 from ds.cloud.rights import RoleTarget, policies
 from ds.control import cli
 from ds.control.commands.setup_aws import setup_aws
-from ds.control.files.config_file import load
+from ds.control.files.config_file import read_config
 from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
@@ -92,7 +92,7 @@ class Account:
 
     @property
     def settings(self) -> Settings:
-        return load(self.root / "config.py")
+        return read_config(self.root / "config.py")
 
 
 def _be_the_command(
@@ -110,8 +110,7 @@ def _be_the_command(
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(env)
-        command = cli.run_setup_aws if setup_aws else cli.run
-        code = command(root, words)
+        code = cli.run(root, words, "setup_AWS.py" if setup_aws else "run.py")
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,7 +1,6 @@
-"""`check` against the strict emulator: what is asked of AWS, each mistake provoked and mended.
+"""`check` against the strict emulator: its questions to AWS, and the mistakes that it reports.
 
-Every test begins with an account and files in which nothing is wrong, which is what a mended case
-is, and breaks one thing.
+Every test begins with an account and files without problems, and breaks some of them.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from ds.cloud import rights as roles
+from ds.cloud.rights import CHECK, CONTROL_ROLE, RoleTarget, policies
 from ds.control.files.fleet_file import EXAMPLE
+from ds.jobs.links import docs_url
 from tests.emulator.account import NUMBER, Account, Ended, make_account, make_roles
 from tests.emulator.aws.client import Control
 from tests.implementation import write_jobs
@@ -103,10 +103,10 @@ def lab(aws: Control, tmp_path: Path) -> Lab:
     return lab
 
 
-def test_nothing_is_wrong_and_nothing_is_changed(lab: Lab) -> None:
+def test_no_problems_are_found_and_nothing_is_changed(lab: Lab) -> None:
     lab.account.control.forget_calls()
     ended = lab.run()
-    assert (ended.code, ended.output) == (0, "Nothing is wrong.\n")
+    assert (ended.code, ended.output) == (0, "No problems found.\n")
     calls = {call["operation"] for call in lab.account.control.calls()}
     looks = {name for name in calls if name.startswith(("Describe", "Get", "List", "Head"))}
     assert calls - looks == {"CreateMultipartUpload", "AbortMultipartUpload", "BatchGetImage"}
@@ -222,20 +222,24 @@ def placeholder(lab: Lab) -> None:
 
 
 ALONE: list[tuple[Callable[[Lab], None], str, str]] = [
-    (no_region, "DS-REGION", "boto3 knows no us-esat-1"),
+    (no_region, "DS-REGION", "us-esat-1 is not a region that boto3 knows"),
     (other_architecture, "DS-ARCHITECTURE", f"m6g.large is arm64, but the image {IMAGE} is x86"),
-    (no_image, "DS-IMAGE", "lab/it:1 is not in its registry"),
-    (no_repository, "DS-IMAGE", "lab/it:1 is not in its registry"),
-    (no_bucket, "DS-BUCKET", "there is no bucket lab-imagse"),
-    (denied("s3:HeadBucket"), "DS-BUCKET", "you may not look into lab-images"),
-    (denied("s3:CreateMultipartUpload"), "DS-BUCKET", "you may not write to lab-images"),
-    (placeholder, "DS-PLACEHOLDER", "AWS_BUCKET: is still 'your-bucket-name'"),
-    (other_region, "DS-BUCKET-REGION", "far is in eu-west-1, the machines are in us-east-1"),
+    (no_image, "DS-IMAGE", "lab/it:1 does not exist in its registry"),
+    (no_repository, "DS-IMAGE", "lab/it:1 does not exist in its registry"),
+    (no_bucket, "DS-BUCKET", "bucket lab-imagse does not exist"),
+    (denied("s3:HeadBucket"), "DS-BUCKET", "you are not allowed to list bucket lab-images"),
+    (
+        denied("s3:CreateMultipartUpload"),
+        "DS-BUCKET",
+        "you are not allowed to write to bucket lab-images",
+    ),
+    (placeholder, "DS-PLACEHOLDER", "AWS_BUCKET: still has the placeholder 'your-bucket-name'"),
+    (other_region, "DS-BUCKET-REGION", "bucket far is in eu-west-1, but AWS_REGION is us-east-1"),
 ]
 
 
 @pytest.mark.parametrize(("breaks", "code", "said"), ALONE)
-def test_a_mistake_is_found_and_nothing_else(
+def test_a_mistake_is_the_only_problem(
     lab: Lab, breaks: Callable[[Lab], None], code: str, said: str
 ) -> None:
     breaks(lab)
@@ -247,35 +251,39 @@ def test_a_mistake_is_found_and_nothing_else(
 
 TOGETHER: list[list[tuple[Callable[[Lab], None], str, str]]] = [
     [
-        (no_such_type, "DS-MACHINE", "us-east-1 has no m5.lagre"),
-        (too_much_memory, "DS-MEMORY", "write at most MEMORY = 7280"),
-        (too_many_cpus, "DS-CPU", "m5.large has 2 CPUs"),
+        (no_such_type, "DS-MACHINE", "m5.lagre does not exist in us-east-1"),
+        (too_much_memory, "DS-MEMORY", "set MEMORY = 7280 or less"),
+        (too_many_cpus, "DS-CPU", "m5.large has 2 vCPUs"),
         (no_gpu, "DS-GPU", "m5.large has 0 GPUs"),
     ],
     [
-        (no_input, "DS-INPUT", "group 3: its input s3://lab-images/in/2.tif is not there"),
-        (no_shared_input, "DS-INPUT", "group 1: its input s3://lab-images/model.bin is not there"),
+        (no_input, "DS-INPUT", "group 3: its input s3://lab-images/in/2.tif does not exist"),
+        (
+            no_shared_input,
+            "DS-INPUT",
+            "group 1: its input s3://lab-images/model.bin does not exist",
+        ),
         (no_file_of_the_pattern, "DS-INPUT", "group 1: its input s3://lab-images/masks/0/*.png"),
     ],
     [
-        (no_subnet, "DS-SUBNET", "there is no subnet-"),
-        (no_group, "DS-GROUP", "there is no sg-0123456789abcdef0"),
-        (no_key, "DS-KEY", "there is no key pair mine.pem"),
-        (no_profile, "DS-PROFILE", "there is no instance profile"),
+        (no_subnet, "DS-SUBNET", "fleet file, subnets: subnet-"),
+        (no_group, "DS-GROUP", "sg-0123456789abcdef0 does not exist"),
+        (no_key, "DS-KEY", "key pair mine.pem does not exist"),
+        (no_profile, "DS-PROFILE", "instance profile arn:aws:iam::"),
         (small_quota, "DS-QUOTA", "(5 vCPUs of standard machines) is enough for 2"),
-        (low_price, "DS-PRICE", "1e-06 is less than m5.large costs now"),
-        (low_price, "DS-PRICE", "1e-06 is less than m6i.large costs now"),
-        (small_disk, "DS-DISK", "29 GB are less than the machine's system, 30 GB"),
+        (low_price, "DS-PRICE", "1e-06 is less than the current spot price of m5.large"),
+        (low_price, "DS-PRICE", "1e-06 is less than the current spot price of m6i.large"),
+        (small_disk, "DS-DISK", "29 GB is smaller than the machine image (30 GB)"),
     ],
     [
-        (other_vpc, "DS-VPC", "of different networks"),
+        (other_vpc, "DS-VPC", "are in different VPCs"),
         (same_zone, "DS-ZONE", "are all in us-east-1a"),
     ],
 ]
 
 
 @pytest.mark.parametrize("mistakes", TOGETHER)
-def test_mistakes_are_found_at_once_and_nothing_else(
+def test_several_mistakes_are_reported_at_once(
     lab: Lab, mistakes: list[tuple[Callable[[Lab], None], str, str]]
 ) -> None:
     for breaks, _, _ in mistakes:
@@ -310,7 +318,7 @@ QUESTIONS = [
 ]
 
 
-def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None:
+def test_the_answers_of_refused_questions_are_unknown(lab: Lab) -> None:
     denied("s3:HeadObject")(lab)
     for operation, _ in QUESTIONS:
         denied(operation)(lab)
@@ -322,7 +330,7 @@ def test_questions_that_are_refused_make_their_answers_unknown(lab: Lab) -> None
     assert codes(ended) == []
 
 
-def test_without_the_types_neither_quota_nor_price_is_asked(lab: Lab) -> None:
+def test_without_machine_types_quota_and_price_are_not_asked(lab: Lab) -> None:
     denied("ec2:DescribeInstanceTypes")(lab)
     ended = lab.run()
     assert ended.output.startswith("unknown: the machine types: AWS refused DescribeInstanceTypes")
@@ -330,7 +338,7 @@ def test_without_the_types_neither_quota_nor_price_is_asked(lab: Lab) -> None:
     assert ended.code == 0
 
 
-def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
+def test_all_problems_are_in_the_json(lab: Lab) -> None:
     for breaks in (too_much_memory, no_key, small_quota, no_input):
         breaks(lab)
     jobs = str(lab.account.root / "files/jobs.json")
@@ -339,7 +347,7 @@ def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
     found = [finding["code"] for finding in document["findings"]]
     assert found == ["DS-MEMORY", "DS-MEMORY", "DS-INPUT", "DS-KEY", "DS-QUOTA"]
     assert document["exit_code"] == ended.code == 1
-    assert document["findings"][0]["link"] == "docs/findings.md#ds-memory"
+    assert document["findings"][0]["link"] == docs_url("findings", "ds-memory")
 
 
 @pytest.mark.parametrize(
@@ -351,7 +359,7 @@ def test_all_is_said_at_once_and_as_json(lab: Lab) -> None:
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "DS-UNREACHABLE", "cannot be reached"),
     ],
 )
-def test_without_an_account_the_rest_is_still_told_and_the_exit_code_is_3(
+def test_without_an_account_other_problems_are_reported_with_exit_code_3(
     lab: Lab, env: dict[str, str], fault: str, code: str, said: str
 ) -> None:
     if fault:
@@ -366,23 +374,23 @@ def test_without_an_account_the_rest_is_still_told_and_the_exit_code_is_3(
     assert "Traceback" not in ended.output
 
 
-def test_a_profile_that_is_not_there_is_told(lab: Lab) -> None:
+def test_a_profile_that_does_not_exist_is_reported(lab: Lab) -> None:
     lab.settings["AWS_PROFILE"] = "nobody"
     ended = lab.run()
     assert ended.code == 3
     assert "DS-CREDENTIALS The config profile (nobody) could not be found" in ended.output
 
 
-def test_offline_asks_nothing(lab: Lab) -> None:
+def test_offline_does_not_ask_aws(lab: Lab) -> None:
     lab.account.control.forget_calls()
     too_much_memory(lab)
     ended = lab.run("--offline")
     assert ended.code == 0
-    assert ended.output.startswith("unknown: all that AWS would have to say: --offline\n")
+    assert ended.output.startswith("unknown: everything that AWS must answer: --offline\n")
     assert lab.account.control.calls() == []
 
 
-def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) -> None:
+def test_an_invalid_job_file_does_not_hide_the_answers_of_aws(lab: Lab) -> None:
     small_disk(lab)
     path = lab.account.root / "files/jobs.json"
     path.write_text("{")
@@ -392,23 +400,23 @@ def test_a_job_file_that_cannot_be_used_does_not_hide_what_aws_says(lab: Lab) ->
     assert "DS-DISK " in ended.output
 
 
-def test_inputs_that_may_only_be_listed_are_found(lab: Lab) -> None:
+def test_inputs_that_can_only_be_listed_are_found(lab: Lab) -> None:
     denied("s3:HeadObject")(lab)
-    assert lab.run().output == "Nothing is wrong.\n"
+    assert lab.run().output == "No problems found.\n"
     no_input(lab)
     lab.client("s3").put_object(Bucket="lab-images", Key="in/2.tiff", Body=b"x")
     ended = lab.run()
     assert codes(ended) == ["DS-INPUT"]
-    assert "s3://lab-images/in/2.tif is not there" in ended.output
+    assert "s3://lab-images/in/2.tif does not exist" in ended.output
 
 
 def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
-    """Credentials of the control role with exactly its rights, but for some.
+    """Return credentials with exactly the rights of the control role, except some.
 
-    The emulator knows no conditions, and resources only of S3: the others are left out.
+    The emulator supports no conditions, and resources only of S3: the others are left out.
     """
-    where = roles.RoleTarget("aws", NUMBER, "lab-images", "Test")
-    for name, document in roles.policies(where)[roles.CONTROL_ROLE].items():
+    where = RoleTarget("aws", NUMBER, "lab-images", "Test")
+    for name, document in policies(where)[CONTROL_ROLE].items():
         for statement in document["Statement"]:
             statement.pop("Condition", None)
             if not statement["Action"][0].startswith("s3:"):
@@ -416,9 +424,9 @@ def allow(account: Account, without: Collection[str] = ()) -> dict[str, str]:
             kept = [action for action in statement["Action"] if action not in without]
             statement["Action"] = kept or ["x:Nothing"]
         account.client("iam").put_role_policy(
-            RoleName=roles.CONTROL_ROLE, PolicyName=name, PolicyDocument=json.dumps(document)
+            RoleName=CONTROL_ROLE, PolicyName=name, PolicyDocument=json.dumps(document)
         )
-    return account.control.role(roles.CONTROL_ROLE)
+    return account.control.role(CONTROL_ROLE)
 
 
 MISSED = {
@@ -430,9 +438,9 @@ MISSED = {
     "servicequotas:GetServiceQuota": "unknown: the spot quota: ",
     "iam:GetInstanceProfile": "unknown: the instance profile: ",
     "ecr:BatchGetImage": "unknown: the image: ",
-    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you may not write to lab-images",
+    "s3:PutObject": "DS-BUCKET config.py, AWS_BUCKET: you are not allowed to write to",
 }
-"""What is said without a right. The other three are asked before or after one of these."""
+"""What is reported without a right. Some questions depend on others, which are in OTHERS."""
 OTHERS = {
     "ec2:DescribeInstanceTypes": "unknown: the machine types: ",
     "ssm:GetParameter": "unknown: the machine image's size: AWS refused GetParameter",
@@ -441,8 +449,8 @@ OTHERS = {
 UNSEEN = {"ecr:GetDownloadUrlForLayer"}  # moto has no answer to it
 
 
-def test_the_rights_of_the_control_role_are_enough_and_none_is_needless(lab: Lab) -> None:
-    actions = {action for right in roles.CHECK for action in right.actions}
+def test_the_control_role_has_exactly_the_rights_that_check_needs(lab: Lab) -> None:
+    actions = {action for right in CHECK for action in right.actions}
     assert actions == {*MISSED, *OTHERS, *UNSEEN}
     make_roles(lab.account)
     control = lab.account.control

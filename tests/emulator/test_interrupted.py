@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ds.control.commands import submit_job
+from ds.control.submission import submission
+from ds.control.submission.journal import FOLDER
 from tests.emulator.account import NO_RETRIES, Account, make_roles
 from tests.implementation import write_jobs
 
@@ -215,7 +216,7 @@ def check(account: Account, words: list[str], expected: dict[str, Any], doubled:
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the commands, too: they are forked from this process."""
-    monkeypatch.setattr(submit_job, "THREADS", 1)
+    monkeypatch.setattr(submission, "THREADS", 1)
 
 
 Fresh = Callable[[], Account]
@@ -229,7 +230,7 @@ def fresh(bare_account: Account) -> Fresh:
         bare_account.client("s3").delete_bucket(Bucket="test-bucket")
         bare_account.control.reset()
         bare_account.configure()
-        for journal in bare_account.root.glob(f"{submit_job.FOLDER}/*"):
+        for journal in bare_account.root.glob(f"{FOLDER}/*"):
             journal.unlink()
         bare_account.client("s3").create_bucket(Bucket="test-bucket")
         make_roles(bare_account)
@@ -268,7 +269,7 @@ def test_a_command_completes_after_a_failure_at(
     account.control.clear_faults()
     said = account.ok(*words, setup_aws=roles)
     if operation == "sqs:SendMessageBatch":
-        assert "At most 10 jobs, those in flight when it was interrupted, may run twice" in said
+        assert "Up to 10 jobs that were in flight at the interruption may run twice" in said
     check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
 
 
@@ -285,7 +286,7 @@ CTRL_C = [
         jobs,
         SUBMIT,
         "sqs:SendMessageBatch",
-        "jobs are in queue Test. The same command goes on from there",
+        ".submissions/ records them. Run the same command again to send the rest.",
     ),
     (
         no_roles,

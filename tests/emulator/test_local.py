@@ -95,7 +95,7 @@ def test_all_jobs_are_done_and_their_outputs_have_their_prefixes(tmp_path: Path)
     assert (output / "out" / "b" / "out.txt").read_text() == "b\n"
     assert sorted(path.name for path in output.iterdir()) == ["out"]
     assert "2 done, 0 skipped, 0 dead, in " in ended.stdout
-    assert re.search(r"MEMORY = \d+ and JOB_TIMEOUT_MINUTES = 1 in config.py", ended.stdout)
+    assert re.search(r"Suggested: MEMORY = \d+, JOB_TIMEOUT_MINUTES = 1\n$", ended.stdout)
 
 
 def test_json_is_one_object_and_all_else_goes_to_stderr(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`submitJob` against the strict emulator; asked from outside by another client."""
+"""`submitJob` against the strict emulator; another client reads the queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from ds.control.commands.submit_job import FOLDER
+from ds.control.submission.journal import FOLDER
 from tests.emulator.account import NO_RETRIES, Account
 from tests.implementation import write_jobs
 
@@ -45,7 +45,7 @@ def tags(account: Account) -> dict[str, str]:
     return dict(sqs.list_queue_tags(QueueUrl=url)["Tags"])
 
 
-def test_exactly_the_expected_messages(ready: Account) -> None:
+def test_every_group_becomes_a_message(ready: Account) -> None:
     assert "2 jobs sent to queue Test" in ready.ok(*SUBMIT)
     found = sorted(bodies(ready), key=lambda body: str(body["group"]["name"]))
     assert found == [{"group": {"name": "a"}}, {"group": {"name": "b"}}]
@@ -60,17 +60,17 @@ def test_shared_variables_travel_with_each_group(ready: Account) -> None:
     assert bodies(ready) == [{"size": 3, "group": {"name": "é 1"}}]
 
 
-def test_what_is_sent_is_not_sent_again_without_again(ready: Account) -> None:
+def test_groups_are_sent_a_second_time_only_with_again(ready: Account) -> None:
     ready.ok(*SUBMIT)
     ended = ready.run(*SUBMIT)
     assert ended.code == 2
-    assert "was sent to this queue already, all of it" in ended.output
+    assert "all groups were already sent to this queue" in ended.output
     assert "--again" in ended.output
     ready.ok(*SUBMIT, "--again")
     assert names(ready) == {"a": 2, "b": 2}
 
 
-def test_another_job_file_and_another_queue_are_another_submission(ready: Account) -> None:
+def test_another_job_file_or_queue_is_another_submission(ready: Account) -> None:
     ready.ok(*SUBMIT)
     write_jobs(ready.root, [{"name": "c"}])
     ready.ok(*SUBMIT)
@@ -78,14 +78,14 @@ def test_another_job_file_and_another_queue_are_another_submission(ready: Accoun
     ready.control.settings(queue_name_blocked=0)
     sqs = ready.client("sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
-    # SQS tells the moment of creation in seconds.
+    # SQS reports the time of creation in seconds.
     ready.control.fault("sqs:CreateQueue", "refused", code="QueueDeletedRecently", status=400)
     ready.ok("setup")
     ready.ok(*SUBMIT)
     assert names(ready) == {"c": 1}
 
 
-def test_a_dry_run_shows_messages_and_asks_nobody(ready: Account) -> None:
+def test_a_dry_run_prints_messages_and_does_not_ask_aws(ready: Account) -> None:
     write_jobs(ready.root, [{"name": f"n{number}"} for number in range(7)])
     ready.control.forget_calls()
     said = ready.ok(*SUBMIT, "--dry-run")
@@ -94,7 +94,7 @@ def test_a_dry_run_shows_messages_and_asks_nobody(ready: Account) -> None:
         '{"group":{"name":"n1"}}',
         '{"group":{"name":"n2"}}',
         "... and 4 more",
-        "7 jobs would go to queue Test; nothing was sent.",
+        "7 jobs would be sent to queue Test; nothing was sent.",
     ]
     assert ready.control.calls() == []
     assert not (ready.root / FOLDER).exists()
@@ -109,12 +109,12 @@ def test_done_groups_are_left_out_with_few_requests(ready: Account) -> None:
     ready.control.forget_calls()
     said = ready.ok(*SUBMIT, "--skip-done")
     assert "20 jobs sent to queue Test" in said
-    assert "20 are done and left out" in said
+    assert "20 are done and were left out" in said
     assert len(ready.control.calls("s3:ListObjectsV2")) == 1
     assert set(names(ready)) == {f"n{number}" for number in range(1, 40, 2)}
 
 
-def test_messages_that_sqs_did_not_take_are_sent_again_alone(ready: Account) -> None:
+def test_only_messages_that_sqs_did_not_accept_are_sent_again(ready: Account) -> None:
     write_jobs(ready.root, [{"name": f"n{number}"} for number in range(20)])
     ready.control.fault("sqs:SendMessageBatch", "partial", entries=[2, 5])
     ready.ok(*SUBMIT)
@@ -125,7 +125,7 @@ def test_messages_that_sqs_did_not_take_are_sent_again_alone(ready: Account) -> 
     assert sorted(sizes) == [2, 10, 10]
 
 
-def test_while_it_sends_the_queue_says_so(ready: Account) -> None:
+def test_the_queue_is_tagged_during_a_submission(ready: Account) -> None:
     ready.control.fault("sqs:SendMessageBatch", "killed")
     assert ready.run(*SUBMIT).code == -9
     (mark,) = set(tags(ready)) - {"ds:app", "ds:run"}
@@ -135,24 +135,24 @@ def test_while_it_sends_the_queue_says_so(ready: Account) -> None:
     assert set(tags(ready)) == {"ds:app", "ds:run"}
 
 
-def test_an_interrupted_submission_goes_on_in_many_threads(ready: Account) -> None:
+def test_an_interrupted_submission_continues_in_many_threads(ready: Account) -> None:
     write_jobs(ready.root, [{"name": f"n{number}"} for number in range(500)])
     ready.control.fault("sqs:SendMessageBatch", "killed", skip=20)
     assert ready.run(*SUBMIT, env=NO_RETRIES).code == -9
     ready.control.clear_faults()
     said = ready.ok(*SUBMIT)
-    assert "At most 160 jobs, those in flight when it was interrupted, may run twice" in said
+    assert "Up to 160 jobs that were in flight at the interruption may run twice" in said
     found = names(ready)
     assert len(found) == 500
     assert sum(found.values()) <= 660
 
 
-def test_at_a_terminal_it_shows_how_far_it_is_and_leaves_whole_lines(ready: Account) -> None:
+def test_a_terminal_shows_progress_and_keeps_whole_lines(ready: Account) -> None:
     write_jobs(ready.root, [{"name": f"n{number}"} for number in range(800)])
     ready.control.fault("sqs:SendMessageBatch", "killed", skip=20)
     assert ready.run(*SUBMIT, env=NO_RETRIES).code == -9
     ready.control.clear_faults()
-    # In several rounds of all threads: a rate is there from the second on.
+    # Several rounds of all threads, because the rate is shown from the second one on.
     ready.control.latency(600, "sqs:SendMessageBatch")
     env = {**os.environ, **ready.control.environment, "TERM": "xterm", "COLUMNS": "100"}
     shown = pexpect.run(
@@ -162,19 +162,19 @@ def test_at_a_terminal_it_shows_how_far_it_is_and_leaves_whole_lines(ready: Acco
     assert counts[0] >= 100  # what was sent before counts
     assert counts[-1] == 800
     assert counts == sorted(counts)
-    assert re.search(r"of 800 jobs, \d+ a second, ", shown)
+    assert re.search(r"of 800 jobs, \d+ per second, ", shown)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
     assert re.search(r"\d+ jobs sent to queue Test in [\d.]+ s\.\r\n$", shown)
 
 
 WRONG = [
-    ([], "There is no queue Test in us-east-1; first: python run.py setup"),
-    (["foreign"], "The queue Test is not Test's"),
+    ([], "queue Test: does not exist in us-east-1; run python run.py setup first"),
+    (["foreign"], "queue Test: does not belong to Test"),
 ]
 
 
 @pytest.mark.parametrize(("before", "expected"), WRONG)
-def test_without_a_queue_of_ours_nothing_is_sent(
+def test_nothing_is_sent_without_a_queue_of_this_application(
     account: Account, before: list[str], expected: str
 ) -> None:
     if before:
@@ -186,7 +186,7 @@ def test_without_a_queue_of_ours_nothing_is_sent(
     assert not account.control.calls("sqs:SendMessageBatch")
 
 
-def test_a_message_that_sqs_never_takes_is_said(ready: Account) -> None:
+def test_a_message_that_sqs_refuses_is_reported(ready: Account) -> None:
     ready.control.fault("sqs:SendMessageBatch", "refused", code="InvalidMessageContents")
     ended = ready.run(*SUBMIT)
     assert ended.code == 3
@@ -195,7 +195,7 @@ def test_a_message_that_sqs_never_takes_is_said(ready: Account) -> None:
     assert names(ready) == {"a": 1, "b": 1}
 
 
-def test_a_wrong_job_file_is_refused_before_anything_is_asked(ready: Account) -> None:
+def test_an_invalid_job_file_is_reported_before_aws_is_asked(ready: Account) -> None:
     write_jobs(ready.root, [{"nam": "a"}])
     ready.control.forget_calls()
     ended = ready.run(*SUBMIT)

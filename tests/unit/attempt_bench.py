@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from ds.jobs.command import parse
+from ds.jobs.command import parse_command
 from ds.jobs.definition import JobDefinition
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
@@ -201,7 +201,7 @@ class Bench:
         return WorkerContext(
             settings=self.settings,
             definition=JobDefinition(
-                parse("program {image} {reference} {output_dir}"),
+                parse_command("program {image} {reference} {output_dir}"),
                 {"name": "text", "image": "file", "reference": "folder"},
                 "out/{name}",
                 {"check_outputs": self._check_outputs},

@@ -1,4 +1,4 @@
-"""What `check` asks of AWS where no emulator answers as AWS does: by botocore's Stubber."""
+"""The questions of `check` that no emulator answers as AWS does, with botocore's Stubber."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from ds.control.checks.ask import (
     ami_variant,
     ecr_image,
     find_subnets,
+    input_exists,
     is_enabled,
-    is_there,
     look_at_bucket,
     snapshot_size,
+    spot_prices,
 )
 from ds.control.checks.rules import Bucket, Image, Machine
-from ds.control.commands import check as checking
+from ds.control.commands import check
 from ds.jobs.resolve import Input
 from tests.implementation import make_implementation
 
 
 class Stubbed:
-    """In the place of control.aws.Aws: one client, with the answers that a test gave it."""
+    """A stand-in for ds.cloud.client.Aws: one client, with the answers that a test gives it."""
 
     def __init__(self, service: str, region: str = "us-east-1") -> None:
         self.region = region
@@ -59,7 +60,7 @@ class Stubbed:
         ("us-gov-east-1", "us-gov-west-1", "opt-in-not-required", True),
     ],
 )
-def test_whether_a_region_is_enabled_is_asked_in_the_partitions_first(
+def test_the_partitions_first_region_reports_whether_a_region_is_enabled(
     region: str, home: str, status: str, enabled: bool
 ) -> None:
     aws = Stubbed("ec2", region)
@@ -70,7 +71,7 @@ def test_whether_a_region_is_enabled_is_asked_in_the_partitions_first(
     assert aws.asked_in == [home]
 
 
-def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
+def test_a_region_that_refuses_credentials_because_it_is_disabled_is_reported_as_disabled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Off(Stubbed):
@@ -86,10 +87,10 @@ def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
     aws = Off("ec2", "af-south-1")
     regions = [{"RegionName": "af-south-1", "OptInStatus": "not-opted-in"}]
     aws.stub.add_response("describe_regions", {"Regions": regions})
-    monkeypatch.setattr(checking, "Aws", lambda _: aws)
+    monkeypatch.setattr(check, "Aws", lambda _: aws)
     settings = {"DOCKERHUB_TAG": "lab/it:1", "AWS_REGION": "af-south-1"}
-    report = checking.check(make_implementation(tmp_path, settings=settings), None, None, False)
-    (found,) = report.findings
+    report = check.check(make_implementation(tmp_path, settings=settings), None, None, False)
+    (found,) = report.problems
     assert found.code == "DS-REGION"
     assert "af-south-1 is not enabled" in found.message
     assert report.exit_code == 1
@@ -97,7 +98,7 @@ def test_a_region_that_knows_nobody_because_it_is_off_is_told_as_that(
 
 @contextmanager
 def served(body: bytes) -> Iterator[str]:
-    """An address that answers with this, as the one that ECR gives for a layer."""
+    """Serve a body at an address, as ECR does for a layer."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -132,7 +133,7 @@ SINGLE = json.dumps({"config": {"digest": "sha256:c"}})
         (b"no json", Image(True)),
     ],
 )
-def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
+def test_the_architecture_of_a_single_image_is_read_from_its_configuration(
     config: bytes, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -151,7 +152,7 @@ def test_an_image_for_one_kind_of_machine_says_it_in_its_configuration(
     assert aws.asked_in == ["eu-west-1"]
 
 
-def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> None:
+def test_an_image_whose_configuration_cannot_be_fetched_exists() -> None:
     place = ECR_IMAGE.match(f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/lab/it@sha256:d")
     assert place
     aws = Stubbed("ecr")
@@ -167,17 +168,17 @@ def test_an_image_whose_configuration_may_not_be_fetched_is_still_there() -> Non
 
 
 @pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"])
-def test_a_subnet_that_cannot_be_is_not_there(code: str) -> None:
+def test_a_subnet_with_an_impossible_id_does_not_exist(code: str) -> None:
     aws = Stubbed("ec2")
     aws.stub.add_client_error("describe_subnets", code)
     assert find_subnets(aws, ["subnet-1"]) == {"subnet-1": None}  # type: ignore[arg-type]
 
 
-def test_a_bucket_that_answers_oddly_is_there_and_perhaps_writable() -> None:
+def test_a_bucket_with_an_unclear_answer_exists_and_may_be_writable() -> None:
     aws = Stubbed("s3")
     aws.stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
     aws.stub.add_client_error("create_multipart_upload", "SlowDown")
-    assert look_at_bucket(aws, "b") == Bucket("there", "eu-west-1", None)  # type: ignore[arg-type]
+    assert look_at_bucket(aws, "b") == Bucket("exists", "eu-west-1", None)  # type: ignore[arg-type]
 
 
 ARM = Machine(8192, 2, architectures=("arm64",))
@@ -186,15 +187,53 @@ INTEL = Machine(8192, 2)
 
 @pytest.mark.parametrize(
     ("gpus", "machines", "variant"),
-    [(0, [INTEL], ""), (0, [], ""), (1, [INTEL], "gpu/"), (0, [ARM], "arm64/")],
+    [
+        (0, [INTEL], ""),
+        (0, [], ""),
+        (1, [INTEL], "gpu/"),
+        (0, [ARM], "arm64/"),
+        (0, [ARM, INTEL], ""),
+        (1, [INTEL, ARM], "gpu/"),
+    ],
 )
-def test_the_machine_image_is_that_of_the_machines(
+def test_the_machine_image_fits_all_machines(
     gpus: int, machines: list[Machine], variant: str
 ) -> None:
     assert ami_variant(gpus, machines) == variant
 
 
-def test_the_disk_is_the_images_own_root() -> None:
+@pytest.mark.parametrize(
+    ("zones", "filters"),
+    [
+        (
+            {"us-east-1b", "us-east-1a"},
+            [{"Name": "availability-zone", "Values": ["us-east-1a", "us-east-1b"]}],
+        ),
+        (set(), []),
+    ],
+)
+@pytest.mark.parametrize("order", [(0.5, 0.3, 0.4), (0.3, 0.4, 0.5), (0.5, 0.4, 0.3)])
+def test_the_price_of_a_type_is_the_lowest_of_its_zones(
+    zones: set[str], filters: list[dict[str, Any]], order: tuple[float, ...]
+) -> None:
+    aws = Stubbed("ec2")
+    wanted = {
+        "InstanceTypes": ["m5.large", "m6i.large", "c5.large"],
+        "ProductDescriptions": ["Linux/UNIX"],
+        "StartTime": ANY,
+        "Filters": filters,
+    }
+    first, *others = [{"InstanceType": "m5.large", "SpotPrice": str(price)} for price in order]
+    other = {"InstanceType": "m6i.large", "SpotPrice": "0.7"}
+    page = {"SpotPriceHistory": [first, other], "NextToken": "more"}
+    aws.stub.add_response("describe_spot_price_history", page, wanted)
+    last = {"SpotPriceHistory": others}
+    aws.stub.add_response("describe_spot_price_history", last, {**wanted, "NextToken": "more"})
+    prices = spot_prices(aws, wanted["InstanceTypes"], zones)  # type: ignore[arg-type]
+    assert prices == {"m5.large": 0.3, "m6i.large": 0.7}
+
+
+def test_the_disk_is_the_root_device_of_the_image() -> None:
     class Two(Stubbed):
         def client(self, service: str, region: str = "") -> Any:
             return ssm if service == "ssm" else super().client(service, region)
@@ -213,11 +252,11 @@ def test_the_disk_is_the_images_own_root() -> None:
         assert snapshot_size(aws, "gpu/") == 30  # type: ignore[arg-type]
 
 
-def test_a_folder_too_large_to_look_through_is_unknown() -> None:
+def test_a_folder_too_large_to_search_is_unknown() -> None:
     aws = Stubbed("s3")
     for number in range(MOST_PAGES):
         page = {"Contents": [{"Key": f"a/{number}.txt"}], "IsTruncated": True}
         aws.stub.add_response("list_objects_v2", {**page, "NextContinuationToken": str(number)})
     folder = Input("b", "a/", True, "*.tif", False, "/x")
-    answer = is_there(aws.client("s3"), folder)
-    assert answer == "its folder has more than the 10000 files that were looked at"
+    answer = input_exists(aws.client("s3"), folder)
+    assert answer == "its folder has more than the 10000 files that were checked"

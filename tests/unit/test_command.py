@@ -1,4 +1,4 @@
-"""The command language: what a shell user expects, and nothing that a value could turn into."""
+"""The command language: what a shell user expects, and values that are never interpreted."""
 
 import shlex
 import shutil
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ds.jobs.command import Command, arguments, check_command, check_unused, mentioned, names, parse
+from ds.jobs.command import Command, command_arguments, parse_command
+from ds.jobs.command_checks import check_command, check_unused, names_in_code
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import Value, split_args
 
@@ -39,20 +40,20 @@ BASH = shutil.which("bash")
 
 
 def run(text: str, **values: Value) -> list[str]:
-    return arguments(parse(text), TYPES, {**VALUES, **values})
+    return command_arguments(parse_command(text), TYPES, {**VALUES, **values})
 
 
 def refused(text: str) -> list[Problem]:
     with pytest.raises(BadInput) as found:
-        parse(text)
+        parse_command(text)
     return list(found.value.problems)
 
 
 def told(text: str, *, warnings: bool = False) -> list[Problem]:
-    """Problems of a text that parses; without the remark that nothing is written."""
+    """Return problems of a text that parses, without the warning that it has no output."""
     return [
         problem
-        for problem in check_command(parse(text), TYPES)
+        for problem in check_command(parse_command(text), TYPES)
         if problem.warning == warnings and problem.message != "{output_dir} is never used"
     ]
 
@@ -81,7 +82,7 @@ def told(text: str, *, warnings: bool = False) -> list[Problem]:
         ("a ü “b” 🧪", ["a", "ü", "“b”", "🧪"]),
     ],
 )
-def test_words_and_quotes_are_a_shells(text: str, expected: list[str]) -> None:
+def test_words_and_quotes_are_those_of_a_shell(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
@@ -101,14 +102,14 @@ def test_words_and_quotes_are_a_shells(text: str, expected: list[str]) -> None:
         ("a {output_dir}/b", ["a", "/out/b"]),
     ],
 )
-def test_a_value_is_put_in_after_the_words_are_split(text: str, expected: list[str]) -> None:
+def test_a_value_is_inserted_after_the_words_are_split(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(True, "true"), (False, "false"), (1.5, "1.5"), (0, "0")]
 )
-def test_numbers_and_truth_are_text_outside_of_brackets(value: Value, text: str) -> None:
+def test_numbers_and_booleans_are_text_outside_of_brackets(value: Value, text: str) -> None:
     assert run("a --x={x}", x=value) == ["a", f"--x={text}"]
 
 
@@ -142,7 +143,7 @@ PLAIN = st.text(alphabet=st.sampled_from("ab1 \t'\"\\-/.:,%@+é🧪"), max_size=
 @settings(deadline=None)
 @given(PLAIN)
 def test_words_are_split_as_shlex_splits_them(text: str) -> None:
-    """But for texts with our signs, comments and operators of a shell."""
+    """Except for texts with our brackets, and comments and operators of a shell."""
     try:
         expected = shlex.split(text)
     except ValueError:
@@ -159,28 +160,28 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
 @given(st.text(alphabet=st.sampled_from("ab \t\n'\"\\$-/.:,%@+é"), max_size=20))
 @example('"a\\\nb" c\\\nd "\\$a" \'\\\' \\\\\n"\\a"')
 def test_words_are_split_as_bash_splits_them(text: str) -> None:
-    """Where the language accepts a text without variables, bash finds the same words in it."""
+    """If the language accepts a text without variables, bash splits it into the same words."""
     try:
-        command = parse("a " + text)
+        command = parse_command("a " + text)
     except BadInput:
         return
     script = f"words=(a {text}\n)\nprintf '%s\\0' \"${{words[@]}}\""
     done = subprocess.run([str(BASH), "-c", script], capture_output=True, check=True)
-    assert arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
+    assert command_arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
 
 
 # --- Brackets -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", ["", None, False, []])
-def test_a_bracket_with_an_empty_variable_is_left_out(value: Value) -> None:
+def test_a_bracket_with_an_empty_variable_is_removed(value: Value) -> None:
     assert run("a [--x {x}] b", x=value) == ["a", "b"]
     assert run("a [ --x={x} --in {in} ]", x=value) == ["a"]
     assert run("[nice -n {x}] a", x=value) == ["a"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), ("0", "0"), (0.0, "0.0"), (" ", " ")])
-def test_a_bracket_with_a_value_stays_even_if_that_is_zero(value: Value, text: str) -> None:
+def test_a_bracket_with_a_value_remains_even_if_it_is_zero(value: Value, text: str) -> None:
     assert run("a [--x {x}] b", x=value) == ["a", "--x", text, "b"]
     assert run("[nice -n {x}] a", x=value) == ["nice", "-n", text, "a"]
 
@@ -200,12 +201,12 @@ def test_a_bracket_with_a_value_stays_even_if_that_is_zero(value: Value, text: s
         ("a [--o={output_dir}/{x}]", ["a", "--o=/out/X 1"]),
     ],
 )
-def test_a_bracket_stands_for_whole_words(text: str, expected: list[str]) -> None:
+def test_a_bracket_contains_whole_words(text: str, expected: list[str]) -> None:
     assert run(text) == expected
 
 
 @pytest.mark.parametrize("values", [{"x": None}, {"in": None}, {"in": ""}, {"dir": ""}])
-def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, Value]) -> None:
+def test_a_missing_value_is_refused_unless_it_is_optional(values: dict[str, Value]) -> None:
     with pytest.raises(BadInput) as found:
         run("a {x} {x} --in={in} [{y}] {dir}", **values)
     (problem,) = found.value.problems
@@ -214,16 +215,16 @@ def test_a_missing_value_is_refused_where_it_is_not_optional(values: dict[str, V
     assert "optional: [--option {" in problem.hint
 
 
-def test_every_missing_value_is_told_at_once() -> None:
+def test_every_missing_value_is_reported_at_once() -> None:
     with pytest.raises(BadInput) as found:
         run("a {x} {all} {plate}", x=None, all=[])
     assert [problem.where for problem in found.value.problems] == ["x", "all"]
 
 
-def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
+def test_empty_args_are_no_arguments_but_an_empty_program_is_refused() -> None:
     assert run("a {more} b", more=[]) == ["a", "b"]
     for text, values in (("{more}", {"more": []}), ("{x} a", {"x": ""})):
-        with pytest.raises(BadInput, match="names no program"):
+        with pytest.raises(BadInput, match="has no program"):
             run(text, **values)
 
 
@@ -235,58 +236,58 @@ def test_no_extra_arguments_are_none_but_no_program_is_refused() -> None:
     [
         ("", "column 1", "empty", "write the program"),
         (" \n ", "column 1", "empty", "write the program"),
-        ("a | b", "column 3", "| unquoted", "bash -c '...'"),
-        ("a && b", "column 3", "&& unquoted", "bash -c '...'"),
-        ("a; b", "column 2", "; unquoted", "bash -c '...'"),
-        ("a 2>&1", "column 4", ">& unquoted", "bash -c '...'"),
-        ("a <b", "column 3", "< unquoted", "bash -c '...'"),
-        ("a <(b c) d", "column 3", "<( unquoted", "bash -c '...'"),
-        ("a $(b c)", "column 3", "$( unquoted", "bash -c '...'"),
-        ("a `b c`", "column 3", "` unquoted", "bash -c '...'"),
-        ("(a b)", "column 1", "( unquoted", "bash -c '...'"),
-        ("a )", "column 3", ") unquoted", "bash -c '...'"),
-        ("a $x", "column 3", "$x unquoted", "write {x} for a variable"),
-        ("a ${x}", "column 3", "${x} unquoted", "write {x} for a variable"),
-        ("a $", "column 3", "$ unquoted", "bash -c '...'"),
+        ("a | b", "column 3", "unquoted |", "bash -c '...'"),
+        ("a && b", "column 3", "unquoted &&", "bash -c '...'"),
+        ("a; b", "column 2", "unquoted ;", "bash -c '...'"),
+        ("a 2>&1", "column 4", "unquoted >&", "bash -c '...'"),
+        ("a <b", "column 3", "unquoted <", "bash -c '...'"),
+        ("a <(b c) d", "column 3", "unquoted <(", "bash -c '...'"),
+        ("a $(b c)", "column 3", "unquoted $(", "bash -c '...'"),
+        ("a `b c`", "column 3", "unquoted `", "bash -c '...'"),
+        ("(a b)", "column 1", "unquoted (", "bash -c '...'"),
+        ("a )", "column 3", "unquoted )", "bash -c '...'"),
+        ("a $x", "column 3", "unquoted $x", "write {x} for a variable"),
+        ("a ${x}", "column 3", "unquoted ${x}", "write {x} for a variable"),
+        ("a $", "column 3", "unquoted $", "bash -c '...'"),
         ('a "b $x"', "column 6", "$x in double quotes", "write {x} for a variable"),
         ('a "${x}"', "column 4", "${x} in double quotes", "write {x} for a variable"),
         ('a "${x:-y}"', "column 4", "${ in double quotes", "single quotes"),
         ('a "$(b)"', "column 4", "$( in double quotes", "single quotes"),
         ('a "`b`"', "column 4", "` in double quotes", "single quotes"),
         ('a "$1"', "column 4", "$1 in double quotes", "single quotes"),
-        ("a 'b c", "column 3", "the quote ' is never closed", r"write \'"),
-        ("it's", "column 3", "the quote ' is never closed", r"write \'"),
-        ('a "b | c', "column 3", 'the quote " is never closed', 'write \\"'),
-        ("a b\\", "column 4", "backslash ends", "remove it"),
-        ("a # b", "column 3", "comment", "in quotes"),
+        ("a 'b c", "column 3", "the quote ' is not closed", r"write \'"),
+        ("it's", "column 3", "the quote ' is not closed", r"write \'"),
+        ('a "b | c', "column 3", 'the quote " is not closed', 'write \\"'),
+        ("a b\\", "column 4", "with a backslash", "remove it"),
+        ("a # b", "column 3", "comment", "quote it"),
         ("A=1 b", "column 1", "A=...", "write env before it"),
         ("PATH+=x b", "column 1", "PATH+=...", "write env before it"),
         ("[A={x}] b", "column 2", "A=...", "write env before it"),
         ("[nice {x}] A=1 b", "column 12", "A=...", "write env before it"),
-        ("a [b", "column 3", "[ is never closed", "in quotes"),
-        ("a ] b", "column 3", "] closes nothing", "in quotes"),
-        ("a b]", "column 4", "] closes nothing", "in quotes"),
-        ("a b[c {x}]", "column 4", "[ inside a word", "in quotes"),
-        ("a *.[ch]", "column 5", "[ inside a word", "in quotes"),
-        ("a x[0][1]", "column 4", "[ inside a word", "in quotes"),
-        ("a [{x}]b", "column 7", "] must end a word", "a blank after it"),
-        ("a [{x}][{y}]", "column 7", "] must end a word", "a blank after it"),
-        ("a [b [c {x}] d {y}] e", "column 6", "[ inside another [ ]", "in quotes"),
-        ("a [--b]", "column 3", "[--b] has no variable", "in quotes"),
-        ("a [b c]", "column 3", "has no variable", "in quotes"),
-        ("a []", "column 3", "[] has no variable", "in quotes"),
-        ("a ['{x}']", "column 3", "has no variable", "in quotes"),
-        ("a [-o {output_dir}]", "column 3", "no variable that can be empty", "without [ ]"),
-        ("f [0:v]scale=2:1[v]", "column 3", "[0:v] has no variable", "in quotes"),
+        ("a [b", "column 3", "[ is not closed", "quote it"),
+        ("a ] b", "column 3", "] has no opening [", "quote the word"),
+        ("a b]", "column 4", "] has no opening [", "quote the word"),
+        ("a b[c {x}]", "column 4", "[ inside a word", "quote the word"),
+        ("a *.[ch]", "column 5", "[ inside a word", "quote the word"),
+        ("a x[0][1]", "column 4", "[ inside a word", "quote the word"),
+        ("a [{x}]b", "column 7", "] must end a word", "a space after it"),
+        ("a [{x}][{y}]", "column 7", "] must end a word", "a space after it"),
+        ("a [b [c {x}] d {y}] e", "column 6", "[ inside another [ ]", "quote the word"),
+        ("a [--b]", "column 3", "[--b] has no variable", "quote the word"),
+        ("a [b c]", "column 3", "has no variable", "quote it"),
+        ("a []", "column 3", "[] has no variable", "quote the word"),
+        ("a ['{x}']", "column 3", "has no variable", "quote it"),
+        ("a [-o {output_dir}]", "column 3", "no variable that can be empty", "remove the [ ]"),
+        ("f [0:v]scale=2:1[v]", "column 3", "[0:v] has no variable", "quote the word"),
         ("[a {x}] [b {y}]", "column 1", "every part is optional", "out of the brackets"),
         ("a\0b", "column 2", "control character", "remove it"),
         ("a 'b\x1b'", "column 5", "control character", "remove it"),
         ("a \ud800", "column 3", "control character", "remove it"),
-        ("a \\\n  b | c", "line 2, column 5", "| unquoted", "bash -c '...'"),
-        ("\n  a | b", "column 5", "| unquoted", "bash -c '...'"),
+        ("a \\\n  b | c", "line 2, column 5", "unquoted |", "bash -c '...'"),
+        ("\n  a | b", "column 5", "unquoted |", "bash -c '...'"),
     ],
 )
-def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
+def test_shell_syntax_and_mistakes_are_refused_with_their_place(
     text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = refused(text)
@@ -295,7 +296,7 @@ def test_what_a_shell_would_do_or_nobody_can_mean_is_refused_at_its_place(
     assert hint in problem.hint
 
 
-def test_all_problems_are_told_at_once_in_their_order() -> None:
+def test_all_problems_are_reported_at_once_in_their_order() -> None:
     assert [problem.where for problem in refused('a | b [c ] \'d > e\' "$f" g[0] > "h')] == [
         f"column {column}" for column in (3, 21, 26, 30, 32)
     ]
@@ -307,7 +308,7 @@ WORDS = ["{x}", "{in}", "{all}", "{on}", "{more}", " [", "] ", "bash ", "-c "]
 
 @settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(SIGNS + WORDS), max_size=30).map("".join))
-def test_every_text_is_either_a_command_or_has_problems_with_places(text: str) -> None:
+def test_every_text_is_a_command_or_has_problems_with_places(text: str) -> None:
     command, problems = answer(text)
     assert (command is None) == bool(problems)
     assert all(problem.where.partition("column ")[2].isdigit() for problem in problems)
@@ -320,12 +321,12 @@ def test_a_command_without_problems_runs(text: str) -> None:
     if command and not [
         problem for problem in check_command(command, TYPES) if not problem.warning
     ]:
-        assert all(isinstance(text, str) for text in arguments(command, TYPES, VALUES))
+        assert all(isinstance(text, str) for text in command_arguments(command, TYPES, VALUES))
 
 
 def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
     try:
-        return parse(text), ()
+        return parse_command(text), ()
     except BadInput as bad:
         return None, bad.problems
 
@@ -336,53 +337,63 @@ def answer(text: str) -> tuple[Command | None, tuple[Problem, ...]]:
 @pytest.mark.parametrize(
     ("text", "where", "message", "hint"),
     [
-        ("a {plte}", "column 3", "{plte} is not a variable", "did you mean {plate}?"),
+        ("a {plte}", "column 3", "unknown variable {plte}", "did you mean {plate}?"),
         ("a {outputdir}", "column 3", "{outputdir}", "did you mean {output_dir}?"),
-        ('a "b {Zzz}"', "column 6", "{Zzz} is not a variable", "single quotes"),
-        ("a --all={all}", "column 9", "of type files must be a word of its own", "blanks"),
-        ('a "{all}"', "column 4", "of type files must be a word of its own", "without quotes"),
-        ("a {more}{x}", "column 3", "of type args", "blanks"),
-        ("a [--on={on}]", "column 9", "of type flag must be", "blanks"),
-        ("a {on}", "column 3", "only decides whether a [ ] is there", "[--option {on}]"),
-        ("a --on={on}", "column 8", "only decides whether a [ ] is there", "[--option {on}]"),
-        ("bash -c 'a {x}'", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ('a "b {Zzz}"', "column 6", "unknown variable {Zzz}", "single quotes"),
+        ("a --all={all}", "column 9", "of type files and must be a separate word", "spaces"),
+        ('a "{all}"', "column 4", "of type files and must be a separate word", "without quotes"),
+        ("a {more}{x}", "column 3", "of type args", "spaces"),
+        ("a [--on={on}]", "column 9", "of type flag and must be", "spaces"),
+        (
+            "a {on}",
+            "column 3",
+            "of type flag, which only controls an optional part",
+            "[--option {on}]",
+        ),
+        (
+            "a --on={on}",
+            "column 8",
+            "of type flag, which only controls an optional part",
+            "[--option {on}]",
+        ),
+        ("bash -c 'a {x}'", "column 9", "{x} cannot be used in bash code", '"$x"'),
         (
             "bash -c 'sort {all}'",
             "column 9",
-            "{all} is not put into code",
+            "{all} cannot be used in",
             'write "$@" in the code',
         ),
         ("bash -c 'sort {all}'", "column 9", "{all}", "a word such as bash and {all} after it"),
-        ('sh -c "sort {all}"', "column 13", "{all} is not put into code of sh", '"$@"'),
+        ('sh -c "sort {all}"', "column 13", "{all} cannot be used in sh code", '"$@"'),
         (
             "python -c 'f({all})'",
             "column 11",
             "{all}",
-            "write sys.argv[1:] in the code, the code in",
+            "write sys.argv[1:] in the code, put the code in",
         ),
-        ("bash -c 'a {more}'", "column 9", "{more} is not put into code of bash", '"$@"'),
-        ("sh -c 'a {on}'", "column 7", "{on} is not put into code", 'compare "$on" with the text'),
-        ('bash -c "a {x}"', "column 12", "{x} is not put into code of bash", '"$x"'),
-        ("bash -c {x}", "column 9", "{x} is not put into code of bash", '"$x"'),
+        ("bash -c 'a {more}'", "column 9", "{more} cannot be used in bash code", '"$@"'),
+        ("sh -c 'a {on}'", "column 7", "{on} cannot be used in", 'compare "$on" with the text'),
+        ('bash -c "a {x}"', "column 12", "{x} cannot be used in bash code", '"$x"'),
+        ("bash -c {x}", "column 9", "{x} cannot be used in bash code", '"$x"'),
         ('bash -c "a {zzz}"', "column 12", "{zzz}", "not a variable"),
-        ("/bin/sh -ec 'a {x}'", "column 13", "code of sh", '"$x"'),
-        ("bash -euo pipefail -c 'a {x}'", "column 23", "code of bash", '"$x"'),
-        ("bash -ceuo pipefail 'a {x}'", "column 21", "code of bash", '"$x"'),
-        ("bash --norc +x -c -e 'a {x}'", "column 22", "code of bash", '"$x"'),
-        ("bash [-x {on}] -c 'a {x}'", "column 19", "code of bash", '"$x"'),
-        ("env A=1 dash -lc 'a {my-name}'", "column 18", "code of dash", '"$my_name"'),
-        ("conda run -n e zsh -c 'a {x}'", "column 23", "code of zsh", '"$x"'),
-        ("python -c 'print({x})'", "column 11", "code of python", 'os.environ["x"]'),
-        ("/usr/bin/python3.11 -Ic 'f({x})'", "column 25", "code of python3.11", "os.environ"),
-        ("python -W ignore -c 'f({x})'", "column 21", "code of python", "os.environ"),
-        ("python -c'f({x})'", "column 8", "code of python", "os.environ"),
-        ('perl -e"print {x}"', "column 15", "code of perl", "$ENV{x}"),
-        ("perl -lane 'print {x}'", "column 12", "code of perl", "$ENV{x}"),
-        ("perl -MPOSIX -E 'f {x}'", "column 17", "code of perl", "$ENV{x}"),
-        ("Rscript -e 'a' -e 'f({x})'", "column 19", "code of Rscript", 'Sys.getenv("x")'),
+        ("/bin/sh -ec 'a {x}'", "column 13", "sh code", '"$x"'),
+        ("bash -euo pipefail -c 'a {x}'", "column 23", "bash code", '"$x"'),
+        ("bash -ceuo pipefail 'a {x}'", "column 21", "bash code", '"$x"'),
+        ("bash --norc +x -c -e 'a {x}'", "column 22", "bash code", '"$x"'),
+        ("bash [-x {on}] -c 'a {x}'", "column 19", "bash code", '"$x"'),
+        ("env A=1 dash -lc 'a {my-name}'", "column 18", "dash code", '"$my_name"'),
+        ("conda run -n e zsh -c 'a {x}'", "column 23", "zsh code", '"$x"'),
+        ("python -c 'print({x})'", "column 11", "python code", 'os.environ["x"]'),
+        ("/usr/bin/python3.11 -Ic 'f({x})'", "column 25", "python3.11 code", "os.environ"),
+        ("python -W ignore -c 'f({x})'", "column 21", "python code", "os.environ"),
+        ("python -c'f({x})'", "column 8", "python code", "os.environ"),
+        ('perl -e"print {x}"', "column 15", "perl code", "$ENV{x}"),
+        ("perl -lane 'print {x}'", "column 12", "perl code", "$ENV{x}"),
+        ("perl -MPOSIX -E 'f {x}'", "column 17", "perl code", "$ENV{x}"),
+        ("Rscript -e 'a' -e 'f({x})'", "column 19", "Rscript code", 'Sys.getenv("x")'),
     ],
 )
-def test_a_misused_variable_is_refused_at_its_place(
+def test_a_misused_variable_is_refused_with_its_place(
     text: str, where: str, message: str, hint: str
 ) -> None:
     (problem,) = told(text)
@@ -415,7 +426,7 @@ def test_a_misused_variable_is_refused_at_its_place(
         "a --glob='{a,b}*?~'",
     ],
 )
-def test_these_are_accepted_without_a_word(text: str) -> None:
+def test_these_commands_have_no_problems_and_no_warnings(text: str) -> None:
     assert told(text) == []
     assert told(text, warnings=True) == []
 
@@ -423,21 +434,21 @@ def test_these_are_accepted_without_a_word(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "where", "message", "hint"),
     [
-        ("a '{x}'", "column 3", "{x} in single quotes stays text", "double quotes"),
-        ("a {x:03d}", "column 3", "{x:03d} stays text", "write {x}"),
-        ('a "{ x }"', "column 3", "{ x } stays text", "write {x}"),
-        ("a *.tif", "column 3", "* stays as it is", "in quotes"),
-        ("a b?", "column 3", "? stays as it is", "in quotes"),
-        ("a {b,c}", "column 3", "{b,c} stays as it is", "in quotes"),
-        ("a {1..3}", "column 3", "{1..3} stays as it is", "in quotes"),
-        ("a ~/b", "column 3", "~ stays as it is", "in quotes"),
-        ("a “b", "column 3", "U+201C", "the plain one"),
-        ("a –-b", "column 3", "U+2013", "the plain one"),
-        ("a b\u00a0c", "column 3", "U+00A0", "the plain one"),
-        ("bash -c 'a \"$plte\"'", "column 9", "$plte is not a variable", "did you mean $plate?"),
+        ("a '{x}'", "column 3", "{x} in single quotes is text", "double quotes"),
+        ("a {x:03d}", "column 3", "{x:03d} is text", "write {x}"),
+        ('a "{ x }"', "column 3", "{ x } is text", "write {x}"),
+        ("a *.tif", "column 3", "* is not expanded", "quote it"),
+        ("a b?", "column 3", "? is not expanded", "quote it"),
+        ("a {b,c}", "column 3", "{b,c} is not expanded", "quote it"),
+        ("a {1..3}", "column 3", "{1..3} is not expanded", "quote it"),
+        ("a ~/b", "column 3", "~ is not expanded", "quote it"),
+        ("a “b", "column 3", "U+201C", "the plain character"),
+        ("a –-b", "column 3", "U+2013", "the plain character"),
+        ("a b\u00a0c", "column 3", "U+00A0", "the plain character"),
+        ("bash -c 'a \"$plte\"'", "column 9", "unknown variable $plte", "did you mean $plate?"),
     ],
 )
-def test_what_looks_meant_otherwise_is_only_warned_of(
+def test_text_that_is_probably_not_intended_is_a_warning(
     text: str, where: str, message: str, hint: str
 ) -> None:
     assert told(text) == []
@@ -450,7 +461,7 @@ def test_what_looks_meant_otherwise_is_only_warned_of(
 @pytest.mark.parametrize(
     "text", ["bash -c 'for plte in a; do b \"$plte\"; done'", "bash -c 'a \"$HOME\" $? $1'"]
 )
-def test_a_scripts_own_names_are_no_slips(text: str) -> None:
+def test_names_of_a_script_are_not_typos(text: str) -> None:
     assert told(text, warnings=True) == []
 
 
@@ -465,9 +476,11 @@ def test_a_scripts_own_names_are_no_slips(text: str) -> None:
         ("a '{output_dir}'", False),
     ],
 )
-def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> None:
+def test_a_command_without_output_is_a_warning(text: str, silent: bool) -> None:
     found = [
-        p for p in check_command(parse(text), TYPES) if p.message == "{output_dir} is never used"
+        p
+        for p in check_command(parse_command(text), TYPES)
+        if p.message == "{output_dir} is never used"
     ]
     assert (found == []) == silent
     assert all(problem.warning for problem in found)
@@ -485,20 +498,18 @@ def test_a_command_that_writes_nowhere_is_warned_of(text: str, silent: bool) -> 
         ("bash -c 'a \"$job_json\"'", [], []),
     ],
 )
-def test_a_variable_that_nothing_names_is_warned_of(
-    text: str, also: list[str], unused: list[str]
-) -> None:
-    problems = check_unused(parse(text), ["x", "my-name"], also)
+def test_an_unused_variable_is_a_warning(text: str, also: list[str], unused: list[str]) -> None:
+    problems = check_unused(parse_command(text), ["x", "my-name"], also)
     assert [problem.message for problem in problems] == [
         "{" + name + "} is never used" for name in unused
     ]
     assert all(problem.warning for problem in problems)
 
 
-def test_names_and_mentions() -> None:
-    command = parse("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
-    assert names(command) == {"x", "y", "h-i"}
-    assert mentioned(command) == {"c", "d", "f"}
+def test_names_in_the_command_and_in_its_code() -> None:
+    command = parse_command("a {x} [{y} '{z}'] bash -c 'b \"$c\" ${d:-e} ${#f} {g}' \"{h-i}\"")
+    assert command.names == {"x", "y", "h-i"}
+    assert names_in_code(command) == {"c", "d", "f"}
 
 
 def test_args_are_split_by_shell_quoting() -> None:

@@ -1,4 +1,4 @@
-"""What a worker is told by its environment."""
+"""The environment variables of a worker."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_what_is_written_is_read_again() -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_each_of_the_six_is_missed(name: str) -> None:
+def test_each_of_the_six_is_required(name: str) -> None:
     environment = {other: text for other, text in REQUIRED.items() if other != name}
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read(environment)
     assert [str(problem) for problem in refused.value.problems] == [
-        f"environment, {name}: is missing; start the worker with run.py"
+        f"environment, {name}: has no value; start the worker with run.py"
     ]
 
 
@@ -90,7 +90,7 @@ def test_booleans_are_read_in_any_case(text: str, value: bool) -> None:
         ("DS_RETRY_DELAYS", ""),
     ],
 )
-def test_what_cannot_be_read_is_told(name: str, text: str) -> None:
+def test_what_cannot_be_read_is_reported(name: str, text: str) -> None:
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read({**REQUIRED, name: text})
     (problem,) = refused.value.problems
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_told(name: str, text: str) -> None:
     )
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(BadInput) as refused:
         WorkerSettings.read({"DOCKER_CORES": "x", "DS_POLL_SECONDS": "y"})
     assert len(refused.value.problems) == 8

@@ -1,4 +1,4 @@
-"""What docker is told to do, and what is said against an image."""
+"""The docker commands, and the problems of an image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from ds.control.commands.image import (
+from ds.control.commands.image import without_user
+from ds.control.docker import (
     base_of,
     build_commands,
-    findings,
+    image_problems,
     platform_words,
     program_name,
     shell_command,
-    without_user,
     worker_command,
 )
 from ds.jobs.resolve import JobView, ResolvedJob
@@ -35,12 +35,12 @@ SETTINGS = Settings(
         ("localhost:5000/x:a.b_c", "localhost:5000/x:a.b_c-program"),
     ],
 )
-def test_the_program_has_an_image_beside_the_workers(image: str, program: str) -> None:
+def test_the_program_has_an_image_of_another_name(image: str, program: str) -> None:
     assert program_name(image) == program
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64", "arm64", "aarch64"])
-def test_images_are_for_the_machines_of_aws(machine: str) -> None:
+def test_images_are_built_for_the_machines_of_aws(machine: str) -> None:
     same = machine.lower() in ("x86_64", "amd64")
     assert platform_words(machine) == ([] if same else ["--platform=linux/amd64"])
 
@@ -54,7 +54,7 @@ def test_images_are_for_the_machines_of_aws(machine: str) -> None:
         ("", ""),
     ],
 )
-def test_the_base_is_that_of_the_last_stage(dockerfile: str, base: str) -> None:
+def test_the_base_is_the_one_of_the_last_stage(dockerfile: str, base: str) -> None:
     assert base_of(dockerfile) == base
 
 
@@ -67,11 +67,11 @@ def test_the_base_is_that_of_the_last_stage(dockerfile: str, base: str) -> None:
         ("", ""),
     ],
 )
-def test_no_token_gets_into_a_label(url: str, shown: str) -> None:
+def test_a_label_never_contains_a_token(url: str, shown: str) -> None:
     assert without_user(url) == shown
 
 
-def test_two_builds_make_an_image() -> None:
+def test_an_image_needs_two_builds() -> None:
     program, both = build_commands("me/x:1", {"a": "b c"}, "arm64", ["--no-cache"])
     start = ["docker", "build", "--platform=linux/amd64", "--no-cache"]
     assert program == [*start, "--tag", "me/x:1-program", "."]
@@ -82,7 +82,7 @@ def test_two_builds_make_an_image() -> None:
     ]
 
 
-def test_a_worker_has_memory_and_cpus_as_on_aws_as_far_as_there_are_so_many() -> None:
+def test_a_worker_has_memory_and_cpus_as_on_aws_within_this_computers_cores() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5", "B": "x y"}
     words = worker_command(
         SETTINGS, environment, "worker-1", Path("/f/w.cid"), "x86_64", "linux", 6
@@ -94,7 +94,7 @@ def test_a_worker_has_memory_and_cpus_as_on_aws_as_far_as_there_are_so_many() ->
     ]
 
 
-def test_where_containers_run_in_a_virtual_machine_they_are_told_the_way_out() -> None:
+def test_containers_of_docker_desktop_reach_the_computer_by_its_name() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5"}
     gpus = replace(SETTINGS, GPUS=2)
     words = worker_command(gpus, environment, "w", Path("/c"), "arm64", "darwin", 10)
@@ -126,26 +126,30 @@ def described(**changes: Any) -> dict[str, Any]:
     [
         ({}, None, []),
         ({}, [], []),
-        ({}, ["/opt/fiji/run.sh"], ["warning: its own entry point '/opt/fiji/run.sh' is not run"]),
+        (
+            {},
+            ["/opt/fiji/run.sh"],
+            ["warning: the entry point of the base image, '/opt/fiji/run.sh', is not run"],
+        ),
         ({}, ["/usr/local/bin/_entrypoint.sh"], []),  # COMMAND begins with it
         ({"Architecture": "arm64"}, None, ["is for linux/arm64"]),
         (
             {"Size": 36e9},
             None,
-            ["of 36.0 GB does not fit on the disk; raise EBS_VOL_SIZE to more than 41"],
+            ["36.0 GB does not fit on the disk; set EBS_VOL_SIZE to more than 41"],
         ),
-        ({"Size": 34.9e9}, None, ["warning: of 34.9 GB leaves 0 GB of each machine's disk"]),
-        ({"Size": 25.1e9}, None, ["warning: of 25.1 GB leaves 10 GB of each machine's disk"]),
+        ({"Size": 34.9e9}, None, ["warning: 34.9 GB leaves 0 GB of each machine's disk"]),
+        ({"Size": 25.1e9}, None, ["warning: 25.1 GB leaves 10 GB of each machine's disk"]),
         ({"Size": 24.9e9}, None, []),
     ],
 )
-def test_what_is_said_against_an_image(
+def test_problems_of_an_image_are_reported(
     both: dict[str, Any], entry: list[str] | None, found: list[str]
 ) -> None:
     program = described(Config={"Entrypoint": entry})
     job_py = "COMMAND = '/usr/local/bin/_entrypoint.sh bioformats2raw'"
-    told = findings(SETTINGS, described(**both), program, job_py)
-    assert len(told) == len(found)
-    for problem, expected in zip(told, found, strict=True):
+    problems = image_problems(SETTINGS, described(**both), program, job_py)
+    assert len(problems) == len(found)
+    for problem, expected in zip(problems, found, strict=True):
         assert str(problem).startswith(f"image me/x:1: {expected.removeprefix('warning: ')}")
         assert problem.warning == expected.startswith("warning: ")

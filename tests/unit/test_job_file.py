@@ -1,4 +1,4 @@
-"""Job files: the three forms of groups, and everything that is refused before anything is sent."""
+"""Job files: the three forms of groups, and what is refused before a message is sent."""
 
 import hashlib
 import json
@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from ds.control.files import job_file as jobfile
-from ds.control.files.job_file import JobFile
-from ds.jobs.definition import JobDefinition, load
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.jobs.definition import JobDefinition, load_job_definition
 from ds.jobs.message import MAX_BYTES, Job
 from ds.jobs.problems import BadInput
 
@@ -31,7 +30,7 @@ def definition(
     words = " ".join(f"[{{{name}}}]" for name, type_ in types.items() if type_ != "flag")
     text = f"COMMAND = 'true {words}'\nVARIABLES = {types!r}\nOUTPUT_PREFIX = {prefix!r}\n"
     (tmp_path / "job.py").write_text(text)
-    return load(tmp_path / "job.py", ["SIGMA"])
+    return load_job_definition(tmp_path / "job.py", ["SIGMA"])
 
 
 def read(
@@ -41,14 +40,14 @@ def read(
     types: dict[str, str] | None = None,
     prefix: str = "out/{plate}/{well}",
 ) -> JobFile:
-    """Read a job file; `document` is its text, its bytes, or what it holds."""
+    """Read a job file; `document` is its text, its bytes, or its content."""
     path = tmp_path / "jobs.json"
     if isinstance(document, bytes):
         path.write_bytes(document)
     else:
         text = document if isinstance(document, str) else json.dumps(document)
         path.write_text(text, encoding="utf-8")
-    return jobfile.read(path, definition(tmp_path, types=types, prefix=prefix), {"SIGMA": 2})
+    return read_job_file(path, definition(tmp_path, types=types, prefix=prefix), {"SIGMA": 2})
 
 
 def refusal(tmp_path: Path, document: object, **options: Any) -> list[str]:
@@ -63,17 +62,17 @@ def groups(jobs: JobFile) -> list[dict[str, Any]]:
     return found
 
 
-# What is read.
+# Valid files.
 
 
-def test_a_list_is_one_job_a_group_with_the_shared_variables(tmp_path: Path) -> None:
+def test_a_list_has_one_job_per_group_with_the_shared_variables(tmp_path: Path) -> None:
     jobs = read(tmp_path, {"plate": "P1", "groups": [{"well": "A01"}, {"well": "A02"}]})
     assert jobs.shared == {"plate": "P1"}
     assert groups(jobs) == [{"well": "A01"}, {"well": "A02"}]
     assert next(job.body() for job in jobs.jobs()) == '{"plate":"P1","group":{"well":"A01"}}'
 
 
-def test_a_job_file_is_known_by_its_messages_and_their_order(tmp_path: Path) -> None:
+def test_a_job_file_is_identified_by_its_messages_and_their_order(tmp_path: Path) -> None:
     wells = [{"well": "A01"}, {"well": "A02"}]
     digest = read(tmp_path, {"plate": "P1", "groups": wells}).digest
     bodies = ['{"plate":"P1","group":{"well":"A01"}}', '{"plate":"P1","group":{"well":"A02"}}']
@@ -85,7 +84,7 @@ def test_a_job_file_is_known_by_its_messages_and_their_order(tmp_path: Path) -> 
     assert read(tmp_path, {"plate": "P2", "groups": wells}).digest != digest
 
 
-def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -> None:
+def test_a_matrix_is_every_combination_the_last_variable_changes_fastest(tmp_path: Path) -> None:
     matrix = {"plate": ["P1", "P2"], "well": ["A01", "A02", "A03"]}
     jobs = read(tmp_path, {"groups": {"matrix": matrix}})
     assert [tuple(group.values()) for group in groups(jobs)] == [
@@ -98,7 +97,7 @@ def test_a_matrix_is_every_combination_the_last_variable_first(tmp_path: Path) -
     ]
 
 
-def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None:
+def test_a_csv_file_beside_the_job_file_has_one_group_per_row(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "jobs.csv").write_bytes(
         b'\xef\xbb\xbfplate, well ,parts,fast,_comment\r\nP1,"A 1, left",a.tif,TRUE,x\r\n'
@@ -115,7 +114,7 @@ def test_a_csv_file_beside_the_job_file_is_a_group_a_row(tmp_path: Path) -> None
     ]
 
 
-def test_blanks_at_the_ends_of_a_cell_do_not_count_whatever_its_type(tmp_path: Path) -> None:
+def test_cells_of_every_type_are_trimmed(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(
         "plate , well,image, parts, fast, more\n"
         ' P1\t, "A 1, left ", a.tif , "b , c", true , -a  b \n'
@@ -143,42 +142,42 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     assert groups(read(tmp_path, {"groups": [group]}, types=TYPES)) == [group]
 
 
-def test_comments_are_ignored_even_doubled_and_at_every_level(tmp_path: Path) -> None:
+def test_comments_are_ignored_even_twice_and_at_every_level(tmp_path: Path) -> None:
     text = """{"_comment": 1, "_comment": {"x": [1]}, "my_comment_2": 3,
     "groups": [{"plate": "P", "well": "A", "_comment": 1, "_comment": 2}]}"""
     assert groups(read(tmp_path, text)) == [{"plate": "P", "well": "A"}]
 
 
-def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     text = json.dumps({"groups": [{"plate": "P", "well": "A"}]})
     assert read(tmp_path, text.encode("utf-8-sig")).count == 1
 
 
-# What is refused: a problem names file, group and key.
+# Refused files: a problem names file, group and key.
 
 LIST = '{"groups": [{"plate": "P1", "well": "A01"}, %s]}'
 
 REFUSED = [
     ('{"plate": "P", "well": "A"}', "jobs.json: has no groups; add groups"),
-    ('{"group": [{}]}', "jobs.json: has no groups; did you mean groups where you wrote group?"),
+    ('{"group": [{}]}', "jobs.json: has no groups; did you mean groups instead of group?"),
     ('{"groups": []}', "jobs.json, groups: is empty"),
-    ('{"groups": "x"}', "jobs.json, groups: is none of the three forms"),
-    ('{"groups": {"matrix": {}, "csv": "x"}}', "jobs.json, groups: is none of the three forms"),
-    ('{"groups": {"csv": "a", "csv": "b"}}', "jobs.json, groups: is none of the three forms"),
-    ('{"groups": {"matrix": {}}}', "groups, matrix: is no JSON object with variables"),
-    ('{"groups": {"matrix": {"plate": []}}}', "groups, matrix, plate: is no list with values"),
-    ('{"groups": {"matrix": {"plate": "P"}}}', "groups, matrix, plate: is no list with values"),
+    ('{"groups": "x"}', "jobs.json, groups: is not one of the three forms"),
+    ('{"groups": {"matrix": {}, "csv": "x"}}', "jobs.json, groups: is not one of the three forms"),
+    ('{"groups": {"csv": "a", "csv": "b"}}', "jobs.json, groups: is not one of the three forms"),
+    ('{"groups": {"matrix": {}}}', "groups, matrix: is not a JSON object with variables"),
+    ('{"groups": {"matrix": {"plate": []}}}', "groups, matrix, plate: is not a list with values"),
+    ('{"groups": {"matrix": {"plate": "P"}}}', "groups, matrix, plate: is not a list with values"),
     (
         '{"groups": {"matrix": {"well": ["A"], "well": ["B"]}}}',
-        "jobs.json, groups, matrix, well: is written twice",
+        "jobs.json, groups, matrix, well: is defined twice",
     ),
-    ('{"groups": {"csv": 3}}', "groups, csv: is no name of a file"),
-    ('{"groups": {"csv": "none.csv"}}', "none.csv: is not there; put it there"),
-    (LIST % "3", "jobs.json, group 2: is no JSON object"),
+    ('{"groups": {"csv": 3}}', "groups, csv: is not the name of a file"),
+    ('{"groups": {"csv": "none.csv"}}', "none.csv: does not exist; create it"),
+    (LIST % "3", "jobs.json, group 2: is not a JSON object"),
     (LIST % "{}", "jobs.json, group 2: is empty"),
     (
         LIST % '{"plate": "P2", "wel": "A01"}',
-        "jobs.json, group 2, wel: is no variable of job.py; did you mean well?",
+        "jobs.json, group 2, wel: unknown variable; did you mean well?",
     ),
     (LIST % '{"plate": "P2"}', "jobs.json, group 2, well: has no value"),
     (LIST % '{"plate": "P2", "well": {"a": 1}}', "jobs.json, group 2, well: "),
@@ -186,14 +185,17 @@ REFUSED = [
     (LIST % '{"plate": "P2", "well": NaN}', "jobs.json, group 2, well: "),
     (LIST % '{"plate": "P2", "well": 1e999}', "jobs.json, group 2, well: "),
     (LIST % '{"plate": "P2", "well": "a\\u0000"}', "jobs.json, group 2, well: "),
-    (LIST % '{"plate": "P2", "well": "A", "SIGMA": 3}', "jobs.json, group 2, SIGMA: is given at"),
-    (LIST % '{"plate": "P2", "well": "A", "well": "B"}', "group 2, well: is written twice"),
+    (
+        LIST % '{"plate": "P2", "well": "A", "SIGMA": 3}',
+        "jobs.json, group 2, SIGMA: is defined twice, in the group and config.py",
+    ),
+    (LIST % '{"plate": "P2", "well": "A", "well": "B"}', "group 2, well: is defined twice"),
     (
         LIST % '{"plate": "P2", "well": "A", "PATH": "x"}',
-        "jobs.json, group 2, PATH: is no variable",
+        "jobs.json, group 2, PATH: unknown variable",
     ),
-    ('{"well": 1, "well": 2, "groups": [{"plate": "P"}]}', "jobs.json, well: is written twice"),
-    ('{"groups": [{"plate": "P"}], "groups": []}', "jobs.json, groups: is written twice"),
+    ('{"well": 1, "well": 2, "groups": [{"plate": "P"}]}', "jobs.json, well: is defined twice"),
+    ('{"groups": [{"plate": "P"}], "groups": []}', "jobs.json, groups: is defined twice"),
     (LIST % '{"plate": "P1", "well": "A01"}', "group 2: has the output prefix 'out/P1/A01' of"),
     (LIST % '{"plate": "..", "well": "A01"}', "jobs.json, group 2"),
     (LIST % '{"plate": "P1", "well": ""}', "jobs.json, group 2"),
@@ -232,7 +234,7 @@ def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, name: str, value: 
     assert line.startswith(f"jobs.json, group 1, {name}: ")
 
 
-def test_a_wrong_shared_variable_is_one_problem_not_one_a_group(tmp_path: Path) -> None:
+def test_an_invalid_shared_variable_is_one_problem_not_one_per_group(tmp_path: Path) -> None:
     document = {"plate": {"a": 1}, "plates": 3, "groups": [{"well": str(n)} for n in range(50)]}
     lines = refusal(tmp_path, document)
     assert [line.split(":")[0] for line in lines] == ["jobs.json, plates", "jobs.json, plate"]
@@ -241,14 +243,15 @@ def test_a_wrong_shared_variable_is_one_problem_not_one_a_group(tmp_path: Path) 
 def test_a_variable_at_two_levels_is_refused(tmp_path: Path) -> None:
     document = {"plate": "P", "groups": [{"plate": "P", "well": "A"}]}
     (line,) = refusal(tmp_path, document)
-    assert line.startswith("jobs.json, group 1, plate: is given at two levels")
+    assert line.startswith(
+        "jobs.json, group 1, plate: is defined twice, in the shared variables and the group"
+    )
 
 
-def test_what_is_wrong_with_many_groups_is_told_once_and_hides_nothing(tmp_path: Path) -> None:
+def test_a_problem_of_many_groups_is_reported_once_and_hides_no_other(tmp_path: Path) -> None:
     slips = [{"plate": "P", "wel": str(n)} for n in range(1100)]
     assert refusal(tmp_path, {"groups": [*slips, {"plate": ["P"], "wel": "A"}]}) == [
-        "jobs.json, group 1, wel: is no variable of job.py; did you mean well?"
-        " (and in 1,100 more groups)",
+        "jobs.json, group 1, wel: unknown variable; did you mean well? (and in 1,100 more groups)",
         "jobs.json, group 1101, plate: must be text, a number, true or false;"
         " its type in job.py is text",
     ]
@@ -258,18 +261,18 @@ def test_what_is_wrong_with_many_groups_is_told_once_and_hides_nothing(tmp_path:
     assert line.endswith("did you mean well?")
 
 
-def test_a_missing_value_is_told_where_no_slip_explains_it(tmp_path: Path) -> None:
+def test_a_missing_value_is_reported_unless_a_typo_explains_it(tmp_path: Path) -> None:
     wrong = [{"plate": "P", "wel": "A"}, {"plate": "P"}, {"wel": "A"}, {"plate": "P"}]
     assert [line.split(";")[0] for line in refusal(tmp_path, {"groups": wrong})] == [
-        "jobs.json, group 1, wel: is no variable of job.py",
+        "jobs.json, group 1, wel: unknown variable",
         "jobs.json, group 2, well: has no value",
         "jobs.json, group 3, plate: has no value",
     ]
     (line,) = refusal(tmp_path, {"wel": "A", "groups": [{"plate": str(n)} for n in range(9)]})
-    assert line == "jobs.json, wel: is no variable of job.py; did you mean well?"
+    assert line == "jobs.json, wel: unknown variable; did you mean well?"
 
 
-def test_the_same_mistake_beside_groups_and_in_one_is_told_at_both(tmp_path: Path) -> None:
+def test_the_same_mistake_beside_groups_and_in_one_is_reported_twice(tmp_path: Path) -> None:
     document = {"plate": {"a": 1}, "groups": [{"plate": {"a": 1}, "well": "A"}, {"well": "B"}]}
     lines = refusal(tmp_path, document)
     assert [line.split(":")[0] for line in lines if "must be text" in line] == [
@@ -285,7 +288,7 @@ def test_kinds_of_problems_are_counted_and_the_first_ones_printed(tmp_path: Path
     assert lines[0].startswith("jobs.json, group 1, x0: ")
     assert lines[19].startswith("jobs.json, group 20, x19: ")
     assert all(line.endswith(" (and in 1 more group)") for line in lines[:20])
-    assert lines[20].startswith("jobs.json: and 960 more;")
+    assert lines[20].startswith("jobs.json: has 960 more problems;")
 
 
 def test_problems_need_no_more_memory_when_there_are_more(tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_a_null_outside_a_bracket_is_refused_before_anything_is_sent(tmp_path: P
     path = tmp_path / "jobs.json"
     path.write_text('{"groups": [{"a": 1}, {"a": null}]}')
     with pytest.raises(BadInput, match=r"jobs\.json, group 2"):
-        jobfile.read(path, load(tmp_path / "job.py"), {})
+        read_job_file(path, load_job_definition(tmp_path / "job.py"), {})
 
 
 def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
@@ -328,28 +331,28 @@ def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path, document, types=types, prefix="{plate}").count == 1
     document["groups"][0]["parts"][-1] += "k"
     (line,) = refusal(tmp_path, document, types=types, prefix="{plate}")
-    assert line.startswith("jobs.json, group 1: makes a message of 1,032,193 bytes")
+    assert line.startswith("jobs.json, group 1: is a message of 1,032,193 bytes")
 
 
-def test_a_matrix_of_more_jobs_than_can_be_meant_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_matrix_with_too_many_jobs_is_refused_at_once(tmp_path: Path) -> None:
     matrix = {"plate": list(range(10_000)), "well": list(range(10_000))}
     (line,) = refusal(tmp_path, {"groups": {"matrix": matrix}})
-    assert line.startswith("jobs.json, groups, matrix: makes 100,000,000 jobs")
+    assert line.startswith("jobs.json, groups, matrix: has 100,000,000 jobs")
 
 
 # Output prefixes.
 
 PREFIXES = [
     (["a", "b", "a"], ["group 3: has the output prefix 'a' of group 1"]),
-    (["a", "b", "a/x"], ["group 1: has a prefix, 'a', in which others lie"]),
-    (["a/x/y", "b", "a"], ["group 3: has a prefix, 'a', in which others lie"]),
+    (["a", "b", "a/x"], ["group 1: has a prefix, 'a', that contains those of others"]),
+    (["a/x/y", "b", "a"], ["group 3: has a prefix, 'a', that contains those of others"]),
     (["a/x", "a/y", "ab", "a.x", "a b"], []),
     (["a", "A"], []),
 ]
 
 
 @pytest.mark.parametrize(("prefixes", "problems"), PREFIXES)
-def test_two_jobs_never_write_to_one_place(
+def test_two_jobs_never_have_one_output_prefix(
     tmp_path: Path, prefixes: list[str], problems: list[str]
 ) -> None:
     document = {"groups": [{"plate": prefix, "well": n} for n, prefix in enumerate(prefixes)]}
@@ -367,7 +370,7 @@ def test_equal_jobs_are_refused_even_with_the_job_id_as_prefix(tmp_path: Path) -
     assert len(refusal(tmp_path, document, prefix="{job_id}")) == 1
 
 
-def test_many_collisions_are_told_once_a_prefix(tmp_path: Path) -> None:
+def test_many_collisions_are_reported_once_per_prefix(tmp_path: Path) -> None:
     document = {"groups": [{"plate": "P", "well": n} for n in range(3)] * 30}
     lines = refusal(tmp_path, document)
     assert len(lines) == 3
@@ -379,23 +382,26 @@ def test_of_very_many_collisions_the_first_ones_are_printed_and_all_counted(
     document = {"groups": [{"plate": f"P{n % 900}", "well": n} for n in range(1500)]}
     lines = refusal(tmp_path, document, prefix="{plate}")
     assert len(lines) == 21
-    assert lines[20].startswith("jobs.json: and 580 more;")
+    assert lines[20].startswith("jobs.json: has 580 more problems;")
     plates = [{"plate": f"P{n}", "well": ""} for n in range(50)]
     document = {"groups": [*plates, *({**group, "well": "/x"} for group in plates)]}
     lines = refusal(tmp_path, document, prefix="{plate}{well}")
-    assert "in which others lie" in lines[0]
-    assert lines[20].startswith("jobs.json: and 30 more;")
+    assert "that contains those of others" in lines[0]
+    assert lines[20].startswith("jobs.json: has 30 more problems;")
 
 
 # Files that cannot be read.
 
 UNREADABLE = [
-    (b'{"groups": [}', "line 1, column 13: is not JSON: Expecting value"),
-    (b'{\n  "groups": []\n  "a": 1}', "line 3, column 3: is not JSON: Expecting ',' delimiter"),
-    (b"", "line 1, column 1: is not JSON"),
-    (b"[1]", "is no JSON object"),
-    (b'{"a": "\xff"}', "is not UTF-8 (byte 7)"),
-    ("{}".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+    (b'{"groups": [}', "line 1, column 13: is not valid JSON: Expecting value"),
+    (
+        b'{\n  "groups": []\n  "a": 1}',
+        "line 3, column 3: is not valid JSON: Expecting ',' delimiter",
+    ),
+    (b"", "line 1, column 1: is not valid JSON"),
+    (b"[1]", "is not a JSON object"),
+    (b'{"a": "\xff"}', "cannot be read: byte 7 is not UTF-8; save it as UTF-8"),
+    ("{}".encode("utf-16"), "cannot be read: byte 0 is not UTF-8; save it as UTF-8"),
     (b"[" * 100_000, "is nested too deeply"),
     (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
 ]
@@ -409,24 +415,24 @@ def test_an_unreadable_file_gets_one_clear_line(tmp_path: Path, data: bytes, mes
 
 
 @pytest.mark.parametrize("name", ["j.csv", "Ö 1.CSV"])
-def test_a_csv_file_is_no_job_file_but_one_can_name_it(tmp_path: Path, name: str) -> None:
+def test_a_csv_file_is_not_a_job_file_but_a_job_file_can_name_it(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("plate,well\nP,A\n")
     with pytest.raises(BadInput) as refused:
-        jobfile.read(tmp_path / name, definition(tmp_path), {})
+        read_job_file(tmp_path / name, definition(tmp_path), {})
     form = f'{{"groups": {{"csv": "{name}"}}}}'
-    told = f"{name}: is a CSV file; write {form} into a .json file beside it, and name that"
+    told = f"{name}: is a CSV file; write {form} into a .json file beside it, and use that file"
     assert str(refused.value) == f"{tmp_path}/{told}"
     assert groups(read(tmp_path, form)) == [{"plate": "P", "well": "A"}]
-    with pytest.raises(BadInput, match=r"none\.csv: is not there"):
-        jobfile.read(tmp_path / "none.csv", definition(tmp_path), {})
+    with pytest.raises(BadInput, match=r"none\.csv: does not exist"):
+        read_job_file(tmp_path / "none.csv", definition(tmp_path), {})
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     made = definition(tmp_path)
-    with pytest.raises(BadInput, match=r"none\.json: is not there; name a job file"):
-        jobfile.read(tmp_path / "none.json", made, {})
+    with pytest.raises(BadInput, match=r"none\.json: does not exist; use a job file such as"):
+        read_job_file(tmp_path / "none.json", made, {})
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
-        jobfile.read(tmp_path, made, {})
+        read_job_file(tmp_path, made, {})
 
 
 # CSV.
@@ -434,11 +440,11 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
 CSV = [
     ("", "jobs.csv, header: is empty"),
     ("plate,well\n", "jobs.json: has no groups"),
-    ("plate,wel\nP,A\n", "jobs.csv, header, wel: is no variable of job.py; did you mean well?"),
-    ("plate,well,well\nP,A,B\n", "jobs.csv, header, well: is written twice"),
+    ("plate,wel\nP,A\n", "jobs.csv, header, wel: unknown variable; did you mean well?"),
+    ("plate,well,well\nP,A,B\n", "jobs.csv, header, well: is defined twice"),
     (",plate,well\n0,P,A\n", "jobs.csv, header, column 1: has no name"),
-    ("plate,well\nP,A\nP,B,C\n", "group 2, jobs.csv line 3: has 3 cells, the header 2"),
-    ("plate,well\nP,A\n\nP\n", "group 2, jobs.csv line 4: has 1 cells, the header 2"),
+    ("plate,well\nP,A\nP,B,C\n", "group 2, jobs.csv line 3: has 3 cells, but the header has 2"),
+    ("plate,well\nP,A\n\nP\n", "group 2, jobs.csv line 4: has 1 cells, but the header has 2"),
     ("plate\nP\n", "group 1, jobs.csv line 2, well: has no value"),
     ("plate;well\nP;A\n", "jobs.csv, header: has no comma; save the file with commas"),
     ("plate\twell\nP\tA\n", "jobs.csv, header: has no comma; save the file with commas"),
@@ -456,7 +462,7 @@ def test_a_wrong_csv_file_is_refused_with_its_line(tmp_path: Path, text: str, me
     assert all(line.startswith("jobs.json") for line in lines)
 
 
-def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
+def test_wrong_cells_of_all_rows_are_reported(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("plate,well,fast\nP,A,no\nP,B,true\nP,C,1\nP,D\n")
     types = {"plate": "text", "well": "text", "fast": "flag"}
     lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}}, types=types)
@@ -467,7 +473,7 @@ def test_wrong_cells_of_all_rows_are_told(tmp_path: Path) -> None:
     assert lines[0].endswith(" (and in 1 more group)")
 
 
-def test_a_header_with_one_name_many_times_counts_no_groups(tmp_path: Path) -> None:
+def test_a_repeated_name_in_the_header_is_not_counted_per_group(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("plate,well,wel,well,well,wel\n")
     lines = refusal(tmp_path, {"groups": {"csv": "jobs.csv"}})
     assert not any("more" in line for line in lines)
@@ -475,7 +481,7 @@ def test_a_header_with_one_name_many_times_counts_no_groups(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("before", [0, 3, 5000])
-def test_a_csv_file_in_another_encoding_is_told_with_its_line(
+def test_a_csv_file_in_another_encoding_is_reported_with_its_line(
     tmp_path: Path, before: int, end: str
 ) -> None:
     rows = ["plate,well", *(f"P,{n}é" for n in range(before))]

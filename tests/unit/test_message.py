@@ -1,4 +1,4 @@
-"""A job as it travels: bodies, identities, and what is wrong with a job's variables."""
+"""The message of a job: bodies, job IDs, and problems of a job's variables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ds.jobs.message import InvalidMessage, Job, decode, problems
+from ds.jobs.message import InvalidMessage, Job, check_job, decode
 from ds.jobs.variables import Value
 
 JOBS = [
@@ -29,31 +29,31 @@ def test_a_body_holds_the_whole_job_in_ascii(job: Job) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("", "not JSON"),
-        ("{", "not JSON"),
-        ('{"group": {}} x', "not JSON"),
-        ('{"group": {"x": NaN}}', "NaN is no JSON number"),
-        ('{"group": {"x": -Infinity}}', "-Infinity is no JSON number"),
-        ("[" * 100_000, "not JSON"),
-        ('{"group": {"x": ' + "9" * 5000 + "}}", "not JSON"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ('{"group": {}} x', "not valid JSON"),
+        ('{"group": {"x": NaN}}', "NaN is not a JSON number"),
+        ('{"group": {"x": -Infinity}}', "-Infinity is not a JSON number"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"group": {"x": ' + "9" * 5000 + "}}", "not valid JSON"),
         ("null", "not a JSON object"),
         ("[]", "not a JSON object"),
         ('"group"', "not a JSON object"),
-        ("{}", 'no "group" object'),
-        ('{"group": null}', 'no "group" object'),
-        ('{"group": []}', 'no "group" object'),
-        ('{"group": "Plate1"}', 'no "group" object'),
-        ('{"groups": [{"a": 1}]}', 'no "group" object'),
+        ("{}", 'does not have a "group" object'),
+        ('{"group": null}', 'does not have a "group" object'),
+        ('{"group": []}', 'does not have a "group" object'),
+        ('{"group": "Plate1"}', 'does not have a "group" object'),
+        ('{"groups": [{"a": 1}]}', 'does not have a "group" object'),
     ],
     ids=lambda text: text[:20],
 )
-def test_a_message_that_is_no_job_says_why(body: str, reason: str) -> None:
+def test_a_message_that_is_not_a_job_has_a_reason(body: str, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         decode(body)
 
 
-def test_an_identity_is_known_from_the_message_alone_and_never_changes() -> None:
-    # Written down once: outputs and logs of runs that are over are found by it.
+def test_a_job_id_comes_from_the_message_alone_and_never_changes() -> None:
+    # A constant: outputs and logs of earlier runs are found by it.
     assert Job({"b": 1}, {"a": "x", "c": None}).job_id == "db0db7e6667db5ee"
     assert decode('{ "group": {"c": null, "a": "x"}, "b": 1 }').job_id == "db0db7e6667db5ee"
 
@@ -70,9 +70,7 @@ def test_an_identity_is_known_from_the_message_alone_and_never_changes() -> None
         (Job({}, {"a": ["b", "c"]}), Job({}, {"a": ["c", "b"]}), False),
     ],
 )
-def test_equal_jobs_have_one_identity_and_others_have_not(
-    one: Job, other: Job, equal: bool
-) -> None:
+def test_only_equal_jobs_have_the_same_job_id(one: Job, other: Job, equal: bool) -> None:
     assert (one.job_id == other.job_id) is equal
 
 
@@ -96,18 +94,18 @@ GOOD: dict[str, Value] = {
 }
 
 
-def test_a_good_job_has_no_problem_wherever_its_variables_stand() -> None:
-    assert problems(Job({}, GOOD), TYPES, CONFIG) == []
-    assert problems(Job(GOOD, {}), TYPES, CONFIG) == []
-    assert problems(Job({}, dict.fromkeys(GOOD)), TYPES, CONFIG) == []  # null: none of it
+def test_a_valid_job_has_no_problem_at_whatever_level_its_variables_are() -> None:
+    assert check_job(Job({}, GOOD), TYPES, CONFIG) == []
+    assert check_job(Job(GOOD, {}), TYPES, CONFIG) == []
+    assert check_job(Job({}, dict.fromkeys(GOOD)), TYPES, CONFIG) == []  # null: none of it
 
 
 @pytest.mark.parametrize(
     ("shared", "change", "where", "message", "hint"),
     [
-        ({}, {"plaet": "P1"}, "plaet", "is no variable of job.py", "did you mean plate?"),
-        ({}, {"Plate": "P1"}, "Plate", "is no variable of job.py", "did you mean plate?"),
-        ({}, {"zzz": "P1"}, "zzz", "is no variable of job.py", "add it to VARIABLES"),
+        ({}, {"plaet": "P1"}, "plaet", "unknown variable", "did you mean plate?"),
+        ({}, {"Plate": "P1"}, "Plate", "unknown variable", "did you mean plate?"),
+        ({}, {"zzz": "P1"}, "zzz", "unknown variable", "add it to VARIABLES"),
         ({"plate": "P1"}, {}, "plate", "the shared variables and the group", "keep one"),
         (
             {"JAVA_MEMORY": "2g"},
@@ -132,10 +130,10 @@ def test_a_good_job_has_no_problem_wherever_its_variables_stand() -> None:
         ({}, {"fast": "true"}, "fast", "must be true or false", "type in job.py is flag"),
     ],
 )
-def test_each_mistake_names_its_variable_and_what_to_do(
+def test_each_mistake_is_reported_with_its_variable_and_a_hint(
     shared: dict[str, Value], change: dict[str, Value], where: str, message: str, hint: str
 ) -> None:
-    (problem,) = problems(Job(shared, {**GOOD, **change}), TYPES, CONFIG)
+    (problem,) = check_job(Job(shared, {**GOOD, **change}), TYPES, CONFIG)
     assert problem.where == where
     assert message in problem.message
     assert hint in problem.hint
@@ -143,15 +141,15 @@ def test_each_mistake_names_its_variable_and_what_to_do(
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
-def test_a_variable_without_a_value_is_missed(name: str) -> None:
+def test_a_variable_without_a_value_is_reported(name: str) -> None:
     rest = {other: value for other, value in GOOD.items() if other != name}
-    (problem,) = problems(Job({}, rest), TYPES, CONFIG)
+    (problem,) = check_job(Job({}, rest), TYPES, CONFIG)
     assert (problem.where, problem.message) == (name, "has no value")
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     job = decode(json.dumps({"plate": 1, "group": {**GOOD, "plate": 2, "x": 1, "fast": 1}}))
-    assert sorted(problem.where for problem in problems(job, TYPES, {})) == [
+    assert sorted(problem.where for problem in check_job(job, TYPES, {})) == [
         "JAVA_MEMORY",
         "fast",
         "plate",

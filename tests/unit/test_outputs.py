@@ -1,4 +1,4 @@
-"""When a job's outputs are complete."""
+"""The rule for complete outputs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_number_size_and_name_decide(
 ) -> None:
     assert (rule.missing(files) is None) is complete
     assert (rule.missing(iter(files)) is None) is complete
-    # A job that writes nothing can never be known to be done.
+    # A job that does not write files is never known to be done.
     assert rule.already_done(files) is done
 
 
-def test_what_is_missing_is_said_with_numbers() -> None:
+def test_missing_outputs_are_reported_with_numbers() -> None:
     assert OutputRule(3, 5, "csv").missing([A, B, EMPTY]) == (
         "output files are missing: expected 3 of at least 5 bytes and 'csv' in the name, "
         "found 1 (of 3 written)"

@@ -14,9 +14,9 @@ from ds.cloud.names import names, run_tags
 from ds.cloud.plan_setup import plan, problems, task_definition
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import Cluster, LogGroup, Queue, Service, SetupState, TaskDefinition
-from ds.control.commands.setup import placeholders
-from ds.control.files.config_file import Settings, check
+from ds.control.files.config_file import check_config
 from ds.jobs.environment import WorkerSettings
+from ds.jobs.settings import Settings
 
 RUN = "20260101T000000Z"
 TAGS = run_tags("Test", RUN)
@@ -25,7 +25,7 @@ ECS_TAGS = [{"key": "ds:app", "value": "Test"}, {"key": "ds:run", "value": RUN}]
 
 def settings(**changes: object) -> Settings:
     given = {"APP_NAME": "Test", "AWS_BUCKET": "our-bucket", "DOCKERHUB_TAG": "lab/test:1"}
-    return check({**given, **changes})
+    return check_config({**given, **changes})
 
 
 def nothing(app: str = "Test") -> SetupState:
@@ -455,19 +455,6 @@ def test_what_another_application_owns_is_not_changed(change: dict[str, Any], wo
         other = "LOG_GROUP_NAME" if "log_groups" in change else "APP_NAME"
         assert problem.message.startswith("already exists without the tag ds:app=Test")
         assert problem.hint == f"set another {other} in config.py"
-
-
-def test_every_placeholder_is_reported() -> None:
-    assert placeholders(settings()) == []
-    given = {"AWS_BUCKET": "your-bucket-name", "DOCKERHUB_TAG": "user/test:latest"}
-    assert [str(problem) for problem in placeholders(settings(**given))] == [
-        "config.py: AWS_BUCKET still has the placeholder 'your-bucket-name'; replace it with your "
-        "bucket",
-        "config.py: DOCKERHUB_TAG still has the placeholder 'user/'; replace it with your registry "
-        "account",
-    ]
-    (missing,) = placeholders(settings(DOCKERHUB_TAG=""))
-    assert missing.message == "DOCKERHUB_TAG has no value"
 
 
 def test_nothing_is_wrong_with_what_is_ours() -> None:

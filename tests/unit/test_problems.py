@@ -1,17 +1,11 @@
-"""Problems are told in one form: where, what, what to do."""
+"""Problems have one form: where, what is wrong, what to do."""
 
-import ast
 import pickle
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from ds.jobs import problems
-from ds.jobs.problems import BadInput, Problem, at, closest
-
-WORKER = Path(problems.__file__).parent
-LANGUAGE = ("problems", "variables", "command", "output_prefix")
+from ds.jobs.problems import BadInput, Problem, at, closest, typo_of
+from ds.jobs.settings import SETTING_NAMES
 
 
 def test_a_problem_reads_as_one_line() -> None:
@@ -20,7 +14,7 @@ def test_a_problem_reads_as_one_line() -> None:
     assert str(Problem("", "no place", "find one")) == "no place; find one"
 
 
-def test_bad_input_tells_every_problem_a_line() -> None:
+def test_bad_input_has_one_line_per_problem() -> None:
     refused = BadInput(iter([Problem("a", "b", "c"), Problem("d", "e", "f")]))
     assert str(refused) == "a: b; c\nd: e; f"
     assert refused.exit_code == 2
@@ -49,23 +43,23 @@ def test_a_place_is_put_inside_another() -> None:
         ("", None),
     ],
 )
-def test_a_slip_is_traced_to_the_name_that_was_meant(written: str, meant: str | None) -> None:
+def test_the_closest_known_name_is_suggested(written: str, meant: str | None) -> None:
     assert closest(written, ["plate", "well", "output_dir"]) == meant
 
 
-def test_the_language_can_be_written_into_the_hook_as_one_file() -> None:
-    """It is joined there, unrendered by Jinja, without its own package."""
-    defined: Counter[str] = Counter()
-    for module in LANGUAGE:
-        source = (WORKER / f"{module}.py").read_text(encoding="utf-8")
-        assert not [sign for sign in ("{{", "{%", "{#") if sign in source]
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.Assign):
-                defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                defined[node.name] += 1
-            elif isinstance(node, ast.ImportFrom):
-                assert node.module
-                assert node.module.partition(".")[0] != "ds" or node.module.startswith("ds.jobs.")
-                assert not [name for name in node.names if name.asname]
-    assert [name for name, times in defined.items() if times > 1] == []
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("MEMORY_", "MEMORY"),
+        ("DOCKER_CORE", "DOCKER_CORES"),
+        ("EXPECTED_NUMBER_FILE", "EXPECTED_NUMBER_FILES"),
+        ("SQS_MESSAGE_VISIBLITY", "SQS_MESSAGE_VISIBILITY"),
+        ("MEMORY", None),
+        ("PLUS", None),
+        ("JAVA_MEMORY", None),
+        ("IMAGEJ_JAR", None),
+        ("MY_NAME", None),
+    ],
+)
+def test_a_name_within_two_letters_of_a_setting_is_a_typo(name: str, setting: str | None) -> None:
+    assert typo_of(name, SETTING_NAMES) == setting

@@ -27,7 +27,7 @@ PLAIN = Record(
 )
 
 
-def test_a_record_that_fits_is_whole() -> None:
+def test_a_record_that_fits_is_complete() -> None:
     assert json.loads(PLAIN.line()) == asdict(PLAIN)
 
 

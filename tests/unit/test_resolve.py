@@ -1,4 +1,4 @@
-"""One job decided: arguments, inputs, places, environment, document."""
+"""One job, resolved: arguments, inputs, folders, environment, document."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ds.jobs.definition import JobDefinition, load
+from ds.jobs.definition import JobDefinition, load_job_definition
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, Input, ResolvedJob, check_outputs, resolve
+from ds.jobs.resolve import SHOWN, Input, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 
 
@@ -30,7 +30,7 @@ def defined(
         f"OUTPUT_PREFIX = {output_prefix!r}\n{functions}\n",
         encoding="utf-8",
     )
-    return load(path, config or {})
+    return load_job_definition(path, config or {})
 
 
 def resolved(
@@ -45,7 +45,7 @@ def resolved(
     definition = defined(
         folder, command=command, variables=variables, functions=functions, config=config
     )
-    return resolve(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
+    return resolve_job(definition, config or {}, Job(shared or {}, group), "bucket", SHOWN, 4)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_value_is_the_same_in_command_environment_and_document(
         ("args", "-a 'b c'", ["run", "-x", "-a", "b c"], "-a 'b c'", ["-a", "b c"]),
     ],
 )
-def test_an_empty_value_leaves_its_bracket_out(
+def test_an_empty_value_removes_its_bracket(
     tmp_path: Path,
     type_: str,
     value: Value,
@@ -182,7 +182,7 @@ def test_a_pattern_takes_the_folders_own_files(
     assert found.takes(key) is taken
 
 
-def test_all_that_a_program_may_ask_for(tmp_path: Path) -> None:
+def test_built_in_names_and_settings_of_the_program(tmp_path: Path) -> None:
     command = "run {output_dir} {work_dir} {job_id} {cores} {job_json} {MODEL} {a-b}"
     result = resolved(
         tmp_path, command, {"a-b": "text", "MODEL": "file"}, {"a-b": 7}, {}, {"MODEL": "m"}
@@ -217,7 +217,7 @@ def test_all_that_a_program_may_ask_for(tmp_path: Path) -> None:
         ({"name": "x", "file": None}, ["file"]),
     ],
 )
-def test_a_job_that_cannot_be_done_is_refused(
+def test_an_invalid_job_is_refused(
     tmp_path: Path, group: dict[str, Value], where: list[str]
 ) -> None:
     with pytest.raises(BadInput) as refused:
@@ -225,7 +225,7 @@ def test_a_job_that_cannot_be_done_is_refused(
     assert [problem.where for problem in refused.value.problems] == where
 
 
-def test_the_functions_see_the_job_and_take_over(tmp_path: Path) -> None:
+def test_the_functions_receive_the_job_and_replace_the_defaults(tmp_path: Path) -> None:
     functions = """
 def arguments(job):
     return ("run", job.values["file"], job.values["model"], job.inputs_dir, str(job.cores))
@@ -239,7 +239,7 @@ def output_prefix(job):
         tmp_path, "x", {"file": "file", "model": "file"}, job.group, job.shared, functions=functions
     )
     inputs = "/job/inputs"
-    # Shared too: where a key's file lies is what `values` says.
+    # `values` has the path of the file, for a shared key too.
     assert result.arguments == ["run", f"{inputs}/bucket/a", f"{inputs}/bucket/m", inputs, "4"]
     assert [entry.path for entry in result.inputs] == [
         f"{inputs}/bucket/a",
@@ -269,7 +269,7 @@ def output_prefix(job):
         ("def output_prefix(job): return '../x'", "has . or .. as a part"),
     ],
 )
-def test_a_function_that_is_wrong_is_named(tmp_path: Path, function: str, told: str) -> None:
+def test_a_function_that_fails_is_named(tmp_path: Path, function: str, told: str) -> None:
     with pytest.raises(BadInput) as refused:
         resolved(tmp_path, "run {x}", {"x": "text"}, {"x": "1"}, functions=function)
     assert told in str(refused.value).replace(": fails", " fails").replace(
@@ -297,7 +297,7 @@ def test_a_prefix_from_a_function_is_text_not_a_template(tmp_path: Path, prefix:
 def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: object) -> None:
     functions = f"def check_outputs(job): {body}"
     definition = defined(tmp_path, variables={"x": "text"}, functions=functions)
-    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve_job(definition, {}, Job({}, {"x": "1"}), "bucket").view
     if reason is BadInput:
         with pytest.raises(BadInput):
             check_outputs(definition, view)
@@ -307,11 +307,11 @@ def test_a_check_gives_a_reason_or_none(tmp_path: Path, body: str, reason: objec
 
 def test_without_a_check_there_is_no_reason(tmp_path: Path) -> None:
     definition = defined(tmp_path, variables={"x": "text"})
-    view = resolve(definition, {}, Job({}, {"x": "1"}), "bucket").view
+    view = resolve_job(definition, {}, Job({}, {"x": "1"}), "bucket").view
     assert check_outputs(definition, view) is None
 
 
-def test_what_a_program_cannot_be_started_with_is_refused(tmp_path: Path) -> None:
+def test_arguments_that_are_too_long_for_a_program_are_refused(tmp_path: Path) -> None:
     types = {"long": "text", "name": "text"}
     group = {"long": "x" * 200_000, "name": "a"}
     with pytest.raises(BadInput, match=r"longer than 128000 bytes.*\{job_json\}"):

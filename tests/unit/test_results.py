@@ -1,4 +1,4 @@
-"""What a run came to: states from records and dead letters, the table, the suggestion."""
+"""The result of a run: states from records and dead letters, the table, the suggestion."""
 
 import io
 import json
@@ -32,7 +32,7 @@ STATES = [
     ([record("done")], {}, True, ("done", 1, 1.5, "")),
     ([record("skipped")], {}, True, ("skipped", 1, 1.5, "")),
     ([record("failed"), record("done", 2)], {}, True, ("done", 2, 3.0, "")),
-    # A killed attempt leaves no record, but the next one knows its number.
+    # A killed attempt leaves no record, but the next attempt has a higher number.
     ([record("done", 3)], {}, True, ("done", 3, 4.5, "")),
     # Delivered twice: a lost attempt that ends later changes nothing.
     ([record("done"), record("lost", 2)], {}, True, ("done", 2, 1.5, "")),
@@ -42,11 +42,11 @@ STATES = [
         True,
         ("dead", 3, 4.5, "exit code 3"),
     ),
-    # Its records were lost: CloudWatch was away.
+    # CloudWatch was not available, so its records were lost.
     ([], DEAD, True, ("dead", 3, None, "exit code 3")),
     # Moved by SQS itself, without attributes.
     ([], {"one": {}}, True, ("dead", 1, None, "its worker died in every attempt")),
-    # Gone from the queue, and its worker was killed before it could say so.
+    # Its message was deleted, and its worker was killed before it wrote a record.
     ([], {}, True, ("done", 1, None, "")),
     ([record("interrupted")], {}, True, ("done", 1, None, "")),
     # The run was interrupted.
@@ -57,7 +57,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("records", "dead", "finished", "expected"), STATES)
-def test_a_jobs_state_follows_from_what_is_left_of_it(
+def test_the_state_of_a_job_follows_from_its_records_and_dead_letter(
     records: list[dict[str, Any]],
     dead: dict[str, dict[str, str]],
     finished: bool,
@@ -68,10 +68,19 @@ def test_a_jobs_state_follows_from_what_is_left_of_it(
     assert (result.group, result.job_id) == (7, "one")
 
 
-def test_records_are_taken_by_time_whatever_their_order() -> None:
+def test_the_order_of_records_does_not_matter() -> None:
     records = [record("dead", 3, exit_code=9), record("failed", 1), record("failed", 2)]
     (result,) = results([(1, "one")], records, DEAD, True)
     assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_last_attempt_is_the_one_that_started_last(finished: bool) -> None:
+    outcome = "done" if finished else "interrupted"
+    records = [record(outcome, 3), record(outcome, 1), record(outcome, 2)]
+    (result,) = results([(1, "one")], records, {}, finished)
+    assert result.seconds == 4.5
+    assert result.reason == ("" if finished else "reason 3")
 
 
 def test_records_of_other_jobs_do_not_count() -> None:
@@ -79,7 +88,7 @@ def test_records_of_other_jobs_do_not_count() -> None:
     assert (result.state, result.peak_memory_mb) == ("done", None)
 
 
-def test_a_peak_that_nobody_saw_is_none() -> None:
+def test_a_peak_that_was_not_measured_is_none() -> None:
     (result,) = results([(1, "one")], [{**record("done"), "peak_memory_mb": 0}], {}, True)
     assert result.peak_memory_mb is None
 
@@ -105,16 +114,16 @@ def test_memory_and_time_out_are_suggested_from_the_worst_job_with_headroom(
 ) -> None:
     line = suggestion([result(seconds=seconds, mb=mb) for seconds, mb in seen], slots)
     assert line is not None
-    assert f"MEMORY = {memory} and JOB_TIMEOUT_MINUTES = {minutes} in config.py" in line
+    assert line.endswith(f" Suggested: MEMORY = {memory}, JOB_TIMEOUT_MINUTES = {minutes}")
 
 
-def test_nothing_is_suggested_from_jobs_that_are_not_done() -> None:
+def test_jobs_that_are_not_done_give_no_suggestion() -> None:
     assert (
         suggestion([result(state="dead"), result(state="skipped"), result(seconds=None)], 1) is None
     )
 
 
-def test_json_has_exactly_the_promised_keys() -> None:
+def test_json_has_exactly_the_documented_keys() -> None:
     summary = Summary([result(1), result(2, "skipped"), result(3, "dead")], 12.3456)
     document = json.loads(summary.json())
     assert list(document) == ["jobs", "done", "skipped", "dead", "attempts", "seconds", "results"]
@@ -138,7 +147,9 @@ EXIT_CODES += [(["done", "unfinished"], False, 130), (["dead"], False, 130)]
 
 
 @pytest.mark.parametrize(("states", "finished", "code"), EXIT_CODES)
-def test_the_exit_code_says_how_it_went(states: list[State], finished: bool, code: int) -> None:
+def test_the_exit_code_follows_from_the_states(
+    states: list[State], finished: bool, code: int
+) -> None:
     assert Summary([result(state=state) for state in states], 1, finished).exit_code == code
 
 
@@ -174,7 +185,7 @@ def test_of_many_jobs_only_those_that_are_not_done_are_shown() -> None:
     assert "and 99 more jobs" in text
 
 
-def test_of_many_jobs_that_are_all_done_only_the_count_is_told() -> None:
+def test_of_many_jobs_that_are_all_done_only_the_count_is_shown() -> None:
     found = [result(n, "done") for n in range(1, MOST_ROWS + 2)]
     text = table(found, {n: Job({}, {"well": "A"}) for n in range(1, MOST_ROWS + 2)})
-    assert text == f"{MOST_ROWS + 1} jobs, none of them dead; --json has each\n"
+    assert text == f"{MOST_ROWS + 1} jobs, none of them dead; --json lists all\n"

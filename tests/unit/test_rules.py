@@ -1,4 +1,4 @@
-"""`check`: what each rule finds, that it is silent once mended, and how all of it is told."""
+"""`check`: the problem that each rule reports, its silence after the fix, and the report."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from ds.control.checks.rules import (
     QUOTAS,
     AwsFacts,
     Bucket,
-    Finding,
     Given,
     Image,
     Machine,
     MissingInput,
     Place,
     Unknown,
-    findings,
+    find_problems,
     fitting_memory,
-    is_placeholder,
     quota_kind,
 )
-from ds.control.commands.check import PAGE, Report, answers, check, known_regions, page, sample
-from ds.control.files import config_file as settings_of_config
-from ds.control.files import fleet_file as fleets
-from ds.control.files.fleet_file import Fleet
-from ds.jobs.problems import BadInput
+from ds.control.commands.check import Report, answers, check, known_regions, sample
+from ds.control.files.config_file import check_config
+from ds.control.files.fleet_file import EXAMPLE, Fleet, read_fleet_file
+from ds.jobs.links import DOCS_URL
+from ds.jobs.problems import BadInput, Problem
 from tests.implementation import make_implementation, write_jobs
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/it:1"
@@ -47,23 +45,23 @@ GPU = Machine(16384, 4, gpus=1)
 def given(
     fleet: Fleet | None = FLEET, files: dict[str, Any] | None = None, **settings: Any
 ) -> Given:
-    """Files in which nothing is wrong, with these changes."""
+    """Return files without problems, with these changes."""
     values = {
         "APP_NAME": "Test",
         "AWS_BUCKET": "lab-images",
         "DOCKERHUB_TAG": "lab/it:1",
         "MACHINE_TYPE": ["m5.large"],
     }
-    read = settings_of_config.check({**values, **settings})
+    read = check_config({**values, **settings})
     return Given(read, fleet, regions=frozenset({"us-east-1", "eu-west-1"}), **(files or {}))
 
 
 def facts(**changes: Any) -> AwsFacts:
-    """An account in which nothing is wrong, with these changes."""
+    """Return an account without problems, with these changes."""
     fine = AwsFacts(
         enabled=True,
         machines={"m5.large": LARGE},
-        bucket=Bucket("there", "us-east-1", True),
+        bucket=Bucket("exists", "us-east-1", True),
         image=Image(True, ("x86_64",)),
         subnets={"subnet-1": Place("vpc-1", "us-east-1a")},
         groups={"sg-1": Place("vpc-1")},
@@ -79,10 +77,10 @@ def facts(**changes: Any) -> AwsFacts:
 ANSWERS = {"docker_base_image": "debian:12", "docker_image": "lab/it:1"}
 
 FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
-    # Code, a part of what is said, wrong files and account, mended files and account.
+    # Code, a part of the problem, wrong files and account, fixed files and account.
     (
         "DS-PLACEHOLDER",
-        "config.py, AWS_BUCKET: is still 'your-bucket-name'",
+        "config.py, AWS_BUCKET: still has the placeholder 'your-bucket-name'",
         given(AWS_BUCKET="your-bucket-name"),
         facts(bucket=None),
         given(),
@@ -90,7 +88,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PLACEHOLDER",
-        "config.py, DOCKERHUB_TAG: is still 'user/distributed-it:latest'",
+        "config.py, DOCKERHUB_TAG: still has the placeholder 'user/'",
         given(DOCKERHUB_TAG="user/distributed-it:latest"),
         facts(image=None),
         given(DOCKERHUB_TAG="superuser/distributed-it:latest"),
@@ -98,7 +96,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PLACEHOLDER",
-        "config.py, LIBRARY: is still 'https://x.org/your-library'",
+        "config.py, LIBRARY: still has the placeholder 'https://x.org/your-library'",
         given(LIBRARY=["a", "https://x.org/your-library"]),
         facts(),
         given(LIBRARY=["a", "https://x.org/colour-library"]),
@@ -106,7 +104,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PLACEHOLDER",
-        "fleet file, subnets: is still 'subnet-your-id'",
+        "fleet file, subnets: still has the placeholder 'subnet-your-id'",
         given(replace(FLEET, subnets=("subnet-your-id",))),
         facts(subnets={}),
         given(),
@@ -114,7 +112,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PLACEHOLDER",
-        "fleet file, security_groups: is still 'sg-ZZZZZZZZZ'",
+        "fleet file, security_groups: still has the placeholder 'sg-ZZZZZZZZZ'",
         given(replace(FLEET, security_groups=("sg-ZZZZZZZZZ",))),
         facts(groups={}),
         given(),
@@ -122,7 +120,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PLACEHOLDER",
-        "fleet file, key_name: is still 'your_key_file_name'",
+        "fleet file, key_name: still has the placeholder 'your_key_file_name'",
         given(replace(FLEET, key_name="your_key_file_name")),
         facts(key=None),
         given(),
@@ -130,7 +128,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-ANSWERS",
-        "Dockerfile: is FROM debian:13, but .cruft.json has docker_base_image debian:12",
+        "Dockerfile: FROM is debian:13, but docker_base_image in .cruft.json is debian:12",
         given(files={"answers": ANSWERS, "base": "debian:13"}),
         facts(),
         given(files={"answers": ANSWERS, "base": "debian:12"}),
@@ -138,7 +136,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-ANSWERS",
-        "config.py, DOCKERHUB_TAG: is 'lab/other:1', but .cruft.json has docker_image lab/it:1",
+        "config.py, DOCKERHUB_TAG: is 'lab/other:1', but docker_image in .cruft.json is lab/it:1",
         given(DOCKERHUB_TAG="lab/other:1", files={"answers": ANSWERS}),
         facts(),
         given(DOCKERHUB_TAG="lab/it:2", files={"answers": ANSWERS}),
@@ -154,11 +152,11 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-REGION",
-        "boto3 knows no us-esat-1",
+        "us-esat-1 is not a region that boto3 knows",
         given(AWS_REGION="us-esat-1"),
         AwsFacts(),
         given(AWS_REGION="eu-west-1"),
-        facts(bucket=Bucket("there", "eu-west-1", True)),
+        facts(bucket=Bucket("exists", "eu-west-1", True)),
     ),
     (
         "DS-REGION",
@@ -170,7 +168,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-MACHINE",
-        "us-east-1 has no m5.lrage",
+        "m5.lrage does not exist in us-east-1",
         given(MACHINE_TYPE=["m5.lrage"]),
         facts(machines={"m5.lrage": None}),
         given(),
@@ -178,7 +176,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-MEMORY",
-        "7281 MB for each of 1 containers do not fit m5.large, which has 8192 MB",
+        "7281 MB x 1 container does not fit m5.large (8192 MB, about 7280 MB usable)",
         given(MEMORY=7281),
         facts(),
         given(MEMORY=7280),
@@ -186,7 +184,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-MEMORY",
-        "4000 MB for each of 2 containers do not fit m5.large",
+        "4000 MB x 2 containers does not fit m5.large (8192 MB, about 7280 MB usable)",
         given(TASKS_PER_MACHINE=2),
         facts(),
         given(TASKS_PER_MACHINE=2),
@@ -194,7 +192,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-CPU",
-        "m5.large has 2 CPUs, but DOCKER_CORES x CPUS_PER_JOB x TASKS_PER_MACHINE is 4",
+        "m5.large has 2 vCPUs, but DOCKER_CORES x CPUS_PER_JOB x TASKS_PER_MACHINE is 4",
         given(CPUS_PER_JOB=2, DOCKER_CORES=2),
         facts(),
         given(CPUS_PER_JOB=2),
@@ -218,7 +216,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-GPU",
-        "m5.large has 1 GPUs, but GPUS x TASKS_PER_MACHINE is 2",
+        "m5.large has 1 GPU, but GPUS x TASKS_PER_MACHINE is 2",
         given(GPUS=1, TASKS_PER_MACHINE=2),
         facts(machines={"m5.large": GPU}),
         given(GPUS=1, TASKS_PER_MACHINE=2),
@@ -234,7 +232,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-ARCHITECTURE",
-        "no image runs on all of these: m5.large x86_64, m6g.large arm64",
+        "the types have different architectures: m5.large x86_64, m6g.large arm64",
         given(),
         facts(image=None, machines={"m5.large": LARGE, "m6g.large": ARM}),
         given(),
@@ -242,7 +240,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-IMAGE",
-        "DOCKERHUB_TAG: is empty",
+        "DOCKERHUB_TAG: has no value",
         given(DOCKERHUB_TAG=""),
         facts(image=None),
         given(),
@@ -250,7 +248,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-IMAGE",
-        f"{ECR} is not in its registry",
+        f"{ECR} does not exist in its registry",
         given(DOCKERHUB_TAG=ECR),
         facts(image=Image(False)),
         given(DOCKERHUB_TAG=ECR),
@@ -258,7 +256,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-BUCKET",
-        "there is no bucket lab-images",
+        "bucket lab-images does not exist",
         given(),
         facts(bucket=Bucket("missing")),
         given(),
@@ -266,7 +264,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-BUCKET",
-        "you may not look into lab-images",
+        "you are not allowed to list bucket lab-images",
         given(),
         facts(bucket=Bucket("denied", "us-east-1")),
         given(),
@@ -274,23 +272,23 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-BUCKET",
-        "you may not write to lab-images",
+        "you are not allowed to write to bucket lab-images",
         given(),
-        facts(bucket=Bucket("there", "us-east-1", False)),
+        facts(bucket=Bucket("exists", "us-east-1", False)),
         given(),
-        facts(bucket=Bucket("there", "us-east-1", None)),
+        facts(bucket=Bucket("exists", "us-east-1", None)),
     ),
     (
         "DS-BUCKET-REGION",
-        "lab-images is in eu-west-1, the machines are in us-east-1",
+        "bucket lab-images is in eu-west-1, but AWS_REGION is us-east-1",
         given(),
-        facts(bucket=Bucket("there", "eu-west-1", True)),
+        facts(bucket=Bucket("exists", "eu-west-1", True)),
         given(),
-        facts(bucket=Bucket("there", None, True)),
+        facts(bucket=Bucket("exists", None, True)),
     ),
     (
         "DS-INPUT",
-        "job file, group 7: its input s3://lab-images/a.tif is not there",
+        "job file, group 7: its input s3://lab-images/a.tif does not exist",
         given(),
         facts(missing=(MissingInput(7, "s3://lab-images/a.tif"),)),
         given(),
@@ -298,7 +296,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-SUBNET",
-        "there is no subnet-1 in this region",
+        "subnet-1 does not exist in this region",
         given(),
         facts(subnets={"subnet-1": None}),
         given(),
@@ -319,7 +317,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-GROUP",
-        "there is no sg-1 in this region",
+        "sg-1 does not exist in this region",
         given(),
         facts(groups={"sg-1": None}),
         given(),
@@ -327,7 +325,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-VPC",
-        "of different networks: subnet-1 in vpc-1, sg-1 in vpc-2",
+        "subnets and security groups are in different VPCs: subnet-1 in vpc-1, sg-1 in vpc-2",
         given(),
         facts(groups={"sg-1": Place("vpc-2")}),
         given(),
@@ -335,7 +333,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-KEY",
-        "there is no key pair mine",
+        "key pair mine does not exist in this region",
         given(),
         facts(key=False),
         given(replace(FLEET, key_name="")),
@@ -343,7 +341,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PROFILE",
-        "there is no instance profile ecsInstanceRole",
+        "instance profile ecsInstanceRole does not exist",
         given(),
         facts(profile=False),
         given(),
@@ -381,7 +379,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-PRICE",
-        "MACHINE_PRICE: 0.04 is less than m5.large costs now: 0.05",
+        "MACHINE_PRICE: 0.04 is less than the current spot price of m5.large, 0.05",
         given(MACHINE_PRICE=0.04),
         facts(prices={"m5.large": 0.05}),
         given(MACHINE_PRICE=0.05),
@@ -389,7 +387,7 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
     ),
     (
         "DS-DISK",
-        "EBS_VOL_SIZE: 29 GB are less than the machine's system, 30 GB",
+        "EBS_VOL_SIZE: 29 GB is smaller than the machine image (30 GB)",
         given(EBS_VOL_SIZE=29),
         facts(),
         given(EBS_VOL_SIZE=30),
@@ -398,34 +396,34 @@ FOUND: list[tuple[str, str, Given, AwsFacts, Given, AwsFacts]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "said", "files", "aws", "mended", "mended_aws"), FOUND)
-def test_each_mistake_is_found_alone_and_no_longer_once_mended(
-    code: str, said: str, files: Given, aws: AwsFacts, mended: Given, mended_aws: AwsFacts
+@pytest.mark.parametrize(("code", "said", "files", "aws", "fixed", "fixed_aws"), FOUND)
+def test_each_mistake_is_the_only_problem_and_is_gone_after_the_fix(
+    code: str, said: str, files: Given, aws: AwsFacts, fixed: Given, fixed_aws: AwsFacts
 ) -> None:
-    (found,) = findings(files, aws)
+    (found,) = find_problems(files, aws)
     assert found.code == code
-    assert said in found.message
+    assert said in found.statement
     assert found.hint
-    assert findings(mended, mended_aws) == []
+    assert find_problems(fixed, fixed_aws) == []
 
 
-def test_every_code_is_provoked_here() -> None:
-    told_otherwise = {
+def test_every_code_is_tested_here() -> None:
+    reported_otherwise = {
         *("DS-CONFIG", "DS-JOBS", "DS-FLEET", "DS-CREDENTIALS", "DS-UNREACHABLE", "DS-BUILT")
     }
-    assert {row[0] for row in FOUND} | told_otherwise == set(CODES)
+    assert {row[0] for row in FOUND} | reported_otherwise == set(CODES)
     assert len(set(CODES)) == len(CODES)
 
 
-def test_nothing_is_said_of_what_is_not_known() -> None:
-    assert findings(given(None), AwsFacts()) == []
-    assert findings(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), AwsFacts()) == []
+def test_what_is_not_known_is_not_reported() -> None:
+    assert find_problems(given(None), AwsFacts()) == []
+    assert find_problems(given(MACHINE_PRICE=0.01, CLUSTER_MACHINES=9), AwsFacts()) == []
 
 
-def test_all_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     files = given(MEMORY=9000, EBS_VOL_SIZE=8, GPUS=1, AWS_BUCKET="your-bucket-name")
     aws = facts(key=False, profile=False, subnets={"subnet-1": None})
-    codes = [found.code for found in findings(files, aws)]
+    codes = [found.code for found in find_problems(files, aws)]
     assert codes == [
         *("DS-PLACEHOLDER", "DS-MEMORY", "DS-GPU", "DS-SUBNET", "DS-KEY", "DS-PROFILE", "DS-DISK")
     ]
@@ -447,10 +445,10 @@ def test_the_largest_memory_that_fits(mib: int, tasks: int, largest: int) -> Non
     assert (largest + 1) * tasks > 0.92 * mib - 256
 
 
-def test_the_memory_that_is_named_fits() -> None:
-    (found,) = findings(given(MEMORY=8000), facts())
-    largest = int(found.hint.split("MEMORY = ")[1].split(",")[0])
-    assert findings(given(MEMORY=largest), facts()) == []
+def test_the_suggested_memory_fits() -> None:
+    (found,) = find_problems(given(MEMORY=8000), facts())
+    largest = int(found.hint.split("MEMORY = ")[1].split()[0])
+    assert find_problems(given(MEMORY=largest), facts()) == []
 
 
 @pytest.mark.parametrize(
@@ -483,33 +481,6 @@ def test_the_quota_that_a_type_counts_towards(machine: str, kind: str | None) ->
     assert kind is None or kind in QUOTAS
 
 
-@pytest.mark.parametrize(
-    ("value", "placeholder"),
-    [
-        ("your-bucket-name", True),
-        ("your-key-file.pem", True),
-        ("your_key_file_name", True),
-        ("bucket-name", True),
-        ("user/distributed-something:sometag", True),
-        ("subnet-your-id", True),
-        ("sg-your-id", True),
-        ("subnet-WWWWWWWW", True),
-        ("sg-ZZZZZZZZZ", True),
-        ("arn:aws:iam::XXXXXXXXXXXXX:instance-profile/ecsInstanceRole", True),
-        ("arn:aws:sqs:some-region:111111100000:DeadMessages", True),
-        ("colour-bucket", False),
-        ("labour-data", False),
-        ("my-bucket-name", False),
-        ("lab/user/it:1", False),
-        ("subnet-0123456789abcdef0", False),
-        ("", False),
-        ("Ada Lovelace", False),
-    ],
-)
-def test_what_is_still_a_placeholder(value: str, placeholder: bool) -> None:
-    assert is_placeholder(value) is placeholder
-
-
 # --- The files ------------------------------------------------------------------------------------
 
 
@@ -528,35 +499,35 @@ def write_fleet(tmp_path: Path, document: object) -> Path:
 
 
 def test_a_fleet_file_is_read(tmp_path: Path) -> None:
-    read = fleets.read(write_fleet(tmp_path, DOCUMENT))
+    read = read_fleet_file(write_fleet(tmp_path, DOCUMENT))
     assert read == Fleet(("subnet-1", "subnet-2"), ("sg-1",), "ecsInstanceRole", "", False)
 
 
 BAD_FLEETS = [
-    ("{", ["fleet.json line 1, column 2: is not JSON: "]),
-    ([], ["fleet.json: is no JSON object; copy files/exampleFleet.json"]),
+    ("{", ["fleet.json line 1, column 2: is not valid JSON: "]),
+    ([], ["fleet.json: is not a JSON object; copy files/exampleFleet.json"]),
     (
         {},
         [
-            "fleet.json, subnets: is missing; write a list such as",
-            "fleet.json, security_groups: is missing",
-            "fleet.json, instance_profile: is missing",
+            "fleet.json, subnets: has no value; must be a list such as",
+            "fleet.json, security_groups: has no value",
+            "fleet.json, instance_profile: has no value",
         ],
     ),
     (
         {**DOCUMENT, "Subnet": 1, "thing": 1},
-        ["Subnet: means nothing; did you mean subnets?", "thing: means nothing; remove it"],
+        ["Subnet: unknown key; did you mean subnets?", "thing: unknown key; remove it"],
     ),
-    ({"LaunchSpecifications": None}, ["is a spot fleet request, as Distributed-Something had it"]),
+    ({"LaunchSpecifications": None}, ["is a spot fleet request of Distributed-Something"]),
     ({"LaunchSpecifications": [{"NetworkInterfaces": 3}]}, ["; copy files/exampleFleet.json"]),
     pytest.param("[" * 100_000, ["fleet.json: cannot be read: "], id="deep"),
-    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; write a list such as"]),
-    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; write a list such as"]),
-    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; write a list such as"]),
-    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; write a list such as"]),
-    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; write the name of an"]),
-    ({**DOCUMENT, "key_name": None}, ["key_name: is None; write the name of a key pair"]),
-    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; write true or false"]),
+    ({**DOCUMENT, "subnets": []}, ["fleet.json, subnets: is []; must be a list such as"]),
+    ({**DOCUMENT, "subnets": "subnet-1"}, ["subnets: is 'subnet-1'; must be a list such as"]),
+    ({**DOCUMENT, "subnets": ["sg-1"]}, ["subnets: is ['sg-1']; must be a list such as"]),
+    ({**DOCUMENT, "security_groups": [3]}, ["security_groups: is [3]; must be a list such as"]),
+    ({**DOCUMENT, "instance_profile": ""}, ["instance_profile: is ''; must be the name of an"]),
+    ({**DOCUMENT, "key_name": None}, ["key_name: is None; must be the name of a key pair"]),
+    ({**DOCUMENT, "public_address": "yes"}, ["public_address: is 'yes'; must be true or false"]),
 ]
 
 
@@ -565,7 +536,7 @@ def test_a_fleet_file_that_cannot_be_used_is_told(
     tmp_path: Path, document: object, said: list[str]
 ) -> None:
     with pytest.raises(BadInput) as refused:
-        fleets.read(write_fleet(tmp_path, document))
+        read_fleet_file(write_fleet(tmp_path, document))
     lines = str(refused.value).splitlines()
     assert len(lines) == len(said)
     for line, part in zip(lines, said, strict=True):
@@ -590,41 +561,35 @@ def test_a_spot_fleet_request_of_the_family_is_told_what_to_write(tmp_path: Path
         ],
     }
     with pytest.raises(BadInput, match="is a spot fleet request") as refused:
-        fleets.read(write_fleet(tmp_path, request))
-    instead = refused.value.problems[0].hint.removeprefix("write instead ")
-    assert fleets.read(write_fleet(tmp_path, instead)) == Fleet(
+        read_fleet_file(write_fleet(tmp_path, request))
+    instead = refused.value.problems[0].hint.removeprefix("replace it with ")
+    assert read_fleet_file(write_fleet(tmp_path, instead)) == Fleet(
         ("subnet-1",), ("sg-1",), "ecsInstanceRole", "mine", True
     )
 
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
 @pytest.mark.parametrize(
-    ("state", "address"),
+    ("state", "expected"),
     [
-        (
-            {"template": "https://github.com/lab/ds.git", "commit": COMMIT},
-            f"https://github.com/lab/ds/blob/{COMMIT}/{PAGE}",
-        ),
-        ({"template": "https://github.com/lab/ds", "commit": "main"}, PAGE),
-        ({"template": "/home/me/ds", "commit": COMMIT}, PAGE),
-        ({}, PAGE),
+        ('{"context": {"cookiecutter": {"gpus": 1}}}', {"gpus": "1"}),
+        ('{"context": {"cookiecutter": []}}', {}),
+        ('{"context": []}', {}),
+        ("{}", {}),
+        ("[]", {}),
+        ("[", {}),
+        (None, {}),
     ],
 )
-def test_findings_link_to_the_page_of_the_templates_own_commit(
-    state: dict[str, Any], address: str
+def test_answers_are_read_from_the_file_of_cruft(
+    tmp_path: Path, state: str | None, expected: dict[str, str]
 ) -> None:
-    assert page(state) == address
-
-
-def test_answers_are_those_of_cruft() -> None:
-    assert answers({"context": {"cookiecutter": {"gpus": 1}}}) == {"gpus": "1"}
-    assert answers({"context": []}) == answers({}) == {}
+    if state is not None:
+        (tmp_path / ".cruft.json").write_text(state)
+    assert answers(tmp_path) == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 1_000_000])
-def test_the_groups_looked_at_are_the_first_the_last_and_some_between(count: int) -> None:
+def test_the_first_the_last_and_some_groups_between_are_checked(count: int) -> None:
     numbers = sample(count, random.Random(1))
     assert {1, count} <= numbers
     assert numbers <= set(range(1, count + 1))
@@ -632,7 +597,7 @@ def test_the_groups_looked_at_are_the_first_the_last_and_some_between(count: int
     assert count < 1000 or numbers != sample(count, random.Random(2))
 
 
-def test_regions_are_those_of_all_partitions() -> None:
+def test_the_regions_of_all_partitions_are_known() -> None:
     assert {"us-east-1", "cn-north-1", "us-gov-west-1"} <= known_regions()
     assert "us-esat-1" not in known_regions()
 
@@ -640,7 +605,10 @@ def test_regions_are_those_of_all_partitions() -> None:
 # --- The command, without AWS ---------------------------------------------------------------------
 
 
-FINDING = Finding("DS-DISK", "it is small", "enlarge it")
+PROBLEM = Problem("config.py", "it is small", "enlarge it", code="DS-DISK")
+WARNING = Problem("config.py, X", "is odd", "remove it", warning=True, code="DS-CONFIG")
+REPORT = Report((PROBLEM, WARNING), (Unknown("the key", "denied"),))
+LINK = f"{DOCS_URL}/findings/#ds-disk"
 
 
 @pytest.mark.parametrize(
@@ -656,34 +624,34 @@ FINDING = Finding("DS-DISK", "it is small", "enlarge it")
     ],
 )
 def test_exit_codes(codes: list[str], exit_code: int) -> None:
-    assert Report(tuple(Finding(code, "x", "y") for code in codes)).exit_code == exit_code
+    found = [replace(PROBLEM, code=code) for code in codes]
+    assert Report((*found, WARNING)).exit_code == exit_code
 
 
-def test_a_report_for_a_person_has_the_sentence_what_to_do_and_where_to_read_on() -> None:
-    report = Report((FINDING,), ("config.py: odd",), (Unknown("the key", "denied"),))
-    assert report.lines() == [
-        "warning: config.py: odd",
+def test_a_report_for_a_person_has_problems_hints_and_links() -> None:
+    assert REPORT.lines() == [
+        "warning: config.py, X: is odd; remove it",
         "unknown: the key: denied",
-        "DS-DISK it is small",
-        "  enlarge it (docs/findings.md#ds-disk)",
-        "1 finding.",
+        "DS-DISK config.py: it is small",
+        f"  enlarge it ({LINK})",
+        "1 problem found.",
     ]
-    assert Report(()).lines() == ["Nothing is wrong."]
+    assert Report((PROBLEM, PROBLEM)).lines()[-1] == "2 problems found."
+    assert Report().lines() == ["No problems found."]
 
 
-def test_a_report_as_json_is_one_object_with_all_of_it() -> None:
-    report = Report((FINDING,), ("config.py: odd",), (Unknown("the key", "denied"),))
-    assert json.loads(report.json()) == {
+def test_a_report_as_json_is_one_object() -> None:
+    assert json.loads(REPORT.json()) == {
         "exit_code": 1,
         "findings": [
             {
                 "code": "DS-DISK",
-                "message": "it is small",
+                "message": "config.py: it is small",
                 "hint": "enlarge it",
-                "link": "docs/findings.md#ds-disk",
+                "link": LINK,
             }
         ],
-        "warnings": ["config.py: odd"],
+        "warnings": ["config.py, X: is odd; remove it"],
         "unknown": [{"message": "the key", "why": "denied"}],
     }
 
@@ -702,12 +670,12 @@ def offline(root: Path, jobs: bool = True, fleet: Path | None = None) -> Report:
     return check(root, root / "files/exampleJob.json" if jobs else None, fleet, offline=True)
 
 
-def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
+def test_good_files_have_no_problems(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
-    (root / fleets.EXAMPLE).write_text(json.dumps(FLEET_FILE))
+    (root / EXAMPLE).write_text(json.dumps(FLEET_FILE))
     report = offline(root)
-    assert report.findings == ()
-    assert report.unknown == (Unknown("all that AWS would have to say", "--offline"),)
+    assert report.problems == []
+    assert report.unknown == (Unknown("everything that AWS must answer", "--offline"),)
     assert report.exit_code == 0
 
 
@@ -721,7 +689,7 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
         (None, [], [], False),
     ],
 )
-def test_the_image_that_was_built_is_looked_at(
+def test_the_image_on_this_machine_is_checked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     image: dict[str, object] | None,
@@ -729,7 +697,7 @@ def test_the_image_that_was_built_is_looked_at(
     codes: list[str],
     warned: bool,
 ) -> None:
-    """By a program in docker's place that knows this image and the program's, or none."""
+    """A stand-in for docker knows this image and the program's, or none."""
     root = make_implementation(tmp_path, settings=GOOD)
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
@@ -742,13 +710,14 @@ def test_the_image_that_was_built_is_looked_at(
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", str(docker.parent), prepend=os.pathsep)
     report = offline(root)
-    assert [found.code for found in report.findings] == codes
-    assert any("own entry point" in warning for warning in report.warnings) == warned
+    assert [found.code for found in report.problems] == codes
+    assert any("entry point" in warning for warning in report.warnings) == warned
 
 
-def test_without_a_fleet_file_that_is_said(tmp_path: Path) -> None:
+def test_a_missing_fleet_file_is_reported_as_unknown(tmp_path: Path) -> None:
     report = offline(make_implementation(tmp_path, settings=GOOD))
-    assert Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}") in report.unknown
+    reason = f"{EXAMPLE} does not exist"
+    assert Unknown("where machines will start", reason) in report.unknown
     assert report.exit_code == 0
 
 
@@ -761,20 +730,20 @@ TUTORIAL = {
 }
 
 
-def test_the_tutorials_config_gives_every_placeholder_at_once(tmp_path: Path) -> None:
+def test_all_placeholders_of_the_tutorials_config_are_reported_at_once(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=TUTORIAL)
-    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / fleets.EXAMPLE
-    (root / fleets.EXAMPLE).write_text(source.read_text())
+    source = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / EXAMPLE
+    (root / EXAMPLE).write_text(source.read_text())
     report = offline(root)
-    assert {found.code for found in report.findings} == {"DS-PLACEHOLDER"}
-    told = "\n".join(found.message for found in report.findings)
+    assert {found.code for found in report.problems} == {"DS-PLACEHOLDER"}
+    told = "\n".join(found.statement for found in report.problems)
     places = ("AWS_BUCKET", "DOCKERHUB_TAG", "SOURCE_BUCKET", "subnets", "security_groups")
     for name in places:
-        assert f", {name}: is still " in told
-    # These two mean nothing any more, so they are not to be filled in.
+        assert f", {name}: still has the placeholder " in told
+    # These two are no longer used, so nobody has to fill them in.
     for name in ("SSH_KEY_NAME", "SQS_DEAD_LETTER_QUEUE"):
-        assert any(f"{name}: is not needed" in warning for warning in report.warnings)
-    assert len(report.findings) == len(places)
+        assert any(f"{name}: has no effect" in warning for warning in report.warnings)
+    assert len(report.problems) == len(places)
 
 
 def break_config(root: Path) -> None:
@@ -791,20 +760,20 @@ def break_jobs(root: Path) -> None:
 
 
 def break_fleet(root: Path) -> None:
-    (root / fleets.EXAMPLE).write_text("{}")
+    (root / EXAMPLE).write_text("{}")
 
 
 @pytest.mark.parametrize(
     ("breaks", "code", "said"),
     [
         (break_config, "DS-CONFIG", "JOB_TIMEOUT_MINUTES: is 661"),
-        (break_config, "DS-CONFIG", "MEMROY: is no setting"),
+        (break_config, "DS-CONFIG", "MEMROY: unknown setting"),
         (break_definition, "DS-CONFIG", "nobody"),
         (break_jobs, "DS-JOBS", "exampleJob.json, group 1, nmae: "),
-        (break_fleet, "DS-FLEET", "subnets: is missing"),
+        (break_fleet, "DS-FLEET", "subnets: has no value"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
+def test_a_file_that_is_not_valid_is_reported_with_exit_code_2(
     tmp_path: Path, breaks: Callable[[Path], None], code: str, said: str
 ) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
@@ -812,34 +781,34 @@ def test_a_file_that_cannot_be_used_is_told_and_the_exit_code_is_2(
     breaks(root)
     report = offline(root)
     assert report.exit_code == 2
-    assert code in {found.code for found in report.findings}
-    assert any(said in found.message for found in report.findings)
+    assert code in {found.code for found in report.problems}
+    assert any(said in found.statement for found in report.problems)
 
 
-def test_problems_of_several_files_come_together(tmp_path: Path) -> None:
+def test_problems_of_several_files_are_reported_together(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings={"AWS_BUCKET": "your-bucket-name", **GOOD})
     break_fleet(root)
     break_jobs(root)
-    codes = {found.code for found in offline(root).findings}
+    codes = {found.code for found in offline(root).problems}
     assert codes == {"DS-FLEET", "DS-JOBS", "DS-PLACEHOLDER"}
 
 
-def test_a_fleet_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+def test_a_fleet_file_given_by_name_must_exist(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
-    (found,) = offline(root, fleet=tmp_path / "none.json").findings
+    (found,) = offline(root, fleet=tmp_path / "none.json").problems
     assert found.code == "DS-FLEET"
-    assert "is not there" in found.message
+    assert "does not exist" in found.message
 
 
-def test_answers_and_files_are_held_against_each_other(tmp_path: Path) -> None:
+def test_answers_and_files_are_compared(tmp_path: Path) -> None:
     root = make_implementation(tmp_path, settings=GOOD)
     state = {"context": {"cookiecutter": {"docker_base_image": "debian:12"}}}
     (root / ".cruft.json").write_text(json.dumps(state))
     (root / "Dockerfile").write_text("FROM debian:13\n")
-    assert [found.code for found in offline(root).findings] == ["DS-ANSWERS"]
+    assert [found.code for found in offline(root).problems] == ["DS-ANSWERS"]
     (root / "Dockerfile").write_text("FROM tool:1 AS tool\nFROM debian:12\n")
-    assert offline(root).findings == ()
+    assert offline(root).problems == []
     (root / "Dockerfile").unlink()
-    assert offline(root).findings == ()
+    assert offline(root).problems == []
     (root / ".cruft.json").write_text("[")
-    assert offline(root).findings == ()
+    assert offline(root).problems == []

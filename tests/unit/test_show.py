@@ -1,4 +1,4 @@
-"""`run.py show`, and how the command line tells errors."""
+"""`run.py show`, and how the command line reports errors."""
 
 import json
 import os
@@ -77,20 +77,20 @@ def test_show_json_is_a_list_of_all_or_the_one_named(root: Path) -> None:
 
 def test_warnings_go_to_stderr(root: Path) -> None:
     shown = run(root, "show", "files/exampleJob.json")
-    assert "warning: config.py line 7, SQS_MESSAGE_VISIBILITY: is not needed" in shown.stderr
+    assert "warning: config.py line 7, SQS_MESSAGE_VISIBILITY: has no effect" in shown.stderr
     assert "warning" not in shown.stdout
 
 
 BAD = [
-    (["show", "none.json"], "none.json: is not there; name a job file"),
+    (["show", "none.json"], "none.json: does not exist; use a job file"),
     (["show", "files/exampleJob.json", "x"], "'x' is not a valid group number"),
     (["local", "files/exampleJob.json", "--only", "0"], "0 is not in the range"),
-    (["show", "files/exampleJob.json", "3"], "has no group 3: it has 2"),
+    (["show", "files/exampleJob.json", "3"], "has no group 3; use a number from 1 to 2"),
     (["show", "files/exampleJob.json", "0"], "Invalid value for '[N]'"),
     (["show"], "Missing argument 'JOBFILE'"),
     (["shwo", "x"], "No such command 'shwo'"),
     (["local", "files/exampleJob.json", "--workers", "0"], "Invalid value for '--workers'"),
-    (["local", "none.json"], "none.json: is not there; name a job file"),
+    (["local", "none.json"], "none.json: does not exist; use a job file"),
     (["local", "files/exampleJob.json", "--only", "3"], "has no group 3; use a number from 1 to 2"),
     (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this computer"),
     (["local", "files/exampleJob.json", "--output", "run.py"], "prog: not found on PATH"),
@@ -120,14 +120,14 @@ BROKEN = [
     ("job.py", "COMMAND = (\n", "job.py line 1"),
     ("job.py", "import nonsense_here\n", "job.py line 1: fails: ModuleNotFoundError"),
     ("job.py", "COMMAND = 'a | b'\nOUTPUT_PREFIX = 'x'\n", "job.py, COMMAND"),
-    ("job.py", None, "job.py: is not there"),
-    ("config.py", None, "config.py: is not there"),
+    ("job.py", None, "job.py: does not exist"),
+    ("config.py", None, "config.py: does not exist"),
 ]
 
 
 @pytest.mark.parametrize("command", ["show", "local"])
 @pytest.mark.parametrize(("name", "text", "message"), BROKEN)
-def test_a_broken_file_of_the_owner_is_told_with_its_line(
+def test_a_broken_file_of_the_owner_is_reported_with_its_line(
     tmp_path: Path,
     name: str,
     text: str | None,
@@ -144,7 +144,7 @@ def test_a_broken_file_of_the_owner_is_told_with_its_line(
     assert message in capsys.readouterr().err
 
 
-def test_a_reader_that_has_enough_is_no_error(root: Path, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error(root: Path, tmp_path: Path) -> None:
     groups = [{**GROUPS[0], "id": n} for n in range(3000)]
     path = write_jobs(root, groups, {"mask": "m.png"}, name="many.json")
     command = f"{shlex.quote(sys.executable)} run.py show {shlex.quote(str(path))} --json | head -1"
@@ -159,3 +159,42 @@ def test_a_reader_that_has_enough_is_no_error(root: Path, tmp_path: Path) -> Non
     assert ended.stdout == "[{\n"
     assert "Traceback" not in ended.stderr
     assert "Exception" not in ended.stderr
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from ds.control import cli
+assert cli.run(Path(), ["show", "files/exampleJob.json", "--json"]) == 0
+heavy = {"boto3", "botocore", "moto", "flask", "rich"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_show_does_not_load_what_only_other_commands_need(root: Path) -> None:
+    words = [sys.executable, "-c", LOADED]
+    ended = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "[]"
+
+
+def test_help_lists_every_command_and_each_has_help(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(root, ["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(cli.MODULES)
+    for name in cli.MODULES:
+        assert cli.run(root, [name, "-h"]) == 0
+        assert capsys.readouterr().out.startswith(f"Usage: python run.py {name} ")
+    assert cli.run(root, ["-h"], "setup_AWS.py") == 0
+    assert capsys.readouterr().out.startswith("Usage: python setup_AWS.py ")
+
+
+@pytest.mark.parametrize("package", ["click", "pydantic"])
+def test_a_package_that_is_not_installed_is_reported(tmp_path: Path, package: str) -> None:
+    root = make_implementation(tmp_path)
+    (root / f"{package}.py").write_text(f"raise ModuleNotFoundError(name={package!r})\n")
+    shown = run(root, "show", "files/exampleJob.json")
+    assert shown.returncode == 2
+    assert shown.stderr.startswith(f"The Python package '{package}' is not installed; ")
+    assert "Traceback" not in shown.stderr

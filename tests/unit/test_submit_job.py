@@ -1,4 +1,4 @@
-"""What `submitJob` sends and what it leaves out, and its journal."""
+"""What `submitJob` sends and leaves out, its journal, and its progress bar."""
 
 from __future__ import annotations
 
@@ -13,15 +13,10 @@ import pytest
 from rich.console import Console
 
 from ds.cloud.errors import CommandError
-from ds.control.commands.submit_job import (
-    Bar,
-    Journal,
-    Outputs,
-    QueueIdentity,
-    Unsent,
-    merged,
-    prefixes_to_list,
-)
+from ds.control.progress import Progress
+from ds.control.submission.done_groups import DoneGroups, prefixes_to_list
+from ds.control.submission.journal import Journal, QueueIdentity, merged
+from ds.control.submission.submission import Unsent
 from ds.jobs.message import Job
 from ds.jobs.outputs import OutputRule
 
@@ -40,31 +35,31 @@ def opened(
     return journal
 
 
-def test_a_journal_remembers_what_was_taken(tmp_path: Path) -> None:
+def test_a_journal_remembers_what_sqs_accepted(tmp_path: Path) -> None:
     first = opened(tmp_path)
-    assert (first.begun, first.taken, first.finished) == (False, [], "")
+    assert (first.resumed, first.accepted, first.finished) == (False, [], "")
     first.add(11, 20)
     first.add(1, 10)
     first.add(41, 50)
     first.close()
     second = opened(tmp_path)
-    assert (second.begun, second.taken, second.finished) == (True, [(1, 20), (41, 50)], "")
+    assert (second.resumed, second.accepted, second.finished) == (True, [(1, 20), (41, 50)], "")
     second.finish("today")
     second.close()
     assert opened(tmp_path).finished == "today"
 
 
-def test_a_line_that_a_killed_process_was_writing_does_not_count(tmp_path: Path) -> None:
+def test_the_unfinished_line_of_a_killed_process_is_ignored(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.add(1, 10)
     first.close()
     with (tmp_path / "j.jsonl").open("a") as file:
         file.write("[11, 2")
     second = opened(tmp_path)
-    assert second.taken == [(1, 10)]
+    assert second.accepted == [(1, 10)]
     second.add(11, 20)
     second.close()
-    assert opened(tmp_path).taken == [(1, 20)]
+    assert opened(tmp_path).accepted == [(1, 20)]
 
 
 OTHERS = [
@@ -76,7 +71,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_queue_or_job_file_or_again_begins_anew(
+def test_another_queue_or_job_file_or_again_starts_over(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
     first = opened(tmp_path)
@@ -84,11 +79,11 @@ def test_another_queue_or_job_file_or_again_begins_anew(
     first.finish("today")
     first.close()
     second = opened(tmp_path, **other)
-    assert (second.begun, second.taken, second.finished) == (False, [], "")
+    assert (second.resumed, second.accepted, second.finished) == (False, [], "")
     assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 1
 
 
-def test_two_processes_do_not_send_the_same_file_at_once(tmp_path: Path) -> None:
+def test_two_processes_cannot_send_the_same_file_at_the_same_time(tmp_path: Path) -> None:
     first = opened(tmp_path)
     with pytest.raises(CommandError, match="Another process"):
         opened(tmp_path)
@@ -102,7 +97,7 @@ def test_two_processes_do_not_send_the_same_file_at_once(tmp_path: Path) -> None
         ([], []),
         ([(3, 4), (1, 2)], [(1, 4)]),
         ([(1, 2), (4, 5)], [(1, 2), (4, 5)]),
-        # A batch of a second process may reach over what the first had sent.
+        # A batch of a second process may include groups that the first had sent.
         ([(11, 20), (8, 27), (30, 30)], [(8, 27), (30, 30)]),
     ],
 )
@@ -110,10 +105,10 @@ def test_ranges_are_merged(ranges: list[tuple[int, int]], expected: list[tuple[i
     assert merged(ranges) == expected
 
 
-def test_what_is_left_is_what_was_neither_taken_nor_done() -> None:
-    left = Unsent(jobs(20), [(1, 3), (8, 8), (15, 99)], {5, 9}.__contains__)
+def test_groups_that_are_neither_accepted_nor_done_are_left() -> None:
+    left = Unsent(jobs(20), [(1, 3), (8, 8), (15, 99)], {5, 9})
     assert [job.group["n"] for job in left] == [4, 6, 7, 10, 11, 12, 13, 14]
-    assert left.done == 2
+    assert left.left_out == 2
     assert left.groups(0, 3) == (4, 7)
     assert left.groups(3, 5) == (10, 14)
 
@@ -133,9 +128,7 @@ ROOTS = [
 
 
 @pytest.mark.parametrize(("prefixes", "expected"), ROOTS)
-def test_the_bucket_is_listed_where_outputs_are_and_in_few_requests(
-    prefixes: list[str], expected: list[str]
-) -> None:
+def test_few_requests_list_all_outputs(prefixes: list[str], expected: list[str]) -> None:
     found = prefixes_to_list(prefixes, len(prefixes))
     assert found == expected
     for prefix in prefixes:
@@ -151,7 +144,7 @@ def test_finding_what_to_list_needs_little_memory() -> None:
 
 
 class Bucket:
-    """Lists keys as S3 does, counting the requests; botocore's paginator has this shape."""
+    """A stand-in for botocore's paginator: lists keys as S3 does, and counts the requests."""
 
     def __init__(self, keys: dict[str, int]) -> None:
         self._keys = keys
@@ -190,18 +183,18 @@ KEYS = {
 
 
 def test_outputs_are_complete_by_the_same_rule_as_in_the_worker() -> None:
-    outputs = Outputs(OutputRule(2, 1, ".csv"))
+    done = DoneGroups(OutputRule(2, 1, ".csv"))
     bucket = Bucket(KEYS)
-    outputs.look([f"out/{number}" for number in range(1, 51)], 50, bucket, "b")
+    done.read([f"out/{number}" for number in range(1, 51)], 50, bucket, "b")
     assert bucket.asked == ["out/"]
-    assert [number for number in range(1, 51) if outputs.is_done(number)] == [1]
-    outputs.close()
+    assert [number for number in range(1, 51) if number in done] == [1]
+    done.close()
 
 
-def test_a_job_that_need_not_write_anything_is_never_known_to_be_done() -> None:
-    outputs = Outputs(OutputRule(0))
-    outputs.look(["out/1"], 1, Bucket(KEYS), "b")
-    assert not outputs.is_done(1)
+def test_a_job_without_expected_files_is_never_known_to_be_done() -> None:
+    done = DoneGroups(OutputRule(0))
+    done.read(["out/1"], 1, Bucket(KEYS), "b")
+    assert 1 not in done
 
 
 def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
@@ -213,11 +206,11 @@ def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
     assert lines == [[1, 10], {"finished": "2026-01-01T00:00:00Z"}]
 
 
-@pytest.mark.parametrize("looked_at", [True, False])
-def test_how_far_it_is_is_shown_where_a_person_looks_on(looked_at: bool) -> None:
-    told = io.StringIO()
-    console = Console(file=told, force_terminal=looked_at, width=80)
-    with Bar(console, 2_000, settled=500) as bar:
-        bar.show(1_000, 1_500)
-    assert ("1,500 of 2,000 jobs" in told.getvalue()) is looked_at
-    assert looked_at or not told.getvalue()
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(terminal: bool) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=100)
+    with Progress(console, 2_000, completed=500) as progress:
+        progress.show(1_500, "7 per second")
+    assert ("1,500 of 2,000 jobs, 7 per second, " in output.getvalue()) is terminal
+    assert terminal or not output.getvalue()

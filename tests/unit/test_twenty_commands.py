@@ -1,4 +1,4 @@
-"""Twenty real command lines do what their programs' manuals say, or are refused with a way out.
+"""Twenty real command lines run as in the manuals of their programs, or are refused with a hint.
 
 Run as a program, with the engine on PYTHONPATH, it writes their table in docs/commands.md again.
 """
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ds.jobs.command import arguments, check_command, parse
+from ds.jobs.command import command_arguments, parse_command
+from ds.jobs.command_checks import check_command
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import Value
 
@@ -41,7 +42,7 @@ REFUSED = [pytest.param(entry, id=entry["program"]) for entry in PROGRAMS if ent
 
 def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
     try:
-        return check_command(parse(text), variables)
+        return check_command(parse_command(text), variables)
     except BadInput as refused:
         return list(refused.problems)
 
@@ -50,19 +51,19 @@ def problems_of(text: str, variables: dict[str, str]) -> list[Problem]:
 def test_the_program_gets_the_arguments_of_its_manual(
     text: str, variables: dict[str, str], job: dict[str, Any]
 ) -> None:
-    command = parse(text)
-    assert arguments(command, variables, {**BUILT_IN, **job["values"]}) == job["arguments"]
+    command = parse_command(text)
+    assert command_arguments(command, variables, {**BUILT_IN, **job["values"]}) == job["arguments"]
 
 
 @pytest.mark.parametrize(("text", "variables", "job"), JOBS)
-def test_nothing_in_it_is_doubtful(
+def test_these_commands_have_no_problems_and_no_warnings(
     text: str, variables: dict[str, str], job: dict[str, Any]
 ) -> None:
     assert problems_of(text, variables) == []
 
 
 @pytest.mark.parametrize("entry", REFUSED)
-def test_what_cannot_work_is_refused_with_its_place_and_a_way_out(entry: dict[str, Any]) -> None:
+def test_a_command_that_cannot_work_is_refused_with_place_and_hint(entry: dict[str, Any]) -> None:
     problems = [
         problem
         for problem in problems_of(entry["command"], entry["variables"])
@@ -88,7 +89,7 @@ def test_the_page_shows_them_as_they_are() -> None:
 
 
 def table() -> str:
-    """A row for each program, and below it what each command becomes."""
+    """Write a row for each program, and below it the result of each command."""
     rows = ["", "| program | its manual, and what to note | answer |", "|---|---|---|"]
     details: list[str] = []
     for entry in PROGRAMS:

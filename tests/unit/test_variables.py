@@ -20,6 +20,7 @@ from ds.jobs.variables import (
     environment_name,
     from_text,
     is_empty,
+    looks_secret,
     name_clashes,
     name_problem,
     split_key,
@@ -40,12 +41,12 @@ def test_these_may_be_names(name: str) -> None:
     ("name", "reason"),
     [
         ("", "letters, digits"),
-        ("1st", "begins with a letter"),
+        ("1st", "begin with a letter"),
         ("a b", "letters, digits"),
         ("a.b", "letters, digits"),
         ("größe", "letters, digits"),
         ("plate\n", "letters, digits"),
-        ("my_comment", "ignore every key with _comment"),
+        ("my_comment", "ignore every key that contains _comment"),
         *[(name, "built in") for name in BUILT_IN],
         ("output-dir", "built in"),
         *[(name, "reserved") for name in ("group", "groups", "PATH", "HOME", "IFS", "TMPDIR")],
@@ -54,13 +55,13 @@ def test_these_may_be_names(name: str) -> None:
         ("SECONDS", "shells set this name"),
     ],
 )
-def test_these_may_not_and_it_is_said_why(name: str, reason: str) -> None:
+def test_these_may_not_be_names_and_the_reason_is_reported(name: str, reason: str) -> None:
     problem = name_problem(name)
     assert problem is not None
     assert reason in problem
 
 
-# Arrays, and names that bash takes from its environment after all: nobody reads them as $name.
+# Arrays, and names that bash reads from its environment: scripts do not use them as $name.
 HARMLESS = {
     "COMP_WORDBREAKS",
     "DIRSTACK",
@@ -74,8 +75,8 @@ HARMLESS = {
 
 
 @pytest.mark.skipif(BASH is None, reason="no bash here")
-def test_every_name_that_bash_keeps_for_itself_is_refused() -> None:
-    """Asked of bash: which names has it in an empty environment, and which of them can we set?"""
+def test_every_name_that_bash_sets_itself_is_refused() -> None:
+    """Ask bash which names it has in an empty environment, and which of them can be set."""
     own = {name for name in in_bash("compgen -v", {}).split() if not name.startswith("BASH")}
     script = "".join(f'[ "${name}" = ours ] && echo {name}\n' for name in sorted(own))
     settable = set(in_bash(script, dict.fromkeys(own - {"SHELLOPTS"}, "ours")).split())
@@ -89,7 +90,7 @@ def in_bash(script: str, environment: dict[str, str]) -> str:
     ).stdout
 
 
-def test_names_that_are_one_in_the_environment_clash() -> None:
+def test_names_that_are_equal_in_the_environment_clash() -> None:
     assert environment_name("ice-cream") == "ice_cream"
     assert name_clashes(["a-b", "x", "a_b", "x"]) == [("a-b", "a_b")]
     assert name_clashes(["a", "b"]) == []
@@ -150,8 +151,8 @@ def test_the_text_of_a_csv_cell_becomes_a_value_of_its_type(
     ("text", "type_"),
     [("yes", "flag"), ("1", "flag"), ("a,,b", "files"), ("a,", "files"), (" ", "files")],
 )
-def test_a_cell_that_is_no_value_of_its_type_is_refused(text: str, type_: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|has nothing"):
+def test_a_cell_that_is_not_a_value_of_its_type_is_refused(text: str, type_: str) -> None:
+    with pytest.raises(ValueError, match=r"must"):
         from_text(text, type_)
 
 
@@ -211,7 +212,9 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         (0, "flag", "true or false"),
     ],
 )
-def test_these_do_not_and_it_is_said_why(value: Any, type_: str, reason: str) -> None:
+def test_these_values_do_not_fit_and_the_reason_is_reported(
+    value: Any, type_: str, reason: str
+) -> None:
     problem = value_problem(value, type_)
     assert problem is not None
     assert reason in problem
@@ -226,8 +229,29 @@ JSON_VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(JSON_VALUES, st.sampled_from(TYPES))
-def test_whatever_a_job_file_holds_gets_an_answer(value: Any, type_: str) -> None:
+def test_every_json_value_is_accepted_or_refused_without_an_exception(
+    value: Any, type_: str
+) -> None:
     value_problem(value, type_)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("PASSWORD", True),
+        ("DB_PASSWORD", True),
+        ("MY_API_KEY", True),
+        ("APIKEY", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("OMERO_TOKEN", True),
+        ("INPUT_KEY", False),
+        ("KEYS", False),
+        ("TOKENIZER", False),
+        ("SECRETARY", False),
+    ],
+)
+def test_names_that_look_like_a_secret(name: str, secret: bool) -> None:
+    assert looks_secret(name) is secret
 
 
 @pytest.mark.parametrize(
@@ -259,7 +283,7 @@ def test_control_characters_are_found(text: str, allowed: str, index: int | None
     assert control_character(text, allowed) == index
 
 
-def test_every_character_is_judged_by_its_category() -> None:
+def test_every_character_is_checked_by_its_category() -> None:
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         category = unicodedata.category(character)

@@ -280,7 +280,7 @@ def test_a_newer_rule_warns_and_does_not_prevent_an_update(
     rules.write_text(today, encoding="utf-8")
     commit(origin, "with rules")
     said = update(environment, made)
-    assert "To think about:" in said
+    assert "Warnings:" in said
     assert "question app_name: '1 x' cannot name things on AWS" in said
 
 
@@ -293,7 +293,7 @@ def test_an_answer_that_would_damage_files_is_refused_in_an_update(
     words = ["--variables-to-update", json.dumps({"memory_mb": "4 GB"})]
     done = run(made, environment, "cruft", "update", "--skip-apply-ask", *words)
     assert done.returncode != 0
-    assert "question memory_mb: '4 GB' is no whole number" in done.stderr
+    assert "question memory_mb: is '4 GB'; must be a whole number" in done.stderr
     assert "cruft update --variables-to-update" in done.stderr
     assert tree(made) == before
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ds.control.files import job_file, project
-from ds.control.files.job_file import JobFile
-from ds.control.files.project import Project
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.files.project import Project, load_project
 from ds.jobs.problems import BadInput
-from ds.jobs.resolve import SHOWN, ResolvedJob, resolve
+from ds.jobs.resolve import SHOWN, ResolvedJob
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "files" / "exampleJob.json"
@@ -34,20 +33,19 @@ def reported_problems() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def implementation() -> Project:
     with reported_problems():
-        return project.load(ROOT)
+        return load_project(ROOT)
 
 
 @pytest.fixture(scope="module")
 def jobs(implementation: Project) -> JobFile:
     with reported_problems():
         program = implementation.settings.program
-        return job_file.read(EXAMPLE, implementation.definition, program)
+        return read_job_file(EXAMPLE, implementation.definition, program)
 
 
 @pytest.fixture(scope="module")
 def resolved_jobs(implementation: Project, jobs: JobFile) -> list[ResolvedJob]:
-    definition, settings = implementation.definition, implementation.settings
-    return [resolve(definition, settings.program, job, settings.AWS_BUCKET) for job in jobs.jobs()]
+    return [implementation.resolve(job) for job in jobs.jobs()]
 
 
 def test_settings_and_job_definition_are_valid(implementation: Project) -> None:

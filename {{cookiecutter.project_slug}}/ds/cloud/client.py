@@ -28,6 +28,7 @@ from botocore.exceptions import (
 )
 
 from ds.cloud.errors import AwsError
+from ds.jobs.links import docs_url
 from ds.jobs.settings import Settings
 
 ATTEMPTS = 8
@@ -234,7 +235,7 @@ def _explain_refusal(error: ClientError, profile: str) -> str:
             "source_profile in ~/.aws/config, and the role's trust policy (sts:AssumeRole)"
         )
     if code in _DENIED:
-        return f"{quoted}; setup_AWS.py grants the right that is missing: see docs/roles.md of DS"
+        return f"{quoted}; setup_AWS.py grants the right that is missing ({docs_url('roles')})"
     return f"{quoted}; {_AGAIN}"
 
 

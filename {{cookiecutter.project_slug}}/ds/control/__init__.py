@@ -1,1 +1,1 @@
-"""The control node's half: what a person types, one module per command."""
+"""What a person types: the commands, the files of the owner, checks and local runs."""

@@ -1,4 +1,4 @@
-"""What a run came to: a result for each job, a table, and what the figures suggest."""
+"""The result of a run: one for each job, a table of them, and suggested settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ds.jobs.settings import LONGEST_JOB_MINUTES
 State = Literal["done", "skipped", "dead", "unfinished"]
 
 MOST_ROWS = 50
-"""Of more jobs than these, the table has only those that are not done."""
+"""With more jobs than this, the table lists only those that are not done."""
 
 MEMORY_HEADROOM = 1.3
 TIME_HEADROOM = 3
@@ -28,17 +28,15 @@ WORKER_MB = 150
 
 @dataclass(frozen=True)
 class Result:
-    """What one job came to.
+    """The result of one job.
 
     Attributes:
         group: its number in the job file; 1 is the first.
-        job_id: 16 hex digits.
-        state: how it ended.
         attempts: how often work on it started.
-        seconds: of the last attempt; None where no record is left of it.
-        exit_code: of the last attempt's command; None if it did not end by itself.
-        peak_memory_mb: the largest of all attempts; None where it was too short to be seen.
-        reason: why it is not done.
+        seconds: of the last attempt; None if it left no record.
+        exit_code: of the last attempt's command; None if the command did not end by itself.
+        peak_memory_mb: the largest of all attempts; None if they were too short to measure.
+        reason: why the job is not done.
         outputs: its files, as paths below the output folder.
     """
 
@@ -55,12 +53,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         results: one for each job.
         seconds: the run's duration.
-        finished: whether it came to its end; else a person interrupted it.
+        finished: whether the run ended by itself; otherwise a person interrupted it.
     """
 
     results: Sequence[Result]
@@ -68,7 +66,7 @@ class Summary:
     finished: bool = True
 
     def count(self, state: State) -> int:
-        """How many jobs ended so."""
+        """Return how many jobs have this state."""
         return sum(result.state == state for result in self.results)
 
     @property
@@ -79,7 +77,7 @@ class Summary:
         return 1 if self.count("dead") else 0
 
     def document(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Return what `--json` prints."""
         return {
             "jobs": len(self.results),
             "done": self.count("done"),
@@ -91,7 +89,7 @@ class Summary:
         }
 
     def json(self) -> str:
-        """The document as one JSON object."""
+        """Return the document as text."""
         return json.dumps(self.document(), indent=2)
 
 
@@ -101,14 +99,14 @@ def results(
     dead: Mapping[str, Mapping[str, str]],
     finished: bool,
 ) -> list[Result]:
-    """A result for each job, its outputs left empty.
+    """Return a result for each job, without its outputs.
 
     Args:
         jobs: each job's group number and job_id.
-        records: one for each attempt that its worker lived to record.
-        dead: the dead-letter messages' attributes by job_id.
-        finished: the queue was seen empty: a job that left neither record nor dead letter is
-            done, and its worker was killed before it could say so.
+        records: of attempts, in any order; a worker that was killed has left none.
+        dead: the attributes of the dead-letter messages, by job_id.
+        finished: whether the queue is empty. A job without record and dead letter is then done:
+            its worker was killed after it deleted the message.
     """
     by_job: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
@@ -149,14 +147,14 @@ def _result(
         reason = (dead or {}).get("reason", "") or (last["reason"] if last else "")
         if dead is not None and not reason:
             reason = "its worker died in every attempt"
-    told = [int(record["attempt"]) for record in records]
-    told.append(int((dead or {}).get("attempts") or 0))
+    attempts = [int(record["attempt"]) for record in records]
+    attempts.append(int((dead or {}).get("attempts") or 0))
     known = last is not None and last["outcome"] == state
     return Result(
         group=number,
         job_id=job_id,
         state=state,
-        attempts=max(*told, len(records), 1 if state in ("done", "dead") else 0),
+        attempts=max(*attempts, len(records), 1 if state in ("done", "dead") else 0),
         seconds=last["seconds"] if last and (known or state == "unfinished") else None,
         exit_code=last["exit_code"] if last and (known or state == "unfinished") else None,
         peak_memory_mb=max((record["peak_memory_mb"] for record in records), default=0) or None,
@@ -166,7 +164,7 @@ def _result(
 
 
 def suggestion(results: Iterable[Result], slots: int) -> str | None:
-    """A line that suggests MEMORY and JOB_TIMEOUT_MINUTES, from the jobs that are done.
+    """Suggest MEMORY and JOB_TIMEOUT_MINUTES in a line, from the jobs that are done.
 
     Args:
         results: of a run.
@@ -181,21 +179,20 @@ def suggestion(results: Iterable[Result], slots: int) -> str | None:
     minutes = min(
         max(_up(longest / 60 * TIME_HEADROOM, 5 if longest > 300 else 1), 1), LONGEST_JOB_MINUTES
     )
-    memory_seen = f"{peak} MB" if peak else "too little memory to be seen"
-    seen = f"jobs took at most {_figure(longest)} s and {memory_seen}"
-    times = f" ({slots} at a time)" if slots > 1 else ""
+    measured = f"{peak} MB" if peak else "too low to measure"
+    times = f" ({slots} jobs at a time)" if slots > 1 else ""
     return (
-        f"{seen}{times}: MEMORY = {memory} and JOB_TIMEOUT_MINUTES = {minutes} in config.py "
-        "would do for jobs like these"
+        f"Longest job {_figure(longest)} s, peak memory {measured}{times}. Suggested: "
+        f"MEMORY = {memory}, JOB_TIMEOUT_MINUTES = {minutes}"
     )
 
 
 def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> None:
-    """A row for each job.
+    """Print a row for each job.
 
     Args:
-        console: where to.
-        summary: what to show.
+        console: where to print.
+        summary: the results.
         jobs: the jobs by their group number.
     """
     rows = [result for result in summary.results if result.state not in ("done", "skipped")]
@@ -223,15 +220,15 @@ def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> 
         console.print(table)
     hidden = len(summary.results) - min(len(rows), MOST_ROWS)
     if hidden:
-        told = f"and {hidden} more jobs" if table.row_count else f"{hidden} jobs, none of them dead"
-        console.print(f"{told}; --json has each", markup=False)
+        text = f"and {hidden} more jobs" if table.row_count else f"{hidden} jobs, none of them dead"
+        console.print(f"{text}; --json lists all", markup=False)
 
 
 _STYLES = {"done": "green", "skipped": "cyan", "dead": "bold red", "unfinished": "yellow"}
 
 
 def _variables(group: Mapping[str, object]) -> str:
-    # As the job file has them.
+    # As they are written in the job file.
     texts = {
         k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in group.items()
     }
@@ -246,5 +243,5 @@ def _figure(number: float | None) -> str:
 
 
 def _up(number: float, step: int) -> int:
-    """The next multiple of `step`."""
+    """Round up to a multiple of `step`."""
     return math.ceil(number / step) * step

@@ -1,4 +1,4 @@
-"""job.py, the owner's file, loaded and checked: what one job is."""
+"""job.py, the owner's file: the definition of one job, loaded and checked."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from ds.jobs import command as language
-from ds.jobs import output_prefix as prefix
+from ds.jobs.command import Command, parse_command
+from ds.jobs.command_checks import check_command, check_unused
+from ds.jobs.output_prefix import check_prefix, prefix_names
 from ds.jobs.problems import BadInput, Problem, at, closest
 from ds.jobs.variables import TYPES, name_clashes, name_problem
 
 FUNCTIONS = ("arguments", "inputs", "output_prefix", "check_outputs", "on_start")
-"""The functions that job.py may define; the engine uses its own where one is absent."""
+"""The functions that job.py may define; the engine replaces those that are missing."""
 
 
 @dataclass(frozen=True)
 class JobDefinition:
-    """What job.py says of one job.
+    """The content of job.py.
 
     Attributes:
-        command: the parsed COMMAND, None where `arguments` takes its place.
-        types: every variable, those of config.py included, and its type.
-        output_prefix: OUTPUT_PREFIX, None where a function takes its place.
+        command: the parsed COMMAND; None if `arguments` replaces it.
+        types: every variable, including those of config.py, and its type.
+        output_prefix: OUTPUT_PREFIX; None if the function replaces it.
         functions: the optional functions that job.py defines, by name.
-        warnings: what is allowed but probably not meant.
+        warnings: what is allowed but probably not intended.
     """
 
-    command: language.Command | None
+    command: Command | None
     types: Mapping[str, str]
     output_prefix: str | None
     functions: Mapping[str, Callable[..., Any]]
     warnings: tuple[Problem, ...] = ()
 
 
-def load(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
+def load_job_definition(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
     """Read job.py.
 
     Args:
         path: the file.
-        config_names: the program's own settings in config.py; text, where VARIABLES does not
-            name them.
+        config_names: the settings of the program in config.py; of type text unless VARIABLES
+            defines their types.
 
     Raises:
-        BadInput: with all that is wrong in it.
+        BadInput: with every problem.
     """
     module = _execute(path)
     functions = {name: module[name] for name in FUNCTIONS if callable(module.get(name))}
@@ -56,14 +57,14 @@ def load(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
     problems += _misspelt_functions(module)
     types = dict.fromkeys(config_names, "text") | own
     for one, other in name_clashes(types):
-        message = f"is {other} in the environment too"
+        message = f"has the same name as {other} in the environment"
         problems.append(Problem(f"VARIABLES, {one}", message, "rename one of them"))
     command, found = _command(module, types, functions)
     problems += found
     template, found = _output_prefix(module, types, functions)
     problems += found
     if command is not None and template is not None:
-        unused = language.check_unused(command, own, prefix.prefix_names(template))
+        unused = check_unused(command, own, prefix_names(template))
         problems += at(unused, "VARIABLES")
     problems = at(problems, path.name)
     errors = [problem for problem in problems if not problem.warning]
@@ -75,20 +76,22 @@ def load(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
 def _execute(path: Path) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location("job", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        where = str(path)
-        raise BadInput([Problem(where, "is not there", "run this in the implementation's folder")])
+        hint = "run this command in the folder of the implementation"
+        raise BadInput([Problem(str(path), "does not exist", hint)])
     module = importlib.util.module_from_spec(spec)
-    sys.modules["job"] = module  # where its data classes look for their own names
-    # Not left in the tree: a stray __pycache__ would be part of the next image.
+    sys.modules["job"] = module  # where dataclasses look up their module
+    # A __pycache__ would become part of the next image.
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        where = f"{path.name} line {error.lineno}" if error.lineno else path.name
-        raise BadInput([Problem(where, f"is not Python: {error.msg}", "correct it")]) from None
+        column = f", column {error.offset}" if error.offset else ""
+        where = f"{path.name} line {error.lineno}{column}" if error.lineno else path.name
+        message = f"is not valid Python: {error.msg}"
+        raise BadInput([Problem(where, message, "correct it")]) from None
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        # The deepest one may be a library's.
+        # The deepest frame may be in a library.
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f"{path.name} line {lines[-1]}" if lines else path.name
         message = f"fails: {type(error).__name__}: {error}"
@@ -100,7 +103,7 @@ def _execute(path: Path) -> dict[str, Any]:
 
 def _misspelt_functions(module: Mapping[str, Any]) -> list[Problem]:
     return [
-        Problem(f"{name}()", "is no function that DS calls", f"did you mean {meant}()?", True)
+        Problem(f"{name}()", "is not a function that DS calls", f"did you mean {meant}()?", True)
         for name, value in module.items()
         if isinstance(value, FunctionType) and name not in FUNCTIONS
         if (meant := closest(name, FUNCTIONS)) and meant not in module
@@ -109,16 +112,18 @@ def _misspelt_functions(module: Mapping[str, Any]) -> list[Problem]:
 
 def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:
     if not isinstance(variables, dict):
-        return {}, [Problem("VARIABLES", "is no dictionary", 'write {"name": "type", ...}')]
+        return {}, [Problem("VARIABLES", "is not a dictionary", 'write {"name": "type", ...}')]
     problems = []
     for name, type_ in variables.items():
         where = f"VARIABLES, {name}"
-        reason = name_problem(name) if isinstance(name, str) else "is no text"
+        reason = name_problem(name) if isinstance(name, str) else "is not text"
         if reason:
             problems.append(Problem(where, reason, "give the variable another name"))
         if type_ not in TYPES:
             known = ", ".join(TYPES)
-            problems.append(Problem(where, f"has no type {type_!r}", f"use one of {known}"))
+            problems.append(
+                Problem(where, f"has the unknown type {type_!r}", f"use one of {known}")
+            )
     good = {
         name: type_ for name, type_ in variables.items() if isinstance(name, str) and type_ in TYPES
     }
@@ -127,17 +132,17 @@ def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:
 
 def _command(
     module: Mapping[str, Any], types: Mapping[str, str], functions: Mapping[str, Any]
-) -> tuple[language.Command | None, list[Problem]]:
+) -> tuple[Command | None, list[Problem]]:
     text = module.get("COMMAND")
     if text is None and "arguments" in functions:
         return None, []
     if not isinstance(text, str) or not text.strip():
-        return None, [Problem("COMMAND", "is missing", "write the command that one job runs")]
+        return None, [Problem("COMMAND", "has no value", "write the command that one job runs")]
     try:
-        command = language.parse(text)
+        command = parse_command(text)
     except BadInput as error:
         return None, at(error.problems, "COMMAND")
-    return command, at(language.check_command(command, types), "COMMAND")
+    return command, at(check_command(command, types), "COMMAND")
 
 
 def _output_prefix(
@@ -147,6 +152,6 @@ def _output_prefix(
     if template is None and "output_prefix" in functions:
         return None, []
     if not isinstance(template, str):
-        hint = "write where in the bucket a job's outputs go"
-        return None, [Problem("OUTPUT_PREFIX", "is missing", hint)]
-    return template, at(prefix.check_prefix(template, types), "OUTPUT_PREFIX")
+        hint = "write where in the bucket the outputs of a job go"
+        return None, [Problem("OUTPUT_PREFIX", "has no value", hint)]
+    return template, at(check_prefix(template, types), "OUTPUT_PREFIX")

@@ -1,5 +1,5 @@
-"""What a worker is told, by its environment and nothing else: written by the control node, read in
-the container."""
+"""The environment variables that configure a worker: written by the control node, read in the
+container."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from ds.jobs.problems import BadInput, Problem
 from ds.jobs.settings import JobSettings
 
 LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
-"""Variables that only `local` and tests set; on AWS the worker's own defaults hold."""
+"""Variables that only `local` and tests set; on AWS the worker uses its defaults."""
 
 
-def _told_as(variable: str, **default: Any) -> Any:
+def _from_variable(variable: str, **default: Any) -> Any:
     return field(metadata={"variable": variable}, **default)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings(JobSettings):
-    """A worker's settings: those of config.py that it needs, and what the run adds.
+    """The settings of a worker: those of config.py that it needs, and those of the run.
 
     Attributes:
-        run_id: names the run; part of the logs' keys.
-        queue_url, dead_letter_url: the run's queues.
-        scratch: folder for inputs, work and outputs; "" for a temporary one.
-        visibility_seconds: how long a received message is hidden unless it is renewed.
+        run_id: the name of the run, part of the keys of its logs.
+        queue_url, dead_letter_url: the queues of the run.
+        scratch: the folder for inputs, work and outputs; "" for a temporary one.
+        visibility_seconds: the visibility timeout of a message, extended while its job runs.
         retry_delays: seconds before the second, third, ... attempt; the last one repeats.
-        poll_seconds: longest wait for a message in one request.
+        poll_seconds: the longest wait for a message in one request.
     """
 
-    run_id: str = _told_as("DS_RUN")
-    queue_url: str = _told_as("SQS_QUEUE_URL")
-    dead_letter_url: str = _told_as("SQS_DEAD_LETTER_URL")
-    scratch: str = _told_as("DS_SCRATCH", default="")
-    visibility_seconds: float = _told_as("DS_VISIBILITY_SECONDS", default=60)
-    retry_delays: tuple[float, ...] = _told_as("DS_RETRY_DELAYS", default=(10, 60, 300))
-    poll_seconds: int = _told_as("DS_POLL_SECONDS", default=5)
+    run_id: str = _from_variable("DS_RUN")
+    queue_url: str = _from_variable("SQS_QUEUE_URL")
+    dead_letter_url: str = _from_variable("SQS_DEAD_LETTER_URL")
+    scratch: str = _from_variable("DS_SCRATCH", default="")
+    visibility_seconds: float = _from_variable("DS_VISIBILITY_SECONDS", default=60)
+    retry_delays: tuple[float, ...] = _from_variable("DS_RETRY_DELAYS", default=(10, 60, 300))
+    poll_seconds: int = _from_variable("DS_POLL_SECONDS", default=5)
 
     @property
     def log_prefix(self) -> str:
-        """Prefix of this run's logs in the bucket."""
+        """The prefix of this run's logs in the bucket."""
         return f"logs/{self.APP_NAME}/{self.run_id}"
 
     @classmethod
     def of(
         cls, settings: JobSettings, run_id: str, queue_url: str, dead_letter_url: str
     ) -> WorkerSettings:
-        """The settings of a run's workers."""
+        """Create the settings of a run's workers."""
         shared = {item.name: getattr(settings, item.name) for item in fields(JobSettings)}
         return cls(**shared, run_id=run_id, queue_url=queue_url, dead_letter_url=dead_letter_url)
 
     def environment(self) -> dict[str, str]:
-        """These settings as environment variables, which `read` reads."""
+        """Write these settings as environment variables, which `read` reads."""
         return {_variable(item): _write(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
@@ -76,7 +76,7 @@ class WorkerSettings(JobSettings):
                     message = f"{environment[name]!r} cannot be read"
                     problems.append(Problem(f"environment, {name}", message, _HINT))
             elif _has_no_default(item) or name in _NEEDED:
-                problems.append(Problem(f"environment, {name}", "is missing", _HINT))
+                problems.append(Problem(f"environment, {name}", "has no value", _HINT))
         if problems:
             raise BadInput(problems)
         return cls(**values)
@@ -85,11 +85,11 @@ class WorkerSettings(JobSettings):
 _HINT = "start the worker with run.py"
 
 _NEEDED = ("AWS_BUCKET", "LOG_GROUP_NAME")
-"""Their defaults in config.py mean nothing to a worker."""
+"""A worker cannot use their defaults in config.py."""
 
 
 def _variable(item: Field[Any]) -> str:
-    """The environment variable of a setting: its own name, unless the field names another."""
+    """Return the environment variable of a setting: its own name, unless the field has another."""
     return str(item.metadata.get("variable", item.name))
 
 
@@ -104,7 +104,7 @@ def _write(value: object) -> str:
 
 
 def _parse(text: str, item: Field[Any], type_: Any) -> Any:
-    """The value that `_write` wrote; ValueError or KeyError if the text is none of that type."""
+    """Read what `_write` wrote; ValueError or KeyError if the text is not of that type."""
     value = _PARSERS.get(get_origin(type_) or type_, type_)(text)
     least = item.metadata.get("limits", {}).get("ge")
     if least is not None and value < least:

@@ -1,6 +1,6 @@
-"""A job as it travels: the body of one SQS message.
+"""The SQS message of a job.
 
-A body is a JSON object: the variables that all jobs share, and under `group` those of this job.
+Its body is a JSON object: the variables that all jobs share, and under `group` those of this job.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-from ds.jobs.problems import Problem, closest
+from ds.jobs.problems import Problem, did_you_mean
 from ds.jobs.variables import Value, value_problem
 
 MAX_BYTES = 1024 * 1024 - 16 * 1024
-"""Largest body: SQS takes 1 MiB with attributes, and the dead-letter queue adds some
+"""The largest body: SQS accepts 1 MiB including attributes, and dead letters have more of them
 ("Amazon SQS message quotas")."""
 
 _COMPACT = json.JSONEncoder(separators=(",", ":")).encode
@@ -24,7 +24,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class InvalidMessage(Exception):
-    """A message that is no job; its text is the reason."""
+    """A message is not a job; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -36,45 +36,45 @@ class Job:
 
     @property
     def variables(self) -> dict[str, Value]:
-        """Shared variables and group together."""
+        """The shared variables and those of the group."""
         return {**self.shared, **self.group}
 
     @cached_property
     def job_id(self) -> str:
-        """16 hex digits, known from the message alone, equal for equal jobs."""
+        """16 hex digits, computed from the message alone, equal for equal jobs."""
         canonical = _CANONICAL({**self.shared, "group": dict(self.group)})
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def body(self) -> str:
-        """The message's body, in ASCII: SQS refuses some characters that JSON can escape."""
+        """Write the message body, in ASCII: SQS refuses some characters that JSON can escape."""
         return _COMPACT({**self.shared, "group": dict(self.group)})
 
 
 def decode(body: str) -> Job:
-    """The job that a message's body holds.
+    """Read the job in a message body.
 
     Raises:
-        InvalidMessage: it is not JSON, or not the shape of a job.
+        InvalidMessage: the body is not JSON, or does not have the form of a job.
     """
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InvalidMessage(f"not JSON: {error}") from None
+        raise InvalidMessage(f"not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidMessage("not a JSON object")
     group = document.pop("group", None)
     if not isinstance(group, dict):
-        raise InvalidMessage('it has no "group" object')
+        raise InvalidMessage('it does not have a "group" object')
     return Job(shared=document, group=group)
 
 
-def problems(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
-    """What is wrong with a job's variables, each problem's `where` being the variable.
+def check_job(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
+    """Report every problem of a job's variables; the place is the name of the variable.
 
     Args:
-        job: the job, its values as JSON gave them.
+        job: its values are those of the JSON document.
         types: every known variable and its type.
-        config: the program's own settings from config.py.
+        config: the settings of the program in config.py.
     """
     own = job.variables
     given = {**config, **own}
@@ -87,11 +87,11 @@ def problems(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) ->
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Problem]:
-    """Names at two levels; none where there are as many different names as names."""
+    """Report names that are defined at two levels. Without any, `different` counts all names."""
     if different == len(config) + len(job.shared) + len(job.group):
         return []
     levels = {"the shared variables": job.shared, "the group": job.group, "config.py": config}
@@ -99,20 +99,18 @@ def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Proble
     for name in dict.fromkeys([*job.shared, *job.group]):
         holders = [level for level, variables in levels.items() if name in variables]
         if len(holders) > 1:
-            message = f"is given at two levels, {' and '.join(holders)}"
+            message = f"is defined twice, in {' and '.join(holders)}"
             found.append(Problem(name, message, "keep one of them"))
     return found
 
 
 def _unknown(name: str, types: Mapping[str, str]) -> Problem:
-    suggestion = closest(name, types)
-    if suggestion:
-        return Problem(name, "is no variable of job.py", f"did you mean {suggestion}?")
-    return Problem(name, "is no variable of job.py", "remove it, or add it to VARIABLES in job.py")
+    hint = did_you_mean(name, types, "remove it, or add it to VARIABLES in job.py")
+    return Problem(name, "unknown variable", hint)
 
 
 def _missing(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
-    hint = "give it one in the group, beside groups or in config.py (null if none)"
+    hint = "give it one in the group, beside groups or in config.py (null for none)"
     return [Problem(name, "has no value", hint) for name in types if name not in given]
 
 

@@ -1,9 +1,9 @@
-"""OUTPUT_PREFIX: where in the bucket the outputs of a job go."""
+"""OUTPUT_PREFIX: the place in the bucket for the outputs of a job."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from ds.jobs.problems import BadInput, Problem, closest
+from ds.jobs.problems import BadInput, Problem, did_you_mean
 from ds.jobs.variables import NAME_PATTERN, Value, as_text, braced, control_character
 
 MAX_PREFIX_BYTES = 800  # S3 allows 1024 for a whole key: this leaves room for file names
@@ -12,15 +12,15 @@ _PREFIX_REFERENCE = re.compile(r"\{(NAME)\}".replace("NAME", NAME_PATTERN))
 
 
 def prefix_names(template: str) -> set[str]:
-    """Every name that the template refers to as {name}."""
+    """Return every name that the template uses as {name}."""
     return set(_PREFIX_REFERENCE.findall(template))
 
 
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
-    """What is wrong with a template, given the variables' types; warnings too.
+    """Report every problem of a template, including warnings.
 
     Args:
-        template: e.g. "results/{plate}/{well}"; a last / may be there.
+        template: such as "results/{plate}/{well}"; may end with /.
         variables: type by name, without the built-in ones.
     """
     return [
@@ -31,100 +31,75 @@ def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def render(template: str, values: Mapping[str, Value], job_id: str) -> str:
-    """The prefix of one job, without a / at either end.
+def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> str:
+    """Build the prefix of one job, without a / at either end.
 
     Args:
-        template: accepted by `check`.
-        values: as the job file has them.
-        job_id: what {job_id} stands for.
+        template: accepted by `check_prefix`.
+        values: the values in the job file.
+        job_id: the value of {job_id}.
 
     Raises:
-        BadInput: a value is missing, or with these values the prefix escapes, has an empty part
-            or a control character, or is too long.
+        BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
+            empty part or a control character, or is too long.
     """
     known = {**values, "job_id": job_id}
-    problems = [
-        Problem(name, "has no single value for the output prefix", "give it one")
-        for name in sorted(prefix_names(template))
-        if known.get(name) is None or isinstance(known[name], list)
-    ]
+    texts: dict[str, str] = {}
+    problems = []
+    for name in sorted(prefix_names(template)):
+        value = known.get(name)
+        if value is None or isinstance(value, list):
+            problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
+        else:
+            texts[name] = as_text(value)
     if problems:
         raise BadInput(problems)
-    prefix = _PREFIX_REFERENCE.sub(lambda found: _prefix_text(known[found[1]]), template)
-    prefix = prefix.removesuffix("/")
+    prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
     problems = [*_path_problems(prefix)]
     if problems:
         raise BadInput(problems)
     return prefix
 
 
-def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Pairs (earlier, later) of indexes whose prefixes are the same, or one inside the other.
-
-    Of several that are the same each later one is paired with the first.
-    """
-    first: dict[str, int] = {}
-    pairs = []
-    for index, prefix in enumerate(prefixes):
-        earlier = first.setdefault(prefix, index)
-        if earlier != index:
-            pairs.append((earlier, index))
-    for prefix, index in first.items():
-        for outer in _outer(prefix):
-            if outer in first:
-                pairs.append((min(first[outer], index), max(first[outer], index)))
-    return sorted(pairs)
-
-
-def _outer(prefix: str) -> Iterator[str]:
-    """ "a/b/c" -> "a", "a/b"."""
-    return (prefix[: slash.start()] for slash in re.finditer("/", prefix))
-
-
-def _prefix_text(value: Value) -> str:
-    if value is None or isinstance(value, list):
-        raise TypeError("not one text")
-    return as_text(value)
-
-
 def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Problem]:
     for name in sorted(prefix_names(template) - {"job_id"}):
         if name not in variables:
-            suggestion = closest(name, [*variables, "job_id"])
-            hint = f"did you mean {braced(suggestion)}?" if suggestion else "make it a variable"
-            yield Problem("", f"{braced(name)} is not a variable", hint)
+            known = [*variables, "job_id"]
+            hint = did_you_mean(name, known, "define it as a variable", braced)
+            yield Problem("", f"unknown variable {braced(name)}", hint)
         elif variables[name] == "files":
-            message = f"{braced(name)} of type files is not one value"
+            message = f"{braced(name)} is of type files, which is not a single value"
             yield Problem("", message, "use another variable")
 
 
 def _brace_problems(template: str) -> Iterator[Problem]:
     for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
-        yield Problem("", f"{brace} belongs to no {braced('name')}", "remove it")
+        yield Problem("", f"{brace} is not part of a {braced('name')}", "remove it")
 
 
 def _path_problems(prefix: str) -> Iterator[Problem]:
-    """Why a prefix without its last / is no safe place below the bucket's root."""
+    """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
     parts = prefix.split("/")
     control = control_character(prefix)
     shown = prefix[:100]
     if not prefix:
-        yield Problem("", "is empty", "name a place that differs between jobs")
+        yield Problem("", "is empty", "write a prefix that differs between jobs")
     elif prefix.startswith("s3://"):
-        yield Problem("", f"{shown} names a bucket", "outputs go to AWS_BUCKET, write only the key")
+        yield Problem(
+            "", f"{shown} contains a bucket", "write only the key: outputs go to AWS_BUCKET"
+        )
     elif prefix.startswith("/"):
-        yield Problem("", f"{shown} begins with /", "remove it, a bucket has no root")
+        yield Problem("", f"{shown} begins with /", "remove the /")
     elif "s3:" in parts:
-        message = f"{shown} holds the address of another bucket"
+        message = f"{shown} contains the address of another bucket"
         yield Problem("", message, "use another variable in OUTPUT_PREFIX, or {job_id}")
     elif "" in parts:
         message = f"{shown} has an empty part between two /"
         yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
-        yield Problem("", f"{shown} has . or .. as a part", "write the place without it")
+        yield Problem("", f"{shown} has . or .. as a part", "remove that part")
     if control is not None:
-        message = f"has a control character ({prefix[control]!r})"
+        message = f"contains a control character ({prefix[control]!r})"
         yield Problem("", message, "remove it")
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
         message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
@@ -133,5 +108,6 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
 
 def _constant(template: str) -> Iterator[Problem]:
     if template and not prefix_names(template):
-        message = "has no variable, so that every job writes to the same place"
-        yield Problem("", message, "use one that differs between jobs, or {job_id}", warning=True)
+        message = "has no variable, so every job writes to the same place"
+        hint = "use a variable that differs between jobs, or {job_id}"
+        yield Problem("", message, hint, warning=True)

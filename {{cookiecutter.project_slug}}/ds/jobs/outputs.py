@@ -1,6 +1,4 @@
-"""When a job's outputs are complete: one rule for local files, for the bucket, for planning."""
-
-from __future__ import annotations
+"""The rule for when a job's outputs are complete, for local files and for objects in a bucket."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file of one job: its path below the job's output folder or prefix, and its bytes."""
+    """A file of one job: its path below the output folder or prefix, and its size in bytes."""
 
     path: str
     size: int
@@ -23,11 +21,11 @@ class OutputRule:
     necessary_string: str = ""
 
     def counts(self, file: OutputFile) -> bool:
-        """Whether a file counts: large enough, and its path has the necessary string."""
+        """Return whether a file is large enough and its path contains the necessary string."""
         return file.size >= self.min_file_size_bytes and self.necessary_string in file.path
 
     def missing(self, files: Iterable[OutputFile]) -> str | None:
-        """Why these files are not a job's complete outputs, None if they are."""
+        """Explain why these files are not the complete outputs of a job; None if they are."""
         files = list(files)
         found = sum(map(self.counts, files))
         if found >= self.expected_number_files:
@@ -39,8 +37,8 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Whether what lies under a job's prefix lets it be skipped.
+        """Return whether a job with these files under its prefix can be skipped.
 
-        A job that is not expected to write anything can never be known to be done.
+        A job that is not expected to write files is never known to be done.
         """
         return self.expected_number_files > 0 and self.missing(files) is None

@@ -1,33 +1,44 @@
-"""What is wrong, where, and what to do: the one form in which mistakes are told."""
+"""The one form in which mistakes are reported: where, what is wrong, what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from operator import itemgetter
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, as a person reads it: "{where}: {what}; {todo}".
+    """One mistake, as a person reads it: "{where}: {message}; {hint}".
 
-    Args:
-        where: the place, e.g. "job.py, COMMAND, column 14"; "" if the caller adds it by `at`.
-        what: what is wrong, without a final period.
-        todo: what to do about it, without a final period.
-        warning: true if it may be meant so; nothing is refused for it.
+    Attributes:
+        where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
+        message: what is wrong, without a period.
+        hint: what to do about it, without a period.
+        warning: true if it may be intended; nothing is refused because of it.
+        code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
 
     where: str
     message: str
     hint: str
     warning: bool = False
+    code: str = ""
+
+    @property
+    def statement(self) -> str:
+        """Where and what, without what to do."""
+        return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message}; {self.hint}"
+        return f"{self.statement}; {self.hint}"
+
+
+Located = tuple[int, Problem]
+"""A problem without a place yet, and its offset in a text."""
 
 
 class BadInput(Exception):
-    """What a person wrote cannot be used. Holds every problem found, not only the first."""
+    """Something that a person wrote cannot be used. Holds every problem, not only the first."""
 
     exit_code = 2
 
@@ -40,19 +51,63 @@ class BadInput(Exception):
 
 
 def at(problems: Iterable[Problem], where: str) -> list[Problem]:
-    """The problems with their place inside `where`: "column 3" in "job.py, COMMAND, column 3"."""
+    """Put the problems inside a place: "column 3" becomes "job.py, COMMAND, column 3"."""
     return [
         replace(problem, where=", ".join(place for place in (where, problem.where) if place))
         for problem in problems
     ]
 
 
+def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
+    """Sort problems by their offsets in a text, and name each one's line and column."""
+    return [
+        replace(problem, where=_line_and_column(text, offset))
+        for offset, problem in sorted(found, key=itemgetter(0))
+    ]
+
+
+def _line_and_column(text: str, offset: int) -> str:
+    """Write "column 14", or "line 2, column 3" if the text has several lines."""
+    line = text.count("\n", 0, offset) + 1
+    column = offset - text.rfind("\n", 0, offset)
+    return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` may be a slip of, or None. Case, "-" and "_" do not count."""
+    """Find the known name to suggest for an unknown one. Case, "-" and "_" do not matter."""
     folded = {_folded(other): other for other in known}
     matches = get_close_matches(_folded(name), folded, n=1, cutoff=0.7)
     return folded[matches[0]] if matches else None
 
 
+def did_you_mean(
+    name: str, known: Iterable[str], otherwise: str, written: Callable[[str], str] = str
+) -> str:
+    """Write the hint for an unknown name: the closest known name, or what to do otherwise."""
+    suggestion = closest(name, known)
+    return f"did you mean {written(suggestion)}?" if suggestion else otherwise
+
+
 def _folded(name: str) -> str:
     return name.casefold().replace("-", "_")
+
+
+def typo_of(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name that differs from `name` in one or two letters, if there is one.
+
+    Stricter than `closest`, because the name is refused. For short names the limit is lower: GPU is
+    a typo of GPUS, but PLUS is a name in its own right.
+    """
+    distances = {other: _distance(name, other) for other in known}
+    near = [other for other in distances if 0 < distances[other] <= min(2, len(other) // 3)]
+    return min(near, key=lambda other: distances[other], default=None)
+
+
+def _distance(one: str, other: str) -> int:
+    """Count the letters to insert, remove or replace (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        previous, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
+    return row[len(other)]

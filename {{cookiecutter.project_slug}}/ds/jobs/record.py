@@ -1,4 +1,4 @@
-"""The structured record of one attempt: what reports, statistics and suggestions come from."""
+"""The structured record of one attempt, the source of reports, statistics and suggestions."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Record:
     """One attempt.
 
     Attributes:
-        job_id: "" for a message that is no job.
-        group: the job's own variables; cut if the record were too large.
-        attempt: the message's receive count.
+        job_id: "" for a message that is not a job.
+        group: the job's own variables; cut if the record would be too large.
+        attempt: the receive count of the message.
         start: ISO 8601, UTC.
-        seconds: from receive to the end.
+        seconds: from receiving the message to the end.
         phases: seconds of fetch, run, check, upload.
-        exit_code: of the command, None if it did not end by itself.
-        peak_memory_mb: largest resident memory of the command and its children, MB (1e6 bytes).
-        bytes_in, bytes_out: fetched and uploaded.
-        outcome: how it ended.
-        reason: why it is not done, for a person.
-        worker, slot: who did it.
+        exit_code: of the command; None if it did not exit by itself.
+        peak_memory_mb: peak resident memory of the command and its children, MB (1e6 bytes).
+        bytes_in, bytes_out: downloaded and uploaded.
+        outcome: how the attempt ended.
+        reason: why the job is not done, for a person.
+        worker, slot: where the attempt ran.
     """
 
     job_id: str
@@ -49,7 +49,7 @@ class Record:
     reason: str = ""
 
     def line(self) -> str:
-        """The record as one line of JSON of at most MAX_BYTES bytes."""
+        """Write the record as one line of JSON of at most MAX_BYTES bytes."""
         return next(
             line
             for candidate in (self, *_shortened(self))
@@ -58,7 +58,7 @@ class Record:
 
 
 def _shortened(record: Record) -> list[Record]:
-    """Ever shorter versions: first the reason is cut, then the group's long values, then all."""
+    """Shorten the record in steps: the reason, then the values of the group, then both further."""
     reason = record.reason[:300]
     group = {name[:30]: str(value)[:30] for name, value in list(record.group.items())[:8]}
     return [

@@ -1,6 +1,6 @@
-"""One job, decided before anything is done: its arguments, inputs, output prefix, environment.
+"""One job, resolved: its arguments, inputs, output prefix and environment.
 
-Pure, so the worker, `run.py show` and the checks of a job file say the same.
+Pure, so the worker, `run.py show` and the checks of a job file agree.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ds.jobs import command as language
-from ds.jobs import output_prefix as prefix
+from ds.jobs.command import command_arguments
 from ds.jobs.definition import JobDefinition
-from ds.jobs.message import Job, problems
+from ds.jobs.message import Job, check_job
+from ds.jobs.output_prefix import render_prefix
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.variables import (
     Value,
@@ -28,23 +28,22 @@ from ds.jobs.variables import (
 )
 
 Resolved = str | list[str] | bool | None
-"""A value as the command sees it: local paths for keys, a list for `files` and `args`."""
-
+"""A value as the command receives it: local paths for keys, a list for `files` and `args`."""
 
 MAX_ARGUMENT_BYTES = 128_000
-"""Linux takes at most 131,072 bytes in one argument or variable (execve(2), MAX_ARG_STRLEN). What
-is longer is left out of the environment, and stands in the file `{job_json}`."""
+"""Linux accepts at most 131,072 bytes in one argument or variable (execve(2), MAX_ARG_STRLEN).
+Longer values are only in the file `{job_json}`, not in the environment."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Local places of one job.
+    """The local folders of one job.
 
     Attributes:
-        inputs: for inputs of this job alone, below bucket and key.
+        inputs: for inputs of this job alone, as <inputs>/<bucket>/<key>.
         shared: for inputs of shared and config variables, likewise.
-        work: fresh and empty, where the command runs.
-        output: what lies there afterwards is uploaded.
+        work: empty, where the command runs.
+        output: its files are uploaded after the command.
         job_json: the file with all variables.
     """
 
@@ -62,18 +61,18 @@ SHOWN = Folders(
     output="/job/output",
     job_json="/job/job.json",
 )
-"""Folders of a job that is only looked at."""
+"""The folders of a job that is only shown."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """An object, or all objects of a folder, and where they go.
+    """An object, or the objects of a folder, and their local path.
 
     Attributes:
-        bucket, key: a folder's key ends with "/" (or is empty: the whole bucket).
-        folder: whether it is one.
-        pattern: which of the folder's own files; "" for all files below it.
-        shared: whether other jobs of this container name it too.
+        bucket, key: the key of a folder ends with "/" (or is empty: the whole bucket).
+        folder: whether it is a folder.
+        pattern: selects files directly in the folder; "" for all files below it.
+        shared: whether other jobs of this container use it too.
         path: the local file or folder.
     """
 
@@ -85,22 +84,22 @@ class Input:
     path: str
 
     def takes(self, key: str) -> bool:
-        """Whether a key of the folder's listing is wanted."""
+        """Return whether a key in the folder's listing is selected."""
         name = key[len(self.key) :]
         return not self.pattern or ("/" not in name and fnmatch.fnmatchcase(name, self.pattern))
 
 
 @dataclass(frozen=True)
 class JobView:
-    """What the functions of job.py are given.
+    """The argument of the functions in job.py.
 
     Attributes:
         job_id: 16 hex digits.
-        variables: every variable as the job file or config.py has it.
-        values: every variable as the command sees it: keys are local paths.
-        output_dir, work_dir: the job's folders.
-        cores: CPUs of one job.
-        inputs_dir: where inputs lie, as <inputs_dir>/<bucket>/<key>.
+        variables: every variable with its value in the job file or config.py.
+        values: every variable with its value in the command: local paths instead of keys.
+        output_dir, work_dir: the folders of the job.
+        cores: the CPUs of one job.
+        inputs_dir: the folder of the inputs, as <inputs_dir>/<bucket>/<key>.
     """
 
     job_id: str
@@ -114,15 +113,14 @@ class JobView:
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """All that doing one job needs.
+    """Everything that is needed to run one job.
 
     Attributes:
-        job_id: of the job.
-        arguments: program and arguments.
-        inputs: what is fetched first.
-        output_prefix: where outputs go; no slash at either end.
-        values: every variable and built-in name as the command sees it.
-        view: what the functions of job.py are given.
+        arguments: the program and its arguments.
+        inputs: downloaded before the command runs.
+        output_prefix: no slash at either end.
+        values: every variable and built-in name with its value in the command.
+        view: the argument of the functions in job.py.
     """
 
     job_id: str
@@ -134,7 +132,7 @@ class ResolvedJob:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables for programs that read `$name`."""
+        """The environment variables, for programs that read `$name`."""
         raw = self.view.variables
         return {
             environment_name(name): text
@@ -144,13 +142,13 @@ class ResolvedJob:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What the file `{job_json}` holds."""
+        """The content of the file `{job_json}`."""
         raw = self.view.variables
         document = {name: _document_value(raw.get(name), v) for name, v in self.values.items()}
         return document | {"cores": self.view.cores}
 
 
-def resolve(
+def resolve_job(
     definition: JobDefinition,
     config: Mapping[str, Value],
     job: Job,
@@ -158,25 +156,24 @@ def resolve(
     folders: Folders = SHOWN,
     cores: int = 1,
 ) -> ResolvedJob:
-    """Decide one job.
+    """Resolve one job.
 
     Args:
-        definition: of job.py.
-        config: the program's own settings.
-        job: the message's variables.
-        bucket: where keys without a bucket lie.
-        folders: the job's local places.
-        cores: CPUs of one job.
+        definition: the content of job.py.
+        config: the settings of the program.
+        job: the variables of the job.
+        bucket: the bucket of keys that do not name one.
+        folders: the local folders of the job.
+        cores: the CPUs of one job.
 
     Raises:
         BadInput: a variable is unknown, missing or of the wrong type; or a function of job.py
             failed.
     """
-    found = problems(job, definition.types, config)
-    if found:
-        raise BadInput(found)
+    if problems := check_job(job, definition.types, config):
+        raise BadInput(problems)
     raw = {**config, **job.variables}
-    # What job.py's own function names is fetched for this job alone, shared variable or not.
+    # Inputs that the function in job.py returns are downloaded for this job alone.
     own = raw if "inputs" in definition.functions else job.group
     values = {
         name: _resolve(
@@ -215,26 +212,25 @@ def resolve(
 
 
 def _output_prefix(definition: JobDefinition, view: JobView) -> str:
-    """Where a job's outputs go; no slash at either end."""
     function = definition.functions.get("output_prefix")
     if function is None:
         assert definition.output_prefix is not None
-        return prefix.render(definition.output_prefix, view.variables, view.job_id)
+        return render_prefix(definition.output_prefix, view.variables, view.job_id)
     text = _call(function, view)
     if not isinstance(text, str):
-        raise _wrong_answer("output_prefix", text, "a text")
-    # Rendered as a value, so that one rule says what a prefix may be and its braces stay.
-    return prefix.render("{text}", {"text": text}, view.job_id)
+        raise _wrong_answer("output_prefix", text, "text")
+    # Rendered as a value: the same checks apply, and its braces remain text.
+    return render_prefix("{text}", {"text": text}, view.job_id)
 
 
 def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
-    """What job.py's own check says of a job's outputs: a reason, or None if it is content."""
+    """Call check_outputs() of job.py: why the outputs are not valid, or None if they are."""
     function = definition.functions.get("check_outputs")
     if function is None:
         return None
     reason = _call(function, view)
     if reason is not None and not isinstance(reason, str):
-        raise _wrong_answer("check_outputs", reason, "a text, or None")
+        raise _wrong_answer("check_outputs", reason, "text or None")
     return reason or None
 
 
@@ -260,7 +256,7 @@ def _local(key: str, bucket: str, base: str) -> str:
 
 
 def _folder(text: str, bucket: str, base: str, shared: bool = False) -> Input:
-    """The folder that `plate1`, `plate1/` or `plate1/*_w1.tif` names."""
+    """Read the name of a folder: `plate1`, `plate1/` or `plate1/*_w1.tif`."""
     holder, key = split_key(text, bucket)
     head, _, tail = key.rpartition("/")
     pattern = tail if any(sign in tail for sign in "*?[") else ""
@@ -318,7 +314,7 @@ def _arguments(
             raise _wrong_answer("arguments", words, "the program and its arguments")
         return words
     assert definition.command is not None
-    return language.arguments(definition.command, definition.types, values)
+    return command_arguments(definition.command, definition.types, values)
 
 
 def _fits(text: str) -> bool:
@@ -326,11 +322,11 @@ def _fits(text: str) -> bool:
 
 
 def _short(arguments: list[str]) -> list[str]:
-    """The arguments, if a program can be started with them."""
+    """Return the arguments if a program can start with them."""
     for argument in arguments:
         if not _fits(argument):
             message = f"an argument is longer than {MAX_ARGUMENT_BYTES} bytes: {argument[:40]}..."
-            hint = "give the program a file: {job_json} holds all variables"
+            hint = "let the program read the file {job_json}, which has all variables"
             raise BadInput([Problem("", message, hint)])
     return arguments
 
@@ -338,7 +334,7 @@ def _short(arguments: list[str]) -> list[str]:
 def _texts(function: Any, view: JobView, name: str) -> Sequence[str]:
     texts = _call(function, view)
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise _wrong_answer(name, texts, "a list of texts")
+        raise _wrong_answer(name, texts, "a list of text values")
     return texts
 
 
@@ -348,7 +344,9 @@ def _call(function: Any, view: JobView) -> object:
     except Exception as error:
         message = f"fails: {type(error).__name__}: {error}"
         where = f"job.py, {function.__name__}()"
-        raise BadInput([Problem(where, message, "correct it for this job's values")]) from error
+        raise BadInput(
+            [Problem(where, message, "correct it for the values of this job")]
+        ) from error
 
 
 def _wrong_answer(name: str, answer: object, expected: str) -> BadInput:
@@ -365,5 +363,5 @@ def _environment_text(raw: Value, value: Resolved) -> str:
 
 
 def _document_value(raw: Value, value: Resolved) -> Any:
-    """Numbers stay numbers; everything else is as the command sees it."""
+    """Return numbers as numbers, everything else as the command receives it."""
     return raw if isinstance(raw, int | float) else value

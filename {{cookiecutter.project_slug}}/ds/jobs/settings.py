@@ -1,14 +1,13 @@
-"""The settings of a run: name, type, default, limits and meaning of each, written once.
+"""The settings of a run: name, type, default, limits and meaning of each, defined once.
 
-config.py is checked against them (`ds.control.files.config_file`), docs/settings.md is made from
-them, and a worker is told those of `JobSettings` by its environment (`ds.jobs.environment`).
+config.py is checked against them (`ds.control.files.config_file`), docs/settings.md is generated
+from them, and workers read those of `JobSettings` from the environment (`ds.jobs.environment`).
 """
 
-from __future__ import annotations
-
+import re
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ds.jobs.outputs import OutputRule
@@ -16,18 +15,27 @@ from ds.jobs.problems import Problem
 from ds.jobs.variables import Value
 
 LONGEST_JOB_MINUTES = 660
-"""SQS hides a message for at most 12 hours ("Amazon SQS visibility timeout"); a longer job would be
-started a second time."""
+"""SQS hides a message for at most 12 hours ("Amazon SQS visibility timeout"), so a longer job would
+be started a second time."""
+
+MACHINE_TYPE_PATTERN = r"[a-z][a-z0-9-]*\.[a-z0-9-]+"
+
+_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+IMAGE_NAME = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+"""The name of an image, at most 255 characters long ("Docker image reference grammar")."""
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
     """Declare a setting.
 
     Args:
-        default: `...` if the setting must be given.
-        doc: its meaning, one line for docs/settings.md.
-        unit: of a number.
-        limits: as pydantic's `Field` takes them: ge, gt, le, pattern, min_length.
+        default: `...` if config.py must set it.
+        doc: the meaning, one line for docs/settings.md.
+        unit: the unit of a number.
+        limits: arguments of pydantic's `Field`: ge, gt, le, pattern, min_length.
     """
     metadata = {"doc": doc, "unit": unit, "limits": limits}
     if default is ...:
@@ -39,10 +47,10 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs, too; named as in config.py.
+    """The settings that a worker needs, with their names in config.py.
 
     Attributes:
-        program: the program's own settings: every other upper-case name in config.py.
+        program: the settings of the program: every other upper-case name in config.py.
     """
 
     APP_NAME: str = setting(
@@ -87,7 +95,7 @@ class JobSettings:
 
     @property
     def output_rule(self) -> OutputRule:
-        """When a job's outputs are complete."""
+        """The rule for when a job's outputs are complete."""
         return OutputRule(
             self.EXPECTED_NUMBER_FILES, self.MIN_FILE_SIZE_BYTES, self.NECESSARY_STRING
         )
@@ -98,7 +106,7 @@ class Settings(JobSettings):
     """All settings of a run.
 
     Attributes:
-        warnings: what is allowed but probably not meant.
+        warnings: what is allowed but probably not intended.
     """
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
@@ -133,3 +141,41 @@ class Settings(JobSettings):
     )
 
     warnings: tuple[Problem, ...] = ()
+
+
+SETTINGS = {item.name: item for item in fields(Settings) if item.name.isupper()}
+"""The settings by name."""
+
+NEEDLESS = {
+    "SQS_MESSAGE_VISIBILITY": "the worker extends the visibility timeout while a job runs",
+    "SECONDS_TO_START": "all jobs of a container start at once; use sleep in the command if needed",
+    "SQS_QUEUE_NAME": "queues are named after APP_NAME",
+    "SQS_DEAD_LETTER_QUEUE": "queues are named after APP_NAME",
+    "ECS_CLUSTER": "every run has its own cluster",
+    "CPU_SHARES": "it is computed from DOCKER_CORES and CPUS_PER_JOB",
+    "SSH_KEY_NAME": "use key_name in files/exampleFleet.json, without .pem",
+    "ASSIGN_IP": "use public_address in files/exampleFleet.json",
+    "AUTO_MONITOR": "every run is monitored until everything is deleted",
+    "CREATE_DASHBOARD": "DS does not create dashboards",
+    "CLEAN_DASHBOARD": "DS does not create dashboards",
+}
+"""Settings of Distributed-Something that have no effect in DS, and why."""
+
+INSTEAD = {
+    "SOURCE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "WORKSPACE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "DESTINATION_BUCKET": "outputs are uploaded to AWS_BUCKET",
+    "UPLOAD_FLAGS": "outputs are uploaded without flags",
+    "DOWNLOAD_FILES": "inputs are always downloaded",
+    "SCRIPT_DOWNLOAD_URL": "a script is a shared variable of type file, or part of the image",
+}
+"""Settings of single implementations of Distributed-Something, and what DS does instead."""
+
+SETTING_NAMES = (*SETTINGS, *NEEDLESS)
+"""All names that a setting of the program cannot have."""
+
+
+def limits_of(name: str) -> Mapping[str, Any]:
+    """Return the limits of a setting, as `setting` has them."""
+    limits: Mapping[str, Any] = SETTINGS[name].metadata["limits"]
+    return limits

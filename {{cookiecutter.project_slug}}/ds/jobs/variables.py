@@ -5,6 +5,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable
+from itertools import pairwise
 
 Value = str | int | float | bool | None | list[str]
 
@@ -12,6 +13,7 @@ TYPES = ("text", "file", "files", "folder", "args", "flag")
 BUILT_IN = ("output_dir", "work_dir", "job_id", "cores", "job_json")
 
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_-]*"
+ENVIRONMENT_NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
 
 RESERVED_NAMES = frozenset(
     [*BUILT_IN, "group", "groups", "PATH", "HOME", "USER", "SHELL", "IFS", "TMPDIR"]
@@ -26,28 +28,28 @@ SHELL_NAMES = frozenset(
 
 MAX_KEY_BYTES = 1024  # of S3
 
-# Unicode's categories Cc and Cs, which never change; asking unicodedata for each character is slow.
+# Unicode's categories Cc and Cs, which never change: unicodedata is slow for each character.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def braced(name: str) -> str:
-    """The name as it is written in a command: {name}."""
+    """Write the name as in a command: {name}."""
     return "{" + name + "}"
 
 
 def environment_name(name: str) -> str:
-    """The name as the job's environment has it: "-" becomes "_"."""
+    """Write the name as in the job's environment: "-" becomes "_"."""
     return name.replace("-", "_")
 
 
 def name_problem(name: str) -> str | None:
-    """Why this cannot be the name of a variable, and what to do, in one sentence; else None."""
+    """Explain in one sentence why a variable cannot have this name, and what to do; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "a name has letters, digits, _ and -, and begins with a letter or _"
+        return "a name must have only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
-        return "job files ignore every key with _comment in it, choose another name"
+        return "job files ignore every key that contains _comment, choose another name"
     if in_environment in BUILT_IN:
         return "this name is built in, choose another one"
     if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
@@ -58,7 +60,7 @@ def name_problem(name: str) -> str | None:
 
 
 def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of different names that are one in the environment: ("a-b", "a_b")."""
+    """Find pairs of names that are equal in the environment: ("a-b", "a_b")."""
     first: dict[str, str] = {}
     pairs = []
     for name in names:
@@ -69,15 +71,15 @@ def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def as_text(value: str | int | float | bool) -> str:
-    """The value as a program gets it: text as it is, numbers and true, false as JSON has them."""
+    """Write the value as a program receives it: text unchanged, everything else as in JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def from_text(text: str, type_: str) -> Value:
-    """The value that a CSV cell, or an example in an answer, stands for.
+    """Read a value from a CSV cell, or from an example in an answer.
 
     Raises:
-        ValueError: the text is no value of that type; its message says why.
+        ValueError: the text is not a value of that type; the message explains why.
     """
     if type_ == "flag" and text:
         if text.strip().lower() not in ("true", "false"):
@@ -86,18 +88,18 @@ def from_text(text: str, type_: str) -> Value:
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
-            raise ValueError("has nothing between two commas, or at an end")
+            raise ValueError("must not have an empty item between or beside commas")
         return keys
     return text
 
 
 def is_empty(value: Value) -> bool:
-    """Whether the value leaves out its bracket: "", null, false and []; never 0."""
+    """Return whether the value removes its optional part: "", null, false and [], but never 0."""
     return value is None or value is False or value in ("", [])
 
 
 def split_args(text: str) -> list[str]:
-    """The arguments that a value of type `args` stands for, split by shell quoting.
+    """Split a value of type `args` into arguments, by the rules of shell quoting.
 
     Raises:
         ValueError: a quote is not closed, or the text ends with a backslash.
@@ -106,7 +108,7 @@ def split_args(text: str) -> list[str]:
 
 
 def split_key(value: str, bucket: str) -> tuple[str, str]:
-    """Bucket and key of a value: "s3://other/a/b" -> ("other", "a/b"), "a/b" -> (bucket, "a/b")."""
+    """Split a value into bucket and key: "s3://other/a" -> ("other", "a"), "a" -> (bucket, "a")."""
     if not value.startswith("s3://"):
         return bucket, value
     other, _, key = value.removeprefix("s3://").partition("/")
@@ -114,16 +116,16 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Where the first control character or lone surrogate is that is not allowed; else None."""
+    """Find the first control character or lone surrogate that is not allowed; else None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Why a job file's value does not fit its variable's type ("must be ..."); else None.
+    """Explain why a job file's value does not fit its variable's type ("must be ..."); else None.
 
-    An empty value (null, "", [] for files) fits every type: whether it may be empty is decided by
-    where the command uses it.
+    An empty value (null, "", [] for files) fits every type: where the command uses it decides
+    whether it may be empty.
     """
     if value is None or value == "":
         return None
@@ -152,11 +154,11 @@ def _text_problem(value: object) -> str | None:
 
 def _args_problem(value: object) -> str | None:
     if not isinstance(value, str):
-        return "must be text, which is split as in a shell"
+        return "must be text, which is split into arguments as in a shell"
     try:
         split_args(value)
     except ValueError:
-        return "must be text that a shell can split, but a quote or backslash is left open"
+        return "must be text that a shell can split, but a quote or a backslash is left open"
     return _characters_problem(value)
 
 
@@ -165,7 +167,7 @@ def _files_problem(value: object) -> str | None:
         return "must be a list of keys"
     for key in value:
         if problem := "must not be empty" if key == "" else _key_problem(key, "file"):
-            return f"{problem} (in its list: {key!r})"
+            return f"{problem} (list item {key!r})"
     return None
 
 
@@ -176,7 +178,7 @@ def _key_problem(value: object, type_: str) -> str | None:
     if not bucket or (not key and type_ == "file"):
         return "must be a key of the bucket, or s3://bucket/key"
     if key.startswith("/"):
-        return "must not begin with /, a key has no root"
+        return "must not begin with /"
     if not {".", ".."}.isdisjoint(key.split("/")):
         return "must not have . or .. as a folder"
     if type_ == "file" and key.endswith("/"):
@@ -193,5 +195,29 @@ def _characters_problem(text: str) -> str | None:
     if found is None:
         return None
     if found[0] == "\0":
-        return "must not hold a NUL character"
-    return "must not hold half a character (a lone surrogate)"
+        return "must not contain a NUL character"
+    return "must not contain a lone surrogate (half a character)"
+
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+_SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
+_SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
+
+# An AWS access key, a private key, GitHub's tokens.
+_SECRET_VALUE = re.compile(
+    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_\w{36}"
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a name suggests that its value is a secret (the key of an object does not)."""
+    words = re.split("[_-]", name.upper())
+    pairs = map("".join, pairwise(words))
+    return not _SECRETS.isdisjoint([*words, *pairs])
+
+
+def looks_secret_value(value: object) -> bool:
+    """Return whether a text, or a text of a list, has the form of a well-known secret."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(text, str) and _SECRET_VALUE.search(text) for text in texts)

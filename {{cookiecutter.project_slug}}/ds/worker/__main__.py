@@ -23,7 +23,7 @@ def main() -> int:
     logging.getLogger("ds").setLevel(logging.INFO)
     try:
         # Imported after the handlers are set, since it takes a second.
-        from ds.jobs.definition import load
+        from ds.jobs.definition import load_job_definition
         from ds.jobs.environment import WorkerSettings
         from ds.jobs.problems import BadInput
         from ds.worker.service import CannotWork, serve
@@ -32,7 +32,7 @@ def main() -> int:
         return 2
     try:
         settings = WorkerSettings.read(os.environ)
-        serve(settings, load(Path(*sys.argv[1:2] or ["job.py"]), settings.program))
+        serve(settings, load_job_definition(Path(*sys.argv[1:2] or ["job.py"]), settings.program))
     except BadInput as error:
         sys.stderr.writelines(f"worker: {problem}\n" for problem in error.problems)
         return 2

@@ -23,7 +23,7 @@ from ds.jobs.message import decode
 from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
-from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve
+from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 from ds.worker.folders import create_folders, remove
 from ds.worker.inputs import fetch_inputs
@@ -111,7 +111,7 @@ class _Attempt:
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
         folders = create_folders(self._folder, context.scratch / "shared")
-        resolved = resolve(
+        resolved = resolve_job(
             context.definition,
             settings.program,
             job,

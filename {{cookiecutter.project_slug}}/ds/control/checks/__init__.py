@@ -1,1 +1,1 @@
-"""What `check` asks of AWS, and its rules."""
+"""The questions and rules of `check`."""

@@ -1,6 +1,6 @@
-"""What `check` asks of AWS: one function for each thing asked, nothing is made or changed.
+"""The questions of `check` to AWS, one function for each; nothing is created or changed.
 
-A refusal of a single question makes it unknown, with the reason; it never ends the command.
+If AWS refuses a question, its answer is unknown, with the reason; the command continues.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from ds.control.checks.rules import (
     MissingInput,
     Place,
     Unknown,
-    is_placeholder,
     quota_kind,
 )
+from ds.jobs.placeholders import is_placeholder
 from ds.jobs.resolve import Input
 
 T = TypeVar("T")
 
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64", "386": "i386"}
-"""Docker's words and EC2's."""
+"""EC2's words by Docker's."""
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -48,18 +48,18 @@ MANIFESTS = (
 
 THREADS = 8
 MOST_PAGES = 10
-"""Pages of a folder's listing in which a file of its pattern is looked for."""
+"""Pages of a folder's listing that are searched for a file of its pattern."""
 
 
 @dataclass
 class Questions:
-    """Questions to one account, and what could not be answered."""
+    """Questions to one account; `unknown` holds those without an answer."""
 
     aws: Aws
     unknown: list[Unknown] = field(default_factory=list)
 
     def ask(self, message: str, question: Callable[[], T]) -> T | None:
-        """The answer, or None with `what` among the unknown."""
+        """Return the answer; without one, add `message` to `unknown` and return None."""
         try:
             return question()
         except (BotoCoreError, ClientError) as error:
@@ -70,15 +70,12 @@ class Questions:
 def ask_aws(
     aws: Aws, given: Given, inputs: Mapping[int, Iterable[Input]]
 ) -> tuple[AwsFacts, list[Unknown]]:
-    """Ask all that the rules want to know.
+    """Ask everything that the rules need; placeholders are not asked about.
 
     Args:
         aws: the account, with credentials that work.
-        given: what the files say; placeholders are not asked after.
-        inputs: of the groups to look at, by the group's number, counted from 1.
-
-    Returns:
-        What AWS says, and what it did not say.
+        given: what the owner's files contain.
+        inputs: the inputs of the groups to check, by the group's number, counted from 1.
     """
     questions = Questions(aws)
     settings, fleet = given.settings, given.fleet
@@ -101,9 +98,9 @@ def ask_aws(
             profile = questions.ask("the instance profile", lambda: has_profile(aws, name))
     if not is_placeholder(bucket_name):
         bucket = questions.ask("the bucket", lambda: look_at_bucket(aws, bucket_name))
-    if bucket and bucket.state == "there" and bucket.writable is None:
+    if bucket and bucket.state == "exists" and bucket.writable is None:
         questions.unknown.append(
-            Unknown("whether the bucket is writable", "S3 gave no clear answer")
+            Unknown("whether the bucket is writable", "S3 did not give a clear answer")
         )
     kinds = {kind for name in known if (kind := quota_kind(name))}
     if kinds:
@@ -112,7 +109,7 @@ def ask_aws(
         zones = {place.zone for place in (subnets or {}).values() if place}
         prices = questions.ask("the spot prices", lambda: spot_prices(aws, sorted(known), zones))
         for name in sorted(set(known) - set(known if prices is None else prices)):
-            questions.unknown.append(Unknown(f"the spot price of {name}", "EC2 has none for it"))
+            questions.unknown.append(Unknown(f"the spot price of {name}", "EC2 does not have one"))
     variant = ami_variant(settings.GPUS, known.values())
     facts = AwsFacts(
         enabled=True,
@@ -132,9 +129,9 @@ def ask_aws(
 
 
 def is_enabled(aws: Aws) -> bool:
-    """Whether the account has switched its region on.
+    """Whether the region is enabled in the account.
 
-    Asked in the partition's first region, because one that is off knows no credentials.
+    The partition's first region is asked, because a disabled region does not accept credentials.
     """
     home = {"cn": "cn-north-1", "us-gov": "us-gov-west-1"}
     asked_in = next((home[start] for start in home if aws.region.startswith(f"{start}-")), "")
@@ -144,7 +141,7 @@ def is_enabled(aws: Aws) -> bool:
 
 
 def instance_types(aws: Aws, names: Iterable[str]) -> dict[str, Machine | None]:
-    """What EC2 has of these types; None for one that the region lacks."""
+    """Return the machine types; None for one that does not exist in the region."""
     client = aws.client("ec2")
     machines: dict[str, Machine | None] = {}
     for name in names:
@@ -167,7 +164,7 @@ def _machine(found: Mapping[str, Any]) -> Machine:
 
 
 def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
-    """Network and zone of each subnet."""
+    """Return the VPC and zone of each subnet; None for one that does not exist."""
     client = aws.client("ec2")
     places: dict[str, Place | None] = {}
     for name in ids:
@@ -178,7 +175,7 @@ def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
 
 
 def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
-    """Network of each security group."""
+    """Return the VPC of each security group; None for one that does not exist."""
     client = aws.client("ec2")
     places: dict[str, Place | None] = {}
     for name in ids:
@@ -188,21 +185,21 @@ def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
 
 
 def has_key(aws: Aws, name: str) -> bool:
-    """Whether the key pair is there."""
+    """Whether the key pair exists."""
     asks = aws.client("ec2").describe_key_pairs
     return none_if(asks, "InvalidKeyPair", KeyNames=[name]) is not None
 
 
 def has_profile(aws: Aws, name: str) -> bool:
-    """Whether the instance profile is there."""
+    """Whether the instance profile exists."""
     asks = aws.client("iam").get_instance_profile
     return none_if(asks, "NoSuchEntity", InstanceProfileName=name) is not None
 
 
 def look_at_bucket(aws: Aws, name: str) -> Bucket:
-    """Whether the bucket is there, where, and writable.
+    """Return whether the bucket exists, where, and whether it is writable.
 
-    An upload in parts is begun and given up: that needs s3:PutObject, and no object is ever made.
+    A multipart upload is started and aborted: this needs s3:PutObject, and creates no object.
     """
     client = aws.client("s3")
     try:
@@ -220,9 +217,9 @@ def look_at_bucket(aws: Aws, name: str) -> Bucket:
         begun = client.create_multipart_upload(Bucket=name, Key=PROBE)
     except ClientError as error:
         denied = code_of(error) in ("403", "AccessDenied")
-        return Bucket("there", region, False if denied else None)
+        return Bucket("exists", region, False if denied else None)
     client.abort_multipart_upload(Bucket=name, Key=PROBE, UploadId=begun["UploadId"])
-    return Bucket("there", region, True)
+    return Bucket("exists", region, True)
 
 
 def _image(questions: Questions, tag: str) -> Image | None:
@@ -230,19 +227,18 @@ def _image(questions: Questions, tag: str) -> Image | None:
         return None
     place = ECR_IMAGE.match(tag)
     if place is None:
-        why = f"only ECR can be asked; docker manifest inspect {tag} says it"
-        questions.unknown.append(Unknown(f"whether {tag} is in its registry", why))
+        why = f"only ECR can be asked; try docker manifest inspect {tag}"
+        questions.unknown.append(Unknown(f"whether {tag} exists in its registry", why))
         return None
     image = questions.ask("the image", lambda: ecr_image(questions.aws, place))
     if image and image.exists and image.architectures is None:
-        questions.unknown.append(
-            Unknown("the image's architecture", "its registry does not tell it")
-        )
+        why = "its registry does not report it"
+        questions.unknown.append(Unknown("the image's architecture", why))
     return image
 
 
 def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
-    """The image in its registry, and the architectures that it was built for."""
+    """Return whether the image exists in its registry, and its architectures."""
     client = aws.client("ecr", place["region"])
     image_id = {"imageDigest": place["digest"]} if place["digest"] else {}
     image_id |= {"imageTag": place["tag"] or "latest"} if not place["digest"] else {}
@@ -259,7 +255,7 @@ def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
     manifest = json.loads(found["images"][0]["imageManifest"])
     if "manifests" in manifest:
         names = [part.get("platform", {}).get("architecture", "") for part in manifest["manifests"]]
-        # Attestations of buildx are listed, too, as "unknown".
+        # buildx lists attestations too, as "unknown".
         return Image(True, _architectures(name for name in names if name != "unknown"))
     digest = manifest.get("config", {}).get("digest", "")
     try:
@@ -277,7 +273,7 @@ def _architectures(names: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
-    """vCPUs of spot machines that may run at a time, by kind."""
+    """Return the limits on vCPUs of running spot machines, by kind."""
     client = aws.client("service-quotas")
     quotas = {}
     for kind in kinds:
@@ -293,11 +289,11 @@ def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
 
 
 def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, float]:
-    """The cheapest price now of each type, in these zones or, without any, in the region."""
+    """Return the lowest current price of each type in these zones; without zones, in the region."""
     filters = [{"Name": "availability-zone", "Values": sorted(zones)}] if zones else []
     pages = aws.client("ec2").get_paginator("describe_spot_price_history")
     prices: dict[str, float] = {}
-    # A start of now gives the price that holds now, and no history.
+    # Without this, EC2 returns the history too.
     for page in pages.paginate(
         InstanceTypes=types,
         ProductDescriptions=["Linux/UNIX"],
@@ -311,7 +307,7 @@ def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, f
 
 
 def ami_variant(gpus: int, machines: Iterable[Machine]) -> str:
-    """Which of ECS's images of Amazon Linux 2023 such machines start with."""
+    """Return the variant of ECS's Amazon Linux 2023 image for these machines."""
     kinds = [machine.architectures for machine in machines]
     if kinds and all(kind == ("arm64",) for kind in kinds):
         return "arm64/"
@@ -319,7 +315,7 @@ def ami_variant(gpus: int, machines: Iterable[Machine]) -> str:
 
 
 def snapshot_size(aws: Aws, variant: str) -> int:
-    """GB of the root disk of ECS's image; a smaller disk is refused when machines start."""
+    """Return the root disk of ECS's image in GB; EC2 refuses to start machines with less."""
     name = f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{variant}recommended/image_id"
     ami = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     image = aws.client("ec2").describe_images(ImageIds=[ami])["Images"][0]
@@ -331,16 +327,16 @@ def snapshot_size(aws: Aws, variant: str) -> int:
 def _missing(
     questions: Questions, inputs: Mapping[int, Iterable[Input]], own: str, bucket: Bucket | None
 ) -> tuple[MissingInput, ...]:
-    """The inputs that are not there, each told of the first group that needs it."""
+    """Return the inputs that do not exist, each with the first group that needs it."""
     first: dict[tuple[str, str, str], tuple[int, Input]] = {}
     for number, needed in inputs.items():
         for one in needed:
-            # Of a bucket that is a placeholder, or not there, one finding is enough.
-            if one.bucket != own or (bucket and bucket.state == "there"):
+            # If AWS_BUCKET is a placeholder or does not exist, that problem is enough.
+            if one.bucket != own or (bucket and bucket.state == "exists"):
                 first.setdefault((one.bucket, one.key, one.pattern), (number, one))
     client = questions.aws.client("s3")
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(lambda needed: _look(client, needed[1]), first.values()))
+        answers = list(pool.map(lambda needed: _exists(client, needed[1]), first.values()))
     missing = []
     for (number, one), answer in zip(first.values(), answers, strict=True):
         uri = f"s3://{one.bucket}/{one.key}{one.pattern}"
@@ -351,30 +347,30 @@ def _missing(
     return tuple(missing)
 
 
-def _look(client: Any, one: Input) -> bool | str:
-    """Whether an input is there, or why that is not known."""
+def _exists(client: Any, one: Input) -> bool | str:
+    """Whether an input exists, or why that is not known."""
     try:
-        return is_there(client, one)
+        return input_exists(client, one)
     except (BotoCoreError, ClientError) as error:
         return explain(error)
 
 
-def is_there(client: Any, one: Input) -> bool | str:
-    """Whether an object is there, or any file that a folder wants; a text if it cannot be told."""
+def input_exists(client: Any, one: Input) -> bool | str:
+    """Whether an object or any file of a folder exists, or why that is not known."""
     if not one.folder:
-        return _object_is_there(client, one)
+        return _object_exists(client, one)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=one.key)
     for number, page in enumerate(pages, 1):
         keys = [found["Key"] for found in page.get("Contents", [])]
         if any(one.takes(key) and not key.endswith("/") for key in keys):
             return True
         if number == MOST_PAGES and page.get("IsTruncated"):
-            return f"its folder has more than the {number * 1000} files that were looked at"
+            return f"its folder has more than the {number * 1000} files that were checked"
     return False
 
 
-def _object_is_there(client: Any, one: Input) -> bool:
-    """Asked for itself, which public buckets allow, else by listing, which the own one allows."""
+def _object_exists(client: Any, one: Input) -> bool:
+    """Whether an object exists: by HEAD, as public buckets allow, else by listing."""
     try:
         return none_if(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
     except ClientError as error:
@@ -385,12 +381,12 @@ def _object_is_there(client: Any, one: Input) -> bool:
 
 
 def none_if(question: Callable[..., Any], code: str, **words: Any) -> Any | None:
-    """The answer, or None if AWS answers that there is no such thing.
+    """Return the answer, or None if AWS answers that the thing does not exist.
 
     Args:
-        question: of a client.
-        code: how AWS's word for that begins; EC2 writes InvalidSubnetID.NotFound or ...Malformed.
-        words: the question's parameters.
+        question: an operation of a client.
+        code: the beginning of AWS's error code, such as InvalidSubnet (ID.NotFound, ID.Malformed).
+        words: the operation's parameters.
     """
     try:
         return question(**words)

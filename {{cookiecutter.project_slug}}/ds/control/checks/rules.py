@@ -1,6 +1,6 @@
-"""What `check` finds: the rules, each a function of what is given and what AWS said.
+"""The rules of `check`: each is a function of the owner's files and of AWS's answers.
 
-Nothing here asks anything. What is not known is None, and no rule speaks of it.
+Nothing here asks AWS. What is not known is None, and no rule reports it.
 """
 
 from __future__ import annotations
@@ -8,53 +8,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
+from ds.control.files.fleet_file import Fleet
+from ds.jobs.placeholders import NO_IMAGE, is_placeholder, placeholder_problem
 from ds.jobs.problems import Problem
 from ds.jobs.settings import Settings
 
-if TYPE_CHECKING:
-    from ds.control.files.fleet_file import Fleet
-
-CODES = (
-    "DS-CONFIG",
-    "DS-JOBS",
-    "DS-FLEET",
-    "DS-CREDENTIALS",
-    "DS-UNREACHABLE",
-    "DS-REGION",
-    "DS-PLACEHOLDER",
-    "DS-ANSWERS",
-    "DS-MACHINE",
-    "DS-MEMORY",
-    "DS-CPU",
-    "DS-GPU",
-    "DS-ARCHITECTURE",
-    "DS-IMAGE",
-    "DS-BUILT",
-    "DS-BUCKET",
-    "DS-BUCKET-REGION",
-    "DS-INPUT",
-    "DS-SUBNET",
-    "DS-ZONE",
-    "DS-GROUP",
-    "DS-VPC",
-    "DS-KEY",
-    "DS-PROFILE",
-    "DS-QUOTA",
-    "DS-PRICE",
-    "DS-DISK",
-)
-"""Each has its section in docs/findings.md."""
-
-BAD_INPUT = frozenset({"DS-CONFIG", "DS-JOBS", "DS-FLEET"})
-NOT_ASKED = frozenset({"DS-CREDENTIALS", "DS-UNREACHABLE"})
+BAD_INPUT = ("DS-CONFIG", "DS-JOBS", "DS-FLEET")
+NOT_ASKED = ("DS-CREDENTIALS", "DS-UNREACHABLE")
 
 USABLE = 0.92
 KEPT_BACK_MIB = 256
-"""Of a machine's memory: its kernel, Docker and the ECS agent have the rest. A machine of 8,192
-MiB registers 7,985 with ECS, and larger ones lose more."""
+"""How much of a machine's memory its containers can use; its kernel, Docker and the ECS agent use
+the rest. A machine of 8,192 MiB registers 7,985 with ECS, and larger ones lose more."""
 
 QUOTAS = {
     "standard": "L-34B43A08",
@@ -67,28 +34,13 @@ QUOTAS = {
     "Trn": "L-6B0D517C",
     "DL": "L-85EED4F7",
 }
-"""Service Quotas' codes of EC2's limits of vCPUs of running spot machines, by kind of machine
+"""Codes in Service Quotas of the limits on vCPUs of running spot machines, by kind of machine
 ("Amazon EC2 instance type quotas", EC2 Instance Types guide)."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        code: of CODES.
-        what: is wrong, where.
-        todo: what to do about it.
-    """
-
-    code: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True)
 class Unknown:
-    """Something that could not be looked at, and why."""
+    """Something that could not be determined, and why."""
 
     message: str
     why: str
@@ -114,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Bucket:
-    """What S3 says of AWS_BUCKET: "there", "missing" or "denied"; None where it is not known."""
+    """AWS_BUCKET: its state is "exists", "missing" or "denied"; None is what is not known."""
 
     state: str
     region: str | None = None
@@ -123,7 +75,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Image:
-    """What a registry says of the image; architectures are EC2's words, None if not known."""
+    """What a registry reports of the image; architectures in EC2's words, None if not known."""
 
     exists: bool
     architectures: tuple[str, ...] | None = None
@@ -131,7 +83,7 @@ class Image:
 
 @dataclass(frozen=True)
 class MissingInput:
-    """An input that is not there: of the first group, counted from 1, that was seen to need it."""
+    """An input that does not exist, and the first group (counted from 1) known to need it."""
 
     group: int
     uri: str
@@ -139,14 +91,14 @@ class MissingInput:
 
 @dataclass(frozen=True)
 class Given:
-    """What the files say.
+    """What the owner's files contain.
 
     Attributes:
-        settings: of config.py.
-        fleet: of the fleet file; None without one.
-        answers: to the template's questions, of .cruft.json; empty without it.
-        base: the image that the Dockerfile stands on; "" without one.
-        regions: all that boto3 knows.
+        settings: config.py.
+        fleet: the fleet file; None without one.
+        answers: the answers to the template's questions in .cruft.json; empty without it.
+        base: the base image in the Dockerfile; "" without one.
+        regions: all regions that boto3 knows.
     """
 
     settings: Settings
@@ -158,17 +110,17 @@ class Given:
 
 @dataclass(frozen=True)
 class AwsFacts:
-    """What AWS says; None where it was not asked or did not answer.
+    """What AWS reports; None where it was not asked or did not answer.
 
     Attributes:
-        enabled: whether the account has AWS_REGION switched on.
-        machines: by type; None for a type that the region does not have.
-        subnets, groups: by id; None for one that is not there.
-        key, profile: whether it is there.
+        enabled: whether AWS_REGION is enabled in the account.
+        machines: by type; None for a type that does not exist in the region.
+        subnets, groups: by id; None for one that does not exist.
+        key, profile: whether it exists.
         quotas: vCPUs by kind of QUOTAS.
-        prices: cheapest spot price of each type in the subnets' zones, $/hour.
-        snapshot_gb: size of the machine image's root disk.
-        missing: inputs of the groups that were looked at.
+        prices: the lowest spot price of each type in the subnets' zones, $/hour.
+        snapshot_gb: the size of the machine image's root disk.
+        missing: inputs that do not exist, of the groups that were checked.
     """
 
     enabled: bool | None = None
@@ -185,33 +137,22 @@ class AwsFacts:
     missing: tuple[MissingInput, ...] = ()
 
 
-def findings(given: Given, facts: AwsFacts) -> list[Finding]:
-    """Everything that is wrong, by every rule."""
-    return [finding for rule in RULES for finding in rule(given, facts)]
-
-
-def of_problems(code: str, problems: Iterable[Problem]) -> list[Finding]:
-    """What is wrong with a file, as findings."""
+def find_problems(given: Given, facts: AwsFacts) -> list[Problem]:
+    """Apply every rule."""
     return [
-        Finding(code, f"{problem.where}: {problem.message}", problem.hint)
-        for problem in problems
-        if not problem.warning
+        replace(problem, code=code)
+        for code, rule in RULES.items()
+        for problem in rule(given, facts)
     ]
 
 
-def is_placeholder(value: str) -> bool:
-    """Whether a value is still that of the template, or of the family's example files."""
-    forms = r"(^|[-_ /.:])your[-_]|^user/|^bucket-name$|^(subnet-W+|sg-Z+)$|X{6,}|:some-region:"
-    return bool(re.search(forms, value))
-
-
 def fitting_memory(machine: Machine, tasks: int) -> int:
-    """The largest MEMORY, in MB, with which so many containers fit a machine."""
+    """Return the largest MEMORY, in MB, with which this number of containers fits a machine."""
     return max(0, math.floor((USABLE * machine.memory_mib - KEPT_BACK_MIB) / tasks))
 
 
 def quota_kind(machine_type: str) -> str | None:
-    """The kind of QUOTAS that a type counts towards, or None."""
+    """Return the kind of QUOTAS that a machine type counts towards, or None."""
     family = machine_type.partition(".")[0]
     letters = re.match(r"[a-z]*", family)
     name = letters[0] if letters else ""
@@ -226,267 +167,273 @@ def quota_kind(machine_type: str) -> str | None:
     return kinds.get(name[0])
 
 
-def _placeholders(given: Given, _: AwsFacts) -> Iterator[Finding]:
-    settings, fleet = given.settings, given.fleet
-    places = {"config.py, AWS_BUCKET": [settings.AWS_BUCKET]}
-    places["config.py, DOCKERHUB_TAG"] = [settings.DOCKERHUB_TAG]
-    places |= {
-        f"config.py, {name}": [value] if isinstance(value, str) else value
-        for name, value in settings.program.items()
-        if isinstance(value, (str, list))
-    }
-    if fleet:
-        places["fleet file, subnets"] = list(fleet.subnets)
-        places["fleet file, security_groups"] = list(fleet.security_groups)
-        places["fleet file, instance_profile"] = [fleet.instance_profile]
-        places["fleet file, key_name"] = [fleet.key_name]
-    for place, values in places.items():
-        for value in filter(is_placeholder, values):
-            yield Finding("DS-PLACEHOLDER", f"{place}: is still {value!r}", "write your own")
-
-
-def _answers(given: Given, _: AwsFacts) -> Iterator[Finding]:
-    answer = given.answers.get("docker_base_image", "")
-    hint = "let both say the same, else the next update of the template mixes them up"
-    if answer and given.base and answer != given.base:
-        message = (
-            f"Dockerfile: is FROM {given.base}, but .cruft.json has docker_base_image {answer}"
-        )
-        yield Finding("DS-ANSWERS", message, hint)
-    image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
-    # A new tag of the same image is everyday work; the placeholder is there to be replaced.
-    if image and not is_placeholder(image) and _without_tag(image) != _without_tag(tag):
-        message = f"config.py, DOCKERHUB_TAG: is {tag!r}, but .cruft.json has docker_image {image}"
-        yield Finding("DS-ANSWERS", message, hint)
-
-
-def _region(given: Given, facts: AwsFacts) -> Iterator[Finding]:
-    region = given.settings.AWS_REGION
+def _region(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    where, region = "config.py, AWS_REGION", given.settings.AWS_REGION
     if given.regions and region not in given.regions:
-        hint = "correct it; if it is a new region, update boto3"
-        yield Finding("DS-REGION", f"config.py, AWS_REGION: boto3 knows no {region}", hint)
+        hint = "correct it, or update boto3 if the region is new"
+        yield Problem(where, f"{region} is not a region that boto3 knows", hint)
     elif facts.enabled is False:
-        message = f"config.py, AWS_REGION: {region} is not enabled in this account"
-        yield Finding("DS-REGION", message, "enable it in the account's settings, or take another")
+        hint = "enable it in the account settings, or use another region"
+        yield Problem(where, f"{region} is not enabled in this account", hint)
 
 
-def _machines(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _placeholders(given: Given, _: AwsFacts) -> Iterator[Problem]:
+    settings, fleet = given.settings, given.fleet
+    values: dict[str, object] = {
+        "config.py, AWS_BUCKET": settings.AWS_BUCKET,
+        "config.py, DOCKERHUB_TAG": settings.DOCKERHUB_TAG,
+    }
+    values |= {f"config.py, {name}": value for name, value in settings.program.items()}
+    if fleet:
+        values["fleet file, subnets"] = fleet.subnets
+        values["fleet file, security_groups"] = fleet.security_groups
+        values["fleet file, instance_profile"] = fleet.instance_profile
+        values["fleet file, key_name"] = fleet.key_name
+    for where, value in values.items():
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and (problem := placeholder_problem(where, text)):
+                yield problem
+
+
+def _answers(given: Given, _: AwsFacts) -> Iterator[Problem]:
+    hint = "use the same value in both, or the next update of the template reports a conflict"
+    base = given.answers.get("docker_base_image", "")
+    if base and given.base and base != given.base:
+        message = f"FROM is {given.base}, but docker_base_image in .cruft.json is {base}"
+        yield Problem("Dockerfile", message, hint)
+    image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
+    # A new tag of the same image is everyday work; a placeholder is meant to be replaced.
+    if image and not is_placeholder(image) and _without_tag(image) != _without_tag(tag):
+        message = f"is {tag!r}, but docker_image in .cruft.json is {image}"
+        yield Problem("config.py, DOCKERHUB_TAG", message, hint)
+
+
+def _machines(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     for name, machine in (facts.machines or {}).items():
         if machine is None:
-            message = f"config.py, MACHINE_TYPE: {given.settings.AWS_REGION} has no {name}"
-            yield Finding("DS-MACHINE", message, "correct or remove it")
+            message = f"{name} does not exist in {given.settings.AWS_REGION}"
+            yield Problem(_TYPES, message, "correct or remove it")
 
 
-def _memory(given: Given, facts: AwsFacts) -> Iterator[Finding]:
-    settings = given.settings
-    tasks = settings.TASKS_PER_MACHINE
+def _memory(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    memory, tasks = given.settings.MEMORY, given.settings.TASKS_PER_MACHINE
     for name, machine in _known(facts):
         largest = fitting_memory(machine, tasks)
-        if largest >= settings.MEMORY:
-            continue
-        message = (
-            f"config.py, MEMORY: {settings.MEMORY} MB for each of {tasks} containers do not fit "
-            f"{name}, which has {machine.memory_mib} MB and keeps some back"
-        )
-        hint = f"write at most MEMORY = {largest}, or take a larger type or a smaller {_TASKS}"
-        yield Finding("DS-MEMORY", message, hint)
+        if largest < memory:
+            message = (
+                f"{memory} MB x {_count(tasks, 'container')} does not fit {name} "
+                f"({machine.memory_mib} MB, about {fitting_memory(machine, 1)} MB usable)"
+            )
+            hint = f"set MEMORY = {largest} or less, use a larger type, or lower TASKS_PER_MACHINE"
+            yield Problem("config.py, MEMORY", message, hint)
 
 
-def _cpu(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _cpu(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     settings = given.settings
     needed = settings.DOCKER_CORES * settings.CPUS_PER_JOB * settings.TASKS_PER_MACHINE
     for name, machine in _known(facts):
         if needed > machine.vcpus:
             message = (
-                f"config.py, MACHINE_TYPE: {name} has {machine.vcpus} CPUs, but DOCKER_CORES x "
-                f"CPUS_PER_JOB x TASKS_PER_MACHINE is {needed}"
+                f"{name} has {_count(machine.vcpus, 'vCPU')}, but DOCKER_CORES x CPUS_PER_JOB x "
+                f"TASKS_PER_MACHINE is {needed}"
             )
-            yield Finding("DS-CPU", message, "lower one of the three, or take a larger type")
+            yield Problem(_TYPES, message, "lower one of the three, or use a larger type")
 
 
-def _gpu(given: Given, facts: AwsFacts) -> Iterator[Finding]:
-    settings = given.settings
-    needed = settings.GPUS * settings.TASKS_PER_MACHINE
+def _gpu(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    needed = given.settings.GPUS * given.settings.TASKS_PER_MACHINE
     for name, machine in _known(facts):
         if needed > machine.gpus:
-            message = (
-                f"config.py, MACHINE_TYPE: {name} has {machine.gpus} GPUs, but "
-                f"GPUS x TASKS_PER_MACHINE is {needed}"
-            )
-            yield Finding("DS-GPU", message, "lower one of the two, or take a type with more GPUs")
+            gpus = _count(machine.gpus, "GPU")
+            message = f"{name} has {gpus}, but GPUS x TASKS_PER_MACHINE is {needed}"
+            yield Problem(_TYPES, message, "lower one of the two, or use a type with more GPUs")
 
 
-def _architecture(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _architecture(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     types = dict(_known(facts))
     image = facts.image.architectures if facts.image else None
     if image:
         for name, machine in types.items():
             if not set(machine.architectures) & set(image):
                 message = (
-                    f"config.py, MACHINE_TYPE: {name} is {' or '.join(machine.architectures)}, "
-                    f"but the image {given.settings.DOCKERHUB_TAG} is {' and '.join(image)}"
+                    f"{name} is {' or '.join(machine.architectures)}, but the image "
+                    f"{given.settings.DOCKERHUB_TAG} is {' and '.join(image)}"
                 )
-                hint = "take types of the image's kind, or build the image for this one"
-                yield Finding("DS-ARCHITECTURE", message, hint)
+                hint = "use types of the image's architecture, or build the image for this one"
+                yield Problem(_TYPES, message, hint)
     elif types and not set.intersection(*(set(m.architectures) for m in types.values())):
         kinds = ", ".join(f"{name} {'/'.join(m.architectures)}" for name, m in types.items())
-        message = f"config.py, MACHINE_TYPE: no image runs on all of these: {kinds}"
-        yield Finding("DS-ARCHITECTURE", message, "take types of one kind")
+        message = f"the types have different architectures: {kinds}"
+        yield Problem(_TYPES, message, "use types of one architecture")
 
 
-def _image(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _image(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     tag = given.settings.DOCKERHUB_TAG
     if not tag:
-        hint = "write the name of the image that `make image` builds"
-        yield Finding("DS-IMAGE", "config.py, DOCKERHUB_TAG: is empty", hint)
+        yield NO_IMAGE
     elif facts.image and not facts.image.exists:
-        message = f"config.py, DOCKERHUB_TAG: {tag} is not in its registry"
-        yield Finding("DS-IMAGE", message, "build it and push it there, or correct the name")
+        message = f"{tag} does not exist in its registry"
+        yield Problem("config.py, DOCKERHUB_TAG", message, "push it, or correct the name")
 
 
-def _bucket(given: Given, facts: AwsFacts) -> Iterator[Finding]:
-    name, bucket = given.settings.AWS_BUCKET, facts.bucket
+def _bucket(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    where, name, bucket = "config.py, AWS_BUCKET", given.settings.AWS_BUCKET, facts.bucket
     if bucket is None:
         return
-    where = "config.py, AWS_BUCKET"
     if bucket.state == "missing":
-        yield Finding("DS-BUCKET", f"{where}: there is no bucket {name}", "make it, or correct it")
+        yield Problem(where, f"bucket {name} does not exist", "create it, or correct the name")
     elif bucket.state == "denied":
-        hint = "take a bucket of your own, or ask its owner for the right to list it"
-        yield Finding("DS-BUCKET", f"{where}: you may not look into {name}", hint)
+        hint = "use a bucket of your own, or ask its owner for the right s3:ListBucket"
+        yield Problem(where, f"you are not allowed to list bucket {name}", hint)
     elif bucket.writable is False:
-        hint = "ask for the right s3:PutObject, or take another bucket"
-        yield Finding("DS-BUCKET", f"{where}: you may not write to {name}", hint)
-    region = given.settings.AWS_REGION
-    if bucket.region and bucket.region != region:
-        message = f"{where}: {name} is in {bucket.region}, the machines are in {region}"
-        hint = f"write AWS_REGION = {bucket.region!r}: what goes between regions is paid by the GB"
-        yield Finding("DS-BUCKET-REGION", message, hint)
+        hint = "ask for the right s3:PutObject, or use another bucket"
+        yield Problem(where, f"you are not allowed to write to bucket {name}", hint)
 
 
-def _inputs(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _bucket_region(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    bucket, region = facts.bucket, given.settings.AWS_REGION
+    if bucket and bucket.region and bucket.region != region:
+        message = (
+            f"bucket {given.settings.AWS_BUCKET} is in {bucket.region}, but AWS_REGION is {region}"
+        )
+        hint = f"set AWS_REGION = {bucket.region!r}: AWS charges for each GB between regions"
+        yield Problem("config.py, AWS_BUCKET", message, hint)
+
+
+def _inputs(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     for missing in facts.missing:
-        message = f"job file, group {missing.group}: its input {missing.uri} is not there"
-        yield Finding("DS-INPUT", message, "upload it, or correct the job file")
+        where = f"job file, group {missing.group}"
+        message = f"its input {missing.uri} does not exist"
+        yield Problem(where, message, "upload it, or correct the job file")
 
 
-def _subnets(_: Given, facts: AwsFacts) -> Iterator[Finding]:
-    zones: dict[str, list[str]] = {}
+def _subnets(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     for name, subnet in (facts.subnets or {}).items():
         if subnet is None:
-            message = f"fleet file, subnets: there is no {name} in this region"
-            yield Finding("DS-SUBNET", message, "correct or remove it")
-        else:
+            message = f"{name} does not exist in this region"
+            yield Problem("fleet file, subnets", message, "correct or remove it")
+
+
+def _zones(_: Given, facts: AwsFacts) -> Iterator[Problem]:
+    zones: dict[str, list[str]] = {}
+    for name, subnet in (facts.subnets or {}).items():
+        if subnet:
             zones.setdefault(subnet.zone, []).append(name)
     for zone, names in zones.items():
         if len(names) > 1:
-            message = f"fleet file, subnets: {', '.join(names)} are all in {zone}"
-            yield Finding("DS-ZONE", message, "keep one: a fleet can have one subnet in each zone")
+            message = f"{', '.join(names)} are all in {zone}"
+            hint = "keep one of them: a fleet can have one subnet in each availability zone"
+            yield Problem("fleet file, subnets", message, hint)
 
 
-def _groups(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _groups(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     for name, group in (facts.groups or {}).items():
         if group is None:
-            message = f"fleet file, security_groups: there is no {name} in this region"
-            yield Finding("DS-GROUP", message, "correct or remove it")
+            message = f"{name} does not exist in this region"
+            yield Problem("fleet file, security_groups", message, "correct or remove it")
 
 
-def _vpc(_: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _vpc(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     places = {**(facts.subnets or {}), **(facts.groups or {})}
     vpcs = {name: place.vpc for name, place in places.items() if place}
     if len(set(vpcs.values())) > 1:
-        told = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
-        hint = "take subnets and security groups of one VPC"
-        yield Finding("DS-VPC", f"fleet file: of different networks: {told}", hint)
+        each = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
+        message = f"subnets and security groups are in different VPCs: {each}"
+        yield Problem("fleet file", message, "use those of one VPC")
 
 
-def _key(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _key(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if given.fleet and facts.key is False:
-        message = (
-            f"fleet file, key_name: there is no key pair {given.fleet.key_name} in this region"
-        )
-        yield Finding("DS-KEY", message, 'correct it (without .pem), or write "" for none')
+        message = f"key pair {given.fleet.key_name} does not exist in this region"
+        hint = 'correct the name (without .pem), or write "" for none'
+        yield Problem("fleet file, key_name", message, hint)
 
 
-def _profile(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _profile(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if given.fleet and facts.profile is False:
-        profile = given.fleet.instance_profile
-        message = f"fleet file, instance_profile: there is no instance profile {profile}"
-        yield Finding("DS-PROFILE", message, "correct it, or make it in IAM")
+        message = f"instance profile {given.fleet.instance_profile} does not exist"
+        yield Problem(
+            "fleet file, instance_profile", message, "correct the name, or create it in IAM"
+        )
 
 
-def _quota(given: Given, facts: AwsFacts) -> Iterator[Finding]:
-    settings, quotas = given.settings, facts.quotas
+def _quota(given: Given, facts: AwsFacts) -> Iterator[Problem]:
+    machines, quotas = given.settings.CLUSTER_MACHINES, facts.quotas
     smallest: dict[str, int] = {}
     for name, machine in _known(facts):
         kind = quota_kind(name)
         if kind is None or quotas is None or kind not in quotas:
-            return  # a type without a known limit may give all the machines
+            return  # a type without a known limit may provide all the machines
         smallest[kind] = min(machine.vcpus, smallest.get(kind, machine.vcpus))
     if not smallest or quotas is None:
         return
     most = sum(int(quotas[kind] // vcpus) for kind, vcpus in smallest.items())
-    if most < settings.CLUSTER_MACHINES:
+    if most < machines:
         limits = ", ".join(f"{quotas[kind]:g} vCPUs of {kind} machines" for kind in smallest)
-        message = (
-            f"config.py, CLUSTER_MACHINES: is {settings.CLUSTER_MACHINES}, but the account's spot "
-            f"quota ({limits}) is enough for {most}"
-        )
+        message = f"is {machines}, but the account's spot quota ({limits}) is enough for {most}"
         codes = ", ".join(QUOTAS[kind] for kind in smallest)
-        hint = f"lower it, or ask for a higher quota (Service Quotas, EC2, {codes})"
-        yield Finding("DS-QUOTA", message, hint)
+        hint = f"lower it, or request a higher quota (Service Quotas, EC2, {codes})"
+        yield Problem("config.py, CLUSTER_MACHINES", message, hint)
 
 
-def _price(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _price(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     most = given.settings.MACHINE_PRICE
     for name, price in (facts.prices or {}).items():
         if most is not None and most < price:
-            message = f"config.py, MACHINE_PRICE: {most:g} is less than {name} costs now: {price:g}"
-            hint = "raise it, write None for no limit of your own, or remove the type"
-            yield Finding("DS-PRICE", message, hint)
+            message = f"{most:g} is less than the current spot price of {name}, {price:g}"
+            hint = "raise it, write None for the on-demand price, or remove the type"
+            yield Problem("config.py, MACHINE_PRICE", message, hint)
 
 
-def _disk(given: Given, facts: AwsFacts) -> Iterator[Finding]:
+def _disk(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     size, least = given.settings.EBS_VOL_SIZE, facts.snapshot_gb
     if least is not None and size < least:
-        message = (
-            f"config.py, EBS_VOL_SIZE: {size} GB are less than the machine's system, {least} GB"
-        )
-        hint = f"write at least {least}, and more for your image and data"
-        yield Finding("DS-DISK", message, hint)
+        message = f"{size} GB is smaller than the machine image ({least} GB)"
+        hint = f"set at least {least}, plus what your own image and data need"
+        yield Problem("config.py, EBS_VOL_SIZE", message, hint)
 
 
-RULES: tuple[Callable[[Given, AwsFacts], Iterable[Finding]], ...] = (
-    _placeholders,
-    _answers,
-    _region,
-    _machines,
-    _memory,
-    _cpu,
-    _gpu,
-    _architecture,
-    _image,
-    _bucket,
-    _inputs,
-    _subnets,
-    _groups,
-    _vpc,
-    _key,
-    _profile,
-    _quota,
-    _price,
-    _disk,
-)
+RULES: Mapping[str, Callable[[Given, AwsFacts], Iterable[Problem]]] = {
+    "DS-REGION": _region,
+    "DS-PLACEHOLDER": _placeholders,
+    "DS-ANSWERS": _answers,
+    "DS-MACHINE": _machines,
+    "DS-MEMORY": _memory,
+    "DS-CPU": _cpu,
+    "DS-GPU": _gpu,
+    "DS-ARCHITECTURE": _architecture,
+    "DS-IMAGE": _image,
+    "DS-BUCKET": _bucket,
+    "DS-BUCKET-REGION": _bucket_region,
+    "DS-INPUT": _inputs,
+    "DS-SUBNET": _subnets,
+    "DS-ZONE": _zones,
+    "DS-GROUP": _groups,
+    "DS-VPC": _vpc,
+    "DS-KEY": _key,
+    "DS-PROFILE": _profile,
+    "DS-QUOTA": _quota,
+    "DS-PRICE": _price,
+    "DS-DISK": _disk,
+}
+"""The rules by the codes of the problems that they report."""
 
-_TASKS = "TASKS_PER_MACHINE"
+CODES = (*BAD_INPUT, *NOT_ASKED, "DS-BUILT", *RULES)
+"""Every code that `check` reports; each has its section in the documentation."""
+
+_TYPES = "config.py, MACHINE_TYPE"
 
 
 def _known(facts: AwsFacts) -> list[tuple[str, Machine]]:
     return [(name, machine) for name, machine in (facts.machines or {}).items() if machine]
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _without_tag(image: str) -> str:
-    """An image's name without tag and digest; a port of its registry stays."""
+    """Return an image's name without tag and digest; a port of its registry stays."""
     name = image.partition("@")[0]
     head, colon, tail = name.rpartition(":")
     return head if colon and "/" not in tail else name

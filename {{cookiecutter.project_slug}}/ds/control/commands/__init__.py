@@ -1,1 +1,1 @@
-"""One module per command."""
+"""One module per command: its options, and what it does."""

@@ -1,4 +1,4 @@
-"""`python run.py check`: all that is wrong, at once, before anything is made or paid for."""
+"""`check`: report every problem before anything is created or paid for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import functools
 import json
 import os
 import random
-import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+import click
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -21,221 +22,225 @@ from botocore.exceptions import (
 
 from ds.cloud.client import Aws, explain
 from ds.cloud.errors import CommandError
+from ds.control import docker
 from ds.control.checks.ask import ask_aws, is_enabled
-from ds.control.checks.rules import (
-    BAD_INPUT,
-    NOT_ASKED,
-    AwsFacts,
-    Finding,
-    Given,
-    Unknown,
-    findings,
-    of_problems,
-)
-from ds.control.commands import image
-from ds.control.files import fleet_file as fleets
-from ds.control.files import job_file as jobfile
-from ds.control.files import project as projects
-from ds.control.files.job_file import JobFile
-from ds.control.files.project import Project
+from ds.control.checks.rules import BAD_INPUT, NOT_ASKED, AwsFacts, Given, Unknown, find_problems
+from ds.control.commands.common import PATH, json_option
+from ds.control.files.fleet_file import EXAMPLE, read_fleet_file
+from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.files.project import Project, read_project
+from ds.jobs.links import docs_url
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
 from ds.jobs.settings import Settings
 
-PAGE = "docs/findings.md"
-
 SAMPLE = 5
-"""Groups besides the first and the last whose inputs are looked for."""
+"""Groups besides the first and the last whose inputs are checked."""
+
+
+@click.command()
+@click.argument("jobfile", type=PATH, required=False, metavar="[JOBFILE]")
+@click.option("--fleet", type=PATH, help=f"Fleet file to check, instead of {EXAMPLE}.")
+@click.option("--offline", is_flag=True, help="Check the files only; do not ask AWS.")
+@json_option
+@click.pass_obj
+def command(
+    root: Path, jobfile: Path | None, fleet: Path | None, offline: bool, as_json: bool
+) -> int:
+    """Report every problem in settings, jobs, fleet and account before anything is created."""
+    report = check(root, jobfile, fleet, offline)
+    click.echo(report.json() if as_json else "\n".join(report.lines()))
+    return report.exit_code
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The result of `check`.
 
     Attributes:
-        findings: what is wrong.
-        warnings: what is probably not meant.
-        unknown: what could not be looked at.
-        page: where each finding's code has its section: a path of DS, or an address.
+        found: problems and warnings, each with its code.
+        unknown: what could not be determined.
     """
 
-    findings: tuple[Finding, ...]
-    warnings: tuple[str, ...] = ()
+    found: tuple[Problem, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    page: str = PAGE
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What must be corrected."""
+        return [problem for problem in self.found if not problem.warning]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may be intended."""
+        return [str(problem) for problem in self.found if problem.warning]
 
     @property
     def exit_code(self) -> int:
-        """0 nothing is wrong, 1 something is, 2 a file cannot be used, 3 AWS was not asked."""
-        codes = {finding.code for finding in self.findings}
-        return 2 if codes & BAD_INPUT else 3 if codes & NOT_ASKED else 1 if codes else 0
-
-    def link(self, finding: Finding) -> str:
-        """Where a finding is explained."""
-        return f"{self.page}#{finding.code.lower()}"
+        """0 no problems, 1 problems, 2 a file is not valid, 3 AWS could not be asked."""
+        codes = {problem.code for problem in self.problems}
+        if codes.intersection(BAD_INPUT):
+            return 2
+        return 3 if codes.intersection(NOT_ASKED) else int(bool(codes))
 
     def json(self) -> str:
-        """All of it as one JSON object."""
+        """Return the report as one JSON object."""
         document = {
             "exit_code": self.exit_code,
-            "findings": [asdict(one) | {"link": self.link(one)} for one in self.findings],
+            "findings": [
+                {
+                    "code": problem.code,
+                    "message": problem.statement,
+                    "hint": problem.hint,
+                    "link": _link(problem),
+                }
+                for problem in self.problems
+            ],
             "warnings": self.warnings,
             "unknown": [asdict(one) for one in self.unknown],
         }
         return json.dumps(document, indent=2, ensure_ascii=False)
 
     def lines(self) -> list[str]:
-        """All of it for a person."""
+        """Return the report for a person."""
         lines = [f"warning: {warning}" for warning in self.warnings]
         lines += [f"unknown: {one.message}: {one.why}" for one in self.unknown]
-        for one in self.findings:
-            lines += [f"{one.code} {one.message}", f"  {one.hint} ({self.link(one)})"]
-        count = len(self.findings)
-        lines.append("Nothing is wrong." if not count else f"{count} finding{'s' * (count > 1)}.")
+        for problem in self.problems:
+            lines += [f"{problem.code} {problem.statement}", f"  {problem.hint} ({_link(problem)})"]
+        count = len(self.problems)
+        lines.append(f"{count or 'No'} problem{'s' * (count != 1)} found.")
         return lines
 
 
+def _link(problem: Problem) -> str:
+    return docs_url("findings", problem.code.lower())
+
+
 def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> Report:
-    """Look at everything.
+    """Check everything.
 
     Args:
         root: the implementation's folder.
         jobs: a job file, or None.
-        fleet: a fleet file; None for files/exampleFleet.json, if there is one.
-        offline: ask nothing of AWS.
+        fleet: a fleet file; None for files/exampleFleet.json, if it exists.
+        offline: do not ask AWS.
     """
-    settings, definition, problems = projects.read(root)
-    found = of_problems("DS-CONFIG", problems)
-    default = root / fleets.EXAMPLE
+    settings, definition, problems = read_project(root)
+    found = _coded("DS-CONFIG", problems)
+    unknown: list[Unknown] = []
+    default = root / EXAMPLE
     chosen = fleet or (default if default.exists() else None)
     fleet_file = None
     if chosen:
         try:
-            fleet_file = fleets.read(chosen)
+            fleet_file = read_fleet_file(chosen)
         except BadInput as error:
-            found += of_problems("DS-FLEET", error.problems)
-    groups = None
-    warnings = [str(problem) for problem in problems if problem.warning]
+            found += _coded("DS-FLEET", error.problems)
+    else:
+        unknown.append(Unknown("where machines will start", f"{EXAMPLE} does not exist"))
+    groups = project = None
     if settings and definition:
         project = Project(root, settings, definition)
-        built = _of_the_image_here(project)
-        found += of_problems("DS-BUILT", built)
-        said = [*project.warnings, *(problem for problem in built if problem.warning)]
-        warnings = [str(warning) for warning in said]
+        found += _coded("DS-CONFIG", project.warnings)
+        found += _coded("DS-BUILT", _problems_of_image(project))
         if jobs:
             try:
-                groups = jobfile.read(jobs, definition, settings.program)
+                groups = read_job_file(jobs, definition, settings.program)
             except BadInput as error:
-                found += of_problems("DS-JOBS", error.problems)
-    unknown: list[Unknown] = []
-    if not chosen:
-        unknown.append(Unknown("where machines are to start", f"there is no {fleets.EXAMPLE}"))
-    account = AwsFacts()
-    state = cruft(root)
+                found += _coded("DS-JOBS", error.problems)
     if settings:
-        given = Given(settings, fleet_file, answers(state), base(root), known_regions())
+        given = Given(settings, fleet_file, answers(root), _base(root), known_regions())
+        facts = AwsFacts()
         if offline:
-            unknown.append(Unknown("all that AWS would have to say", "--offline"))
+            unknown.append(Unknown("everything that AWS must answer", "--offline"))
         elif settings.AWS_REGION in given.regions:
-            inputs = sample_inputs(project, groups) if groups else {}
-            refused, account, more = _ask(settings, given, inputs)
+            inputs = sample_inputs(project, groups) if project and groups else {}
+            refused, facts, unanswered = _ask(settings, given, inputs)
             found += refused
-            unknown += more
-        found += findings(given, account)
-    return Report(tuple(found), tuple(warnings), tuple(unknown), page(state))
+            unknown += unanswered
+        found += find_problems(given, facts)
+    return Report(tuple(found), tuple(unknown))
+
+
+def _coded(code: str, problems: Iterable[Problem]) -> list[Problem]:
+    return [replace(problem, code=code) for problem in problems]
 
 
 def _ask(
     settings: Settings, given: Given, inputs: dict[int, list[Input]]
-) -> tuple[list[Finding], AwsFacts, list[Unknown]]:
-    """What AWS says; a finding instead where it does not know who asks."""
+) -> tuple[list[Problem], AwsFacts, list[Unknown]]:
+    """Ask AWS; return a problem instead if it does not accept the credentials."""
     try:
         aws = Aws(settings)
         try:
             _ = aws.caller
         except ClientError:
-            # A region that is not enabled knows nobody, either.
+            # A region that is not enabled does not accept them either.
             if not is_enabled(aws):
                 return [], AwsFacts(enabled=False), []
             raise
-        account, unknown = ask_aws(aws, given, inputs)
+        return [], *ask_aws(aws, given, inputs)
     except (ConnectionError, HTTPClientError) as error:
         return [_not_asked("DS-UNREACHABLE", error, settings)], AwsFacts(), []
     except (BotoCoreError, ClientError) as error:
         return [_not_asked("DS-CREDENTIALS", error, settings)], AwsFacts(), []
-    return [], account, unknown
 
 
-def _of_the_image_here(project: Project) -> list[Problem]:
-    """What is said against the image that was built; nothing where it is not on this machine."""
+def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Problem:
+    message, _, hint = explain(error, settings.AWS_PROFILE).partition("; ")
+    return Problem("", message, hint or "fix that, then run the same command again", code=code)
+
+
+def _problems_of_image(project: Project) -> list[Problem]:
+    """Report the problems of the image that was built; none if it is not on this machine."""
     try:
-        return image.inspect(project)
-    except CommandError:
+        return docker.inspect(project)
+    except (BadInput, CommandError):
         return []
 
 
-def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Finding:
-    message, _, hint = explain(error, settings.AWS_PROFILE).partition("; ")
-    return Finding(code, message, hint or "log in, then run it again")
-
-
 def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
-    """The inputs of the first, the last and some random groups, by number from 1."""
+    """Return the inputs of the first, the last and some random groups, by number from 1."""
     numbers = sample(groups.count, random.Random())
-    wanted = {}
-    for number, job in enumerate(groups.jobs(), 1):
-        if number in numbers:
-            wanted[number] = project.resolve(job).inputs
-    return wanted
+    return {
+        number: project.resolve(job).inputs
+        for number, job in enumerate(groups.jobs(), 1)
+        if number in numbers
+    }
 
 
 def sample(count: int, chance: random.Random) -> set[int]:
-    """Numbers of groups to look at: the first, the last, and some between."""
+    """Return the numbers of groups to check: the first, the last, and some between."""
     between = range(2, count)
     return {1, count, *chance.sample(between, min(SAMPLE, len(between)))}
 
 
 @functools.cache
 def known_regions() -> frozenset[str]:
-    """All regions that botocore knows, of every partition; ~/.aws is not looked at."""
+    """Return all regions that botocore knows, of every partition; ~/.aws is ignored."""
     nowhere: Any = (None, [], os.devnull, None)
     files = {"config_file": nowhere, "credentials_file": nowhere}
-    known = botocore.session.Session({"profile": (None, [], None, None), **files})
+    session = botocore.session.Session({"profile": (None, [], None, None), **files})
     return frozenset(
         region
-        for partition in known.get_available_partitions()
-        for region in known.get_available_regions("ec2", partition, allow_non_regional=False)
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition, allow_non_regional=False)
     )
 
 
-def cruft(root: Path) -> dict[str, Any]:
-    """What .cruft.json says of the template; empty without it."""
+def answers(root: Path) -> dict[str, str]:
+    """Return the answers to the template's questions in .cruft.json; empty without them."""
     try:
         state = json.loads((root / ".cruft.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        given = state["context"]["cookiecutter"]
+        return {name: str(value) for name, value in given.items()}
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}
-    return state if isinstance(state, dict) else {}
 
 
-def answers(state: dict[str, Any]) -> dict[str, str]:
-    """The answers to the template's questions."""
-    context = state.get("context", {})
-    given = context.get("cookiecutter", {}) if isinstance(context, dict) else {}
-    return {name: str(value) for name, value in given.items()} if isinstance(given, dict) else {}
-
-
-def page(state: dict[str, Any]) -> str:
-    """The page of the findings, as it was when this repository was made or last updated."""
-    template, commit = str(state.get("template", "")), str(state.get("commit", ""))
-    github = re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+?(\.git)?/?", template)
-    if not github or not re.fullmatch(r"[0-9a-f]{40}", commit):
-        return PAGE
-    return f"{template.rstrip('/').removesuffix('.git')}/blob/{commit}/{PAGE}"
-
-
-def base(root: Path) -> str:
-    """What the Dockerfile's last stage stands on; "" without one."""
+def _base(root: Path) -> str:
+    """Return the base image of the Dockerfile; "" without one."""
     try:
-        return image.base_of((root / "Dockerfile").read_text(encoding="utf-8"))
+        return docker.base_of((root / "Dockerfile").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return ""

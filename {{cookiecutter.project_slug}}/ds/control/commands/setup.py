@@ -7,17 +7,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import click
 
 from ds.cloud.call import Call, carry_out
-from ds.cloud.client import Aws
+from ds.cloud.client import Aws, reporting_errors
 from ds.cloud.errors import CommandError
 from ds.cloud.names import names, new_run_id
 from ds.cloud.plan_setup import plan, problems
 from ds.cloud.read import MessageCounts
 from ds.cloud.state import read_setup_state
-from ds.control.checks.rules import is_placeholder
-from ds.jobs.problems import BadInput, Problem
+from ds.control.commands.common import open_project
+from ds.jobs.placeholders import setting_problems
+from ds.jobs.problems import BadInput
 from ds.jobs.settings import Settings
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Print the steps; change nothing.")
+@click.pass_obj
+def command(root: Path, dry_run: bool) -> int:
+    """Create what a run needs on AWS; nothing is started.
+
+    This is a cluster, two queues, two log groups, a task definition and a service.
+    """
+    settings = open_project(root).settings
+    with reporting_errors(settings.AWS_PROFILE):
+        calls = setup(settings, Aws(settings), click.echo, dry_run)
+    if dry_run:
+        click.echo(f"{len(calls)} step{'s' * (len(calls) != 1)}; nothing was done.")
+    else:
+        click.echo(f"{settings.APP_NAME} is set up; next: python run.py submitJob FILE")
+    return 0
 
 
 def setup(
@@ -37,8 +59,8 @@ def setup(
         Interrupted: by Ctrl-C.
         ClientError, BotoCoreError: AWS refused a request, or cannot be reached.
     """
-    if wrong := placeholders(settings):
-        raise BadInput(wrong)
+    if missing := setting_problems(settings):
+        raise BadInput(missing)
     state = read_setup_state(aws, settings)
     if wrong := problems(settings, state):
         raise CommandError("\n".join(map(str, wrong)))
@@ -51,20 +73,3 @@ def setup(
     free = "Nothing created so far costs money. "
     carry_out(aws.client, calls, report, dry_run=dry_run, reassurance=free)
     return calls
-
-
-def placeholders(settings: Settings) -> list[Problem]:
-    """Report the settings that a run needs, and that still have the template's value."""
-    found = []
-    bucket, image = settings.AWS_BUCKET, settings.DOCKERHUB_TAG
-    if is_placeholder(bucket):
-        message = f"AWS_BUCKET still has the placeholder {bucket!r}"
-        found.append(Problem("config.py", message, "replace it with your bucket"))
-    if not image:
-        message = "DOCKERHUB_TAG has no value"
-        found.append(Problem("config.py", message, "set it to the name of your image"))
-    elif is_placeholder(image):
-        shown = "user/" if image.startswith("user/") else image
-        message = f"DOCKERHUB_TAG still has the placeholder {shown!r}"
-        found.append(Problem("config.py", message, "replace it with your registry account"))
-    return found

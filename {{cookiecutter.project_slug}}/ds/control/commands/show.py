@@ -1,4 +1,4 @@
-"""`show`: what a job would do, without doing it."""
+"""`show`: print what a job would do, without running it."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ds.cloud.errors import CommandError
-from ds.control.files import job_file as jobfile
-from ds.control.files.job_file import JobFile
+import click
+
+from ds.control.commands.common import GROUP, job_file_argument, open_project
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.jobs.message import Job
 from ds.jobs.resolve import Input
 
 
+@click.command()
+@job_file_argument
+@click.argument("number", type=GROUP, required=False, metavar="[N]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; without N, of all groups.")
+@click.pass_obj
+def command(root: Path, jobfile: Path, number: int | None, as_json: bool) -> int:
+    """Print what group N (default: 1) would do, without running it."""
+    for text in show(open_project(root), jobfile, number, as_json):
+        click.echo(text)
+    return 0
+
+
 def show(project: Project, path: Path, number: int | None, as_json: bool) -> Iterator[str]:
-    """The text to print, in pieces of a line or more.
+    """Yield the text to print, one or more lines at a time.
 
     Args:
-        project: the implementation.
-        path: a job file.
-        number: the group; None is the first one, or all of them as JSON.
-        as_json: one JSON object, or a list of all where no group is named.
+        number: the group; None for the first one, or with `as_json` for a list of all.
 
     Raises:
-        BadInput, Stopped: the job file cannot be used, or has no such group.
+        BadInput: the job file is not valid, or does not have this group.
     """
-    jobs = jobfile.read(path, project.definition, project.settings.program)
+    jobs = read_job_file(path, project.definition, project.settings.program)
     if not as_json:
-        yield _human(project, jobs, number or 1)
+        yield _text(project, jobs, number or 1)
     elif number:
-        yield json.dumps(_document(project, number, pick(jobs, number)), indent=2)
+        yield json.dumps(_document(project, number, jobs.job(number)), indent=2)
     else:
         for at, job in enumerate(jobs.jobs(), 1):
             yield ("[" if at == 1 else ",") + json.dumps(_document(project, at, job), indent=2)
         yield "]"
-
-
-def pick(jobs: JobFile, number: int) -> Job:
-    """Group `number` of a job file, 1 being the first."""
-    for at, job in enumerate(jobs.jobs(), 1):
-        if at == number:
-            return job
-    raise CommandError(
-        f"{jobs.path.name} has no group {number}: it has {jobs.count}; name one from 1 on"
-    )
 
 
 def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def _document(project: Project, number: int, job: Job) -> dict[str, Any]:
     }
 
 
-def _human(project: Project, jobs: JobFile, number: int) -> str:
-    resolved = project.resolve(pick(jobs, number))
+def _text(project: Project, jobs: JobFile, number: int) -> str:
+    resolved = project.resolve(jobs.job(number))
     inputs = [f"  {_source(item)} -> {item.path}" for item in resolved.inputs]
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""The fleet file: where in the account machines are started, and as what.
+"""The fleet file: the network, the instance profile and the key pair of the machines.
 
     {
       "subnets": ["subnet-0123456789abcdef0"],
@@ -8,8 +8,8 @@
       "public_address": false
     }
 
-What is the account's is here, because colleagues of one account share it between repositories; what
-is the run's (types, number, price, disk) is in config.py.
+It describes the account, so colleagues can share it between repositories. Types, number, price and
+disk of the machines belong to a run and are in config.py.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ds.jobs.problems import BadInput, Problem, closest
+from ds.control.files.text_file import read_json
+from ds.jobs.problems import BadInput, Problem, did_you_mean
 
 EXAMPLE = Path("files") / "exampleFleet.json"
 
 KEYS = {
-    "subnets": 'write a list such as ["subnet-0123456789abcdef0"], one of each zone',
-    "security_groups": 'write a list such as ["sg-0123456789abcdef0"]',
-    "instance_profile": 'write the name of an instance profile, such as "ecsInstanceRole"',
-    "key_name": 'write the name of a key pair, or "" for none',
-    "public_address": "write true or false",
+    "subnets": 'a list such as ["subnet-0123456789abcdef0"], one of each zone',
+    "security_groups": 'a list such as ["sg-0123456789abcdef0"]',
+    "instance_profile": 'the name of an instance profile, such as "ecsInstanceRole"',
+    "key_name": 'the name of a key pair, or "" for none',
+    "public_address": "true or false",
 }
-"""What the file can hold, and what to write."""
+"""The keys of the file, and the value that each must have."""
 
-NEEDED = ("subnets", "security_groups", "instance_profile")
+REQUIRED = ("subnets", "security_groups", "instance_profile")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Fleet:
     """A fleet file.
 
     Attributes:
-        subnets: ids, at most one of each zone.
-        security_groups: ids, of the same VPC.
+        subnets: IDs, at most one of each zone.
+        security_groups: IDs, in the same VPC.
         instance_profile: name or ARN; the rights of the machines, not of the jobs.
-        key_name: of a key pair, for ssh; "" for none.
-        public_address: whether machines get one, at $0.005 an hour each.
+        key_name: a key pair for ssh; "" for none.
+        public_address: whether machines get a public IPv4 address, at $0.005 an hour each.
     """
 
     subnets: tuple[str, ...]
@@ -55,46 +56,36 @@ class Fleet:
     public_address: bool = False
 
 
-def read(path: Path) -> Fleet:
+def read_fleet_file(path: Path) -> Fleet:
     """Read a fleet file.
 
     Raises:
-        BadInput: with every problem.
+        BadInput: every problem.
     """
     name = path.name
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise BadInput([Problem(str(path), "is not there", f"copy {EXAMPLE}")]) from None
-    except json.JSONDecodeError as error:
-        where = f"{name} line {error.lineno}, column {error.colno}"
-        raise BadInput([Problem(where, f"is not JSON: {error.msg}", "correct it")]) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        message = f"cannot be read: {error}"
-        raise BadInput([Problem(str(path), message, "save it as UTF-8")]) from None
-    if not isinstance(document, dict):
-        raise BadInput([Problem(name, "is no JSON object", f"copy {EXAMPLE}")])
+    document = read_json(path, f"copy {EXAMPLE}", f"copy {EXAMPLE}")
     if "LaunchSpecifications" in document:
-        message = "is a spot fleet request, as Distributed-Something had it"
         try:
-            hint = f"write instead {json.dumps(of_request(document))}"
+            hint = f"replace it with {json.dumps(from_spot_fleet_request(document))}"
         except (AttributeError, TypeError):
             hint = f"copy {EXAMPLE}"
+        message = "is a spot fleet request of Distributed-Something"
         raise BadInput([Problem(name, message, hint)])
     given = {key: value for key, value in document.items() if "_comment" not in key}
     problems = [
-        Problem(f"{name}, {key}", "means nothing", f"did you mean {near}?" if near else "remove it")
+        Problem(f"{name}, {key}", "unknown key", did_you_mean(key, KEYS, "remove it"))
         for key in given
         if key not in KEYS
-        for near in (closest(key, KEYS),)
     ]
     problems += [
-        Problem(f"{name}, {key}", "is missing", KEYS[key]) for key in NEEDED if key not in given
+        Problem(f"{name}, {key}", "has no value", f"must be {KEYS[key]}")
+        for key in REQUIRED
+        if key not in given
     ]
     problems += [
-        Problem(f"{name}, {key}", f"is {value!r:.60}", KEYS[key])
+        Problem(f"{name}, {key}", f"is {value!r:.60}", f"must be {KEYS[key]}")
         for key, value in given.items()
-        if key in KEYS and not _fits(key, value)
+        if key in KEYS and not _is_valid(key, value)
     ]
     if problems:
         raise BadInput(problems)
@@ -102,8 +93,8 @@ def read(path: Path) -> Fleet:
     return Fleet(**{**given, **lists})
 
 
-def of_request(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What a spot fleet request of Distributed-Something says, in this file's form."""
+def from_spot_fleet_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a spot fleet request of Distributed-Something into a fleet file."""
     specifications = [spec for spec in request["LaunchSpecifications"] if isinstance(spec, dict)]
     faces = [face for spec in specifications for face in spec.get("NetworkInterfaces", [])]
     first = specifications[0] if specifications else {}
@@ -119,7 +110,7 @@ def of_request(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fits(key: str, value: object) -> bool:
+def _is_valid(key: str, value: object) -> bool:
     if key == "public_address":
         return isinstance(value, bool)
     if key in ("subnets", "security_groups"):

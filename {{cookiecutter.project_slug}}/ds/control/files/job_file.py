@@ -2,8 +2,8 @@
 
 `groups` is a list of objects, `{"matrix": {"plate": ["P1", "P2"], "well": ["A01", "A02"]}}` (every
 combination), or `{"csv": "jobs.csv"}` (a file beside the job file whose header names the
-variables; it is streamed, so millions of rows are fine). Everything is checked before anything
-is sent.
+variables; it is streamed, so it may have millions of rows). The whole file is checked before the
+first message is sent.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ds.control.files.text_file import read_json
 from ds.jobs.definition import JobDefinition
 from ds.jobs.message import MAX_BYTES, Job
-from ds.jobs.problems import BadInput, Problem, at, closest
-from ds.jobs.resolve import resolve
+from ds.jobs.problems import BadInput, Problem, at, closest, did_you_mean
+from ds.jobs.resolve import resolve_job
 from ds.jobs.variables import Value, from_text
 
 MOST_GROUPS = 10_000_000
-"""More jobs are a mistake in a matrix: checking them would take hours."""
+"""More jobs are probably a mistake in a matrix, and checking them would take hours."""
 
 MOST_KEPT = 20
-"""So many problems are kept and printed; the others are counted."""
+"""The number of problems that are printed; the others are counted."""
 
 csv.field_size_limit(MAX_BYTES)
 
 
 class _Group(NamedTuple):
-    """A group as it was read: its place in the file, its variables, and what is wrong with it."""
+    """A group as read: its place in the file, its variables, and problems of its form."""
 
     where: str
     variables: dict[str, Value]
@@ -44,7 +45,7 @@ class _Group(NamedTuple):
 
 
 class _Groups(NamedTuple):
-    """What yields the groups, as often as asked, and what is wrong with their form."""
+    """A function that reads the groups, and problems of their form."""
 
     read: Callable[[], Iterable[_Group]]
     problems: list[Problem]
@@ -55,10 +56,9 @@ class JobFile:
     """A checked job file.
 
     Attributes:
-        path: the file.
         shared: the variables beside `groups`.
-        count: groups in it.
-        digest: names the file by all its messages, in their order.
+        count: the number of groups.
+        digest: identifies the file by all its messages, in their order.
     """
 
     path: Path
@@ -68,26 +68,37 @@ class JobFile:
     _groups: _Groups
 
     def jobs(self) -> Iterator[Job]:
-        """The jobs, in the order of the file; group 1 comes first."""
+        """Yield the jobs, in the order of the file."""
         for group in self._groups.read():
             yield Job(self.shared, group.variables)
 
+    def job(self, number: int) -> Job:
+        """Return the job of a group, counted from 1.
 
-class _Findings:
-    """Problems as they are found: the first of a kind is kept, all are counted.
+        Raises:
+            BadInput: the file has no such group.
+        """
+        if not 1 <= number <= self.count:
+            hint = f"use a number from 1 to {self.count}"
+            raise BadInput([Problem(self.path.name, f"has no group {number}", hint)])
+        return next(itertools.islice(self.jobs(), number - 1, None))
 
-    What groups have in common is one kind, told at the first of them, so that a mistake in every
-    group hides no other one. However many there are, MOST_KEPT kinds are kept.
+
+class _ProblemTally:
+    """Problems of a job file: the first of each kind is kept, all are counted.
+
+    Equal problems of several groups are one kind, so a mistake in every group does not hide other
+    mistakes. At most MOST_KEPT kinds are kept.
     """
 
     def __init__(self, name: str) -> None:
-        """Begin with none; `name` is the file that they are in."""
+        """Begin without problems; `name` is the name of the job file."""
         self._name = name
         self._kept: dict[tuple[Problem, bool], tuple[str, int]] = {}
         self.count = 0
 
     def add(self, problems: Iterable[Problem], group: str = "") -> None:
-        """Add problems; those of a group say only where in it they are."""
+        """Add problems; the place of a group's problems is relative to the group."""
         for problem in problems:
             self.count += 1
             kind = problem, bool(group)
@@ -95,54 +106,59 @@ class _Findings:
             if seen or len(self._kept) < MOST_KEPT:
                 self._kept[kind] = first, seen + 1
 
-    def refuse(self) -> None:
-        """Raise BadInput with what was found, if anything was."""
+    def raise_if_any(self) -> None:
+        """Raise BadInput with the kept problems and the number of the others."""
         if not self.count:
             return
-        told = []
+        reported = []
         more = self.count
         for (problem, _), (group, seen) in self._kept.items():
             more -= seen
             if group and seen > 1:
                 others = f"{seen - 1:,} more group{'s' if seen > 2 else ''}"
                 problem = replace(problem, hint=f"{problem.hint} (and in {others})")
-            told += at([problem], f"{self._name}, {group}" if group else self._name)
+            reported += at([problem], f"{self._name}, {group}" if group else self._name)
         if more:
-            hint = "correct the ones above first"
-            told.append(Problem(self._name, f"and {more:,} more", hint))
-        raise BadInput(told)
+            hint = "correct the problems above first"
+            reported.append(Problem(self._name, f"has {more:,} more problems", hint))
+        raise BadInput(reported)
 
 
-class _Doubled(dict[str, Any]):
-    """A JSON object in which names are written twice."""
+class _WithDuplicates(dict[str, Any]):
+    """A JSON object in which names are defined twice."""
 
     names: tuple[str, ...] = ()
 
 
-def read(path: Path, definition: JobDefinition, config: Mapping[str, Value]) -> JobFile:
+def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Value]) -> JobFile:
     """Read a job file and check all of it.
 
     Args:
         path: the job file.
-        definition: what job.py says of a job.
-        config: the program's own settings.
+        definition: the content of job.py.
+        config: the settings of the program.
 
     Raises:
-        BadInput: with the first problems and the number of all.
+        BadInput: the first problems and the number of all.
     """
     name = path.name
-    shared = _document(path)
-    findings = _Findings(name)
-    findings.add(_doubled(shared))
+    if path.suffix.lower() == ".csv" and path.is_file():
+        form = json.dumps({"groups": {"csv": name}}, ensure_ascii=False)
+        hint = f"write {form} into a .json file beside it, and use that file"
+        raise BadInput([Problem(str(path), "is a CSV file", hint)])
+    missing = "use a job file such as files/exampleJob.json"
+    shared = read_json(path, missing, 'write {"groups": [...]}', _object)
+    tally = _ProblemTally(name)
+    tally.add(_duplicates(shared))
     if "groups" not in shared:
-        slip = closest("groups", shared)
-        hint = f"did you mean groups where you wrote {slip}?" if slip else "add groups: one a job"
+        typo = closest("groups", shared)
+        hint = f"did you mean groups instead of {typo}?" if typo else "add groups, one for each job"
         raise BadInput([Problem(name, "has no groups", hint)])
     groups = _groups(shared.pop("groups"), path, definition.types)
-    findings.add(groups.problems)
-    findings.refuse()
-    count, digest = _check(groups, shared, definition, config, findings)
-    findings.refuse()
+    tally.add(groups.problems)
+    tally.raise_if_any()
+    count, digest = _check(groups, shared, definition, config, tally)
+    tally.raise_if_any()
     return JobFile(path, shared, count, digest, groups)
 
 
@@ -151,129 +167,97 @@ def _check(
     shared: Mapping[str, Value],
     definition: JobDefinition,
     config: Mapping[str, Value],
-    findings: _Findings,
+    tally: _ProblemTally,
 ) -> tuple[int, str]:
-    """Check every group, and that no two have one output prefix; how many there are, and digest."""
+    """Check every group and that their output prefixes differ; return number and digest."""
     number = 0
     digest = hashlib.sha256()
-    told = set()
+    reported = set()
     with _Prefixes() as prefixes:
         try:
             for number, group in enumerate(groups.read(), 1):
                 job = Job(shared, group.variables)
                 try:
                     body = _checked_body(group, job)
-                    prefix = resolve(definition, config, job, "bucket").output_prefix
+                    prefix = resolve_job(definition, config, job, "bucket").output_prefix
                 except BadInput as error:
                     for problem in _causes(error.problems):
                         if problem.where in shared and problem.where not in group.variables:
-                            # A mistake of the shared variables is one, not one of every group.
-                            if problem not in told:
-                                told.add(problem)
-                                findings.add([problem])
+                            # A mistake in the shared variables is reported once, not per group.
+                            if problem not in reported:
+                                reported.add(problem)
+                                tally.add([problem])
                         else:
-                            findings.add([problem], group.where)
+                            tally.add([problem], group.where)
                     continue
                 digest.update(f"{body}\n".encode())
-                if not findings.count:
+                if not tally.count:
                     prefixes.add(number, prefix)
         except BadInput as unreadable:
-            findings.add(unreadable.problems)
-        if not number and not findings.count:
-            findings.add([Problem("", "has no groups", "write at least one")])
-        if not findings.count:
-            findings.add(prefixes.problems())
+            tally.add(unreadable.problems)
+        if not number and not tally.count:
+            tally.add([Problem("", "has no groups", "write at least one")])
+        if not tally.count:
+            tally.add(prefixes.problems())
     return number, digest.hexdigest()
 
 
 def _causes(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems of a group, without a value that is only missing because its name has a slip."""
-    told = {problem.hint for problem in problems}
+    """Leave out a value that is only missing because its name has a typo."""
+    hints = {problem.hint for problem in problems}
     return [
         problem
         for problem in problems
-        if problem.message != "has no value" or f"did you mean {problem.where}?" not in told
+        if problem.message != "has no value" or f"did you mean {problem.where}?" not in hints
     ]
 
 
 def _checked_body(group: _Group, job: Job) -> str:
-    """A group's message; refused where its form is wrong, or it is too large."""
+    """Build the message body of a group, if its form is valid and it is not too large."""
     if group.problems:
         raise BadInput(group.problems)
     if not group.variables:
-        raise BadInput([Problem("", "is empty", "give it variables, or remove it")])
+        raise BadInput([Problem("", "is empty", "add variables, or remove it")])
     body = job.body()
     if len(body) > MAX_BYTES:
-        message = f"makes a message of {len(body):,} bytes"
-        hint = f"at most {MAX_BYTES:,} fit: keep long lists in a file"
+        message = f"is a message of {len(body):,} bytes"
+        hint = f"the maximum is {MAX_BYTES:,}: move long lists into a file"
         raise BadInput([Problem("", message, hint)])
     return body
 
 
-def _document(path: Path) -> dict[str, Any]:
-    """The file's JSON object, comments left out."""
-
-    def refuse(message: str, hint: str) -> BadInput:
-        return BadInput([Problem(str(path), message, hint)])
-
-    if path.suffix.lower() == ".csv" and path.is_file():
-        form = json.dumps({"groups": {"csv": path.name}}, ensure_ascii=False)
-        raise refuse("is a CSV file", f"write {form} into a .json file beside it, and name that")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise refuse("is not there", "name a job file, such as files/exampleJob.json") from None
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}", "name a job file") from None
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise refuse("is UTF-16", "save it as UTF-8")
-    try:
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
-    except UnicodeDecodeError as error:
-        raise refuse(f"is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        where = f"{path} line {error.lineno}, column {error.colno}"
-        message = f"is not JSON: {error.msg}"
-        raise BadInput([Problem(where, message, "correct it there or just before")]) from None
-    except (ValueError, RecursionError) as error:
-        message = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise refuse(f"cannot be read: {message}", "correct it") from None
-    if not isinstance(document, dict):
-        raise refuse("is no JSON object", 'write {"groups": [...]}')
-    return document
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object without comments that remembers names written twice."""
+    """Create a JSON object without comments that remembers names defined twice."""
     pairs = [(key, value) for key, value in pairs if "_comment" not in key]
     values = dict(pairs)
     if len(values) == len(pairs):
         return values
-    doubled = _Doubled(values)
-    doubled.names = tuple({key for key in values if sum(key == k for k, _ in pairs) > 1})
-    return doubled
+    duplicated = _WithDuplicates(values)
+    duplicated.names = tuple({key for key in values if sum(key == k for k, _ in pairs) > 1})
+    return duplicated
 
 
-def _twice(name: str) -> Problem:
-    return Problem(name, "is written twice", "keep one of them")
+def _duplicates(values: object) -> list[Problem]:
+    """Report the names that an object of the file defines twice."""
+    names = values.names if isinstance(values, _WithDuplicates) else ()
+    return [_defined_twice(name) for name in names]
 
 
-def _doubled(values: object) -> list[Problem]:
-    """The names that an object of the file has twice."""
-    return [_twice(name) for name in values.names] if isinstance(values, _Doubled) else []
+def _defined_twice(name: str) -> Problem:
+    return Problem(name, "is defined twice", "keep one of them")
 
 
 def _groups(value: object, path: Path, types: Mapping[str, str]) -> _Groups:
-    """The groups, in whatever form they are written."""
+    """Read the groups in one of their three forms."""
     if isinstance(value, list):
         return _list(value)
-    if isinstance(value, dict) and not _doubled(value):
+    if isinstance(value, dict) and not _duplicates(value):
         if set(value) == {"matrix"}:
             return _matrix(value["matrix"])
         if set(value) == {"csv"}:
             return _csv(value["csv"], path, types)
     hint = 'write a list, {"matrix": {...}} or {"csv": "file"}'
-    return _wrong("groups", "is none of the three forms", hint)
+    return _wrong("groups", "is not one of the three forms", hint)
 
 
 def _wrong(where: str, message: str, hint: str) -> _Groups:
@@ -288,10 +272,10 @@ def _list(groups: list[Any]) -> _Groups:
         for number, group in enumerate(groups, 1):
             where = f"group {number}"
             if isinstance(group, dict):
-                yield _Group(where, group, _doubled(group))
+                yield _Group(where, group, _duplicates(group))
             else:
                 hint = 'write {"variable": value, ...}'
-                yield _Group(where, {}, [Problem("", "is no JSON object", hint)])
+                yield _Group(where, {}, [Problem("", "is not a JSON object", hint)])
 
     return _Groups(read, [])
 
@@ -300,9 +284,9 @@ def _matrix(values: Any) -> _Groups:
     where = "groups, matrix"
     if not isinstance(values, dict) or not values:
         hint = 'write {"variable": [values], ...}'
-        return _wrong(where, "is no JSON object with variables", hint)
-    found = _doubled(values) + [
-        Problem(name, "is no list with values", "write [value, ...]")
+        return _wrong(where, "is not a JSON object with variables", hint)
+    found = _duplicates(values) + [
+        Problem(name, "is not a list with values", "write [value, ...]")
         for name, column in values.items()
         if not isinstance(column, list) or not column
     ]
@@ -310,8 +294,8 @@ def _matrix(values: Any) -> _Groups:
         return _Groups(list, at(found, where))
     count = math.prod(map(len, values.values()))
     if count > MOST_GROUPS:
-        hint = f"at most {MOST_GROUPS:,} are possible: split it into several files"
-        return _wrong(where, f"makes {count:,} jobs", hint)
+        hint = f"the maximum is {MOST_GROUPS:,}: split it into several files"
+        return _wrong(where, f"has {count:,} jobs", hint)
 
     def read() -> Iterator[_Group]:
         for number, row in enumerate(itertools.product(*values.values()), 1):
@@ -322,11 +306,11 @@ def _matrix(values: Any) -> _Groups:
 
 def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
     if not isinstance(name, str) or not name:
-        return _wrong("groups, csv", "is no name of a file", 'write {"csv": "jobs.csv"}')
+        return _wrong("groups, csv", "is not the name of a file", 'write {"csv": "jobs.csv"}')
     file = path.parent / name
     if not file.is_file():
-        hint = f"put it there, or give its path as seen from {path.name}"
-        return _wrong(f"groups, csv, {file}", "is not there", hint)
+        hint = f"create it, or write its path relative to {path.name}"
+        return _wrong(f"groups, csv, {file}", "does not exist", hint)
     try:
         header = next(_rows(file, name), (0, []))[1]
     except BadInput as error:
@@ -345,29 +329,30 @@ def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
 
 def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Problem]:
     if not header:
-        return [Problem("", "is empty", "write the variables' names, then a row for each job")]
+        return [
+            Problem("", "is empty", "write the names of the variables, then a row for each job")
+        ]
     if len(header) == 1 and any(sign in header[0] for sign in ";\t"):
-        return [Problem("", "has no comma", "save the file with commas between its columns")]
+        return [Problem("", "has no comma", "save the file with commas between the columns")]
     found = []
     for column, name in enumerate(header, 1):
         if not name:
-            hint = "name its variable, or delete the column"
+            hint = "write the name of its variable, or delete the column"
             found.append(Problem(f"column {column}", "has no name", hint))
         elif "_comment" not in name and name not in types:
-            slip = closest(name, types)
-            hint = f"did you mean {slip}?" if slip else "remove the column, or add it to job.py"
-            found.append(Problem(name, "is no variable of job.py", hint))
+            hint = did_you_mean(name, types, "delete the column, or add it to VARIABLES in job.py")
+            found.append(Problem(name, "unknown variable", hint))
         elif "_comment" not in name and name in header[: column - 1]:
-            found.append(_twice(name))
+            found.append(_defined_twice(name))
     return found
 
 
 def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
-    """A CSV file's rows that are not blank, each with its line; no cell has blanks at its ends."""
+    """Yield the rows of a CSV file that are not empty, each with its line; trim the cells."""
     reader = None
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            # skipinitialspace, since only so may a quote follow a blank.
+            # With skipinitialspace a quote may follow a space.
             reader = csv.reader(text, strict=True, skipinitialspace=True)
             for row in reader:
                 if row:
@@ -377,13 +362,13 @@ def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
             where, message = f"{name} line {_undecodable_line(file)}", "is not UTF-8"
         else:
             where = f"{name} after line {reader.line_num if reader else 0}"
-            message = f"is not CSV: {error}"
+            message = f"is not valid CSV: {error}"
         hint = "save it as CSV in UTF-8 with commas"
         raise BadInput([Problem(where, message, hint)]) from None
 
 
 def _undecodable_line(file: Path) -> int:
-    """The first line that is not UTF-8. A decoder reads ahead of the lines, so it cannot tell."""
+    """Find the first line that is not UTF-8. The decoder reads ahead, so it cannot report it."""
     with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
         return next(n for n, line in enumerate(text, 1) if re.search("[\udc80-\udcff]", line))
 
@@ -392,8 +377,8 @@ def _group_of_row(
     where: str, header: list[str], row: list[str], types: Mapping[str, str]
 ) -> _Group:
     if len(row) != len(header):
-        message = f"has {len(row)} cells, the header {len(header)}"
-        hint = "write one cell for each, those with a comma in double quotes"
+        message = f"has {len(row)} cells, but the header has {len(header)}"
+        hint = "write one cell for each column, and put cells with a comma in double quotes"
         return _Group(where, {}, [Problem("", message, hint)])
     variables: dict[str, Value] = {}
     found = []
@@ -408,9 +393,9 @@ def _group_of_row(
 
 
 class _Prefixes:
-    """Finds output prefixes that two jobs share, or of which one lies inside another.
+    """Finds output prefixes that are equal, or inside one another.
 
-    They are kept in a temporary database on disk, so that millions of them need little memory.
+    They are stored in a temporary database on disk, so millions of them need little memory.
     """
 
     def __enter__(self) -> _Prefixes:
@@ -438,7 +423,7 @@ class _Prefixes:
             self._write()
 
     def problems(self) -> Iterator[Problem]:
-        """The collisions, each told at the later group."""
+        """Report the collisions, each at the later group."""
         self._write()
         self._database.execute("CREATE INDEX by_text ON prefix (text, number)")
         same = self._database.execute(
@@ -449,11 +434,13 @@ class _Prefixes:
             "SELECT prefix.number, prefix.text FROM prefix JOIN folder USING (text)"
             " ORDER BY prefix.number"
         )
-        hint = "use a variable in OUTPUT_PREFIX of job.py that tells them apart, or {job_id}"
+        hint = "use a variable that differs in OUTPUT_PREFIX of job.py, or {job_id}"
         for one, other, text in same:
             yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", hint)
         for one, text in inside:
-            yield Problem(f"group {one}", f"has a prefix, {text!r}, in which others lie", hint)
+            yield Problem(
+                f"group {one}", f"has a prefix, {text!r}, that contains those of others", hint
+            )
 
     def _write(self) -> None:
         self._database.executemany("INSERT INTO prefix VALUES (?, ?)", self._rows)

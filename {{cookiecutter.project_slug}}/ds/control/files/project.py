@@ -1,16 +1,15 @@
-"""The owner's files together: config.py and job.py of one implementation."""
+"""One implementation: its config.py and job.py together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds.control.files import config_file as settings_of_config
-from ds.jobs import definition as definition_of_job
-from ds.jobs.definition import JobDefinition
+from ds.control.files.config_file import check_config, execute_config, program_names
+from ds.jobs.definition import JobDefinition, load_job_definition
 from ds.jobs.message import Job
 from ds.jobs.problems import BadInput, Problem
-from ds.jobs.resolve import ResolvedJob, resolve
+from ds.jobs.resolve import ResolvedJob, resolve_job
 from ds.jobs.settings import Settings
 
 
@@ -19,9 +18,9 @@ class Project:
     """An implementation, read and checked.
 
     Attributes:
-        root: its folder.
-        settings: of config.py.
-        definition: of job.py.
+        root: the folder.
+        settings: the content of config.py.
+        definition: the content of job.py.
     """
 
     root: Path
@@ -30,13 +29,13 @@ class Project:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not meant."""
+        """What is allowed but probably not intended."""
         return (*self.settings.warnings, *self.definition.warnings)
 
     def resolve(self, job: Job) -> ResolvedJob:
-        """What a job would do, with folders that are only for looking at."""
+        """Resolve a job that is only shown, without real folders."""
         settings = self.settings
-        return resolve(
+        return resolve_job(
             self.definition,
             settings.program,
             job,
@@ -45,37 +44,34 @@ class Project:
         )
 
 
-def load(root: Path) -> Project:
-    """Read an implementation's config.py and job.py.
-
-    Args:
-        root: its folder.
+def load_project(root: Path) -> Project:
+    """Read the config.py and job.py of an implementation.
 
     Raises:
-        BadInput: with the problems of both.
+        BadInput: the problems of both.
     """
-    settings, definition, problems = read(root)
+    settings, definition, problems = read_project(root)
     if settings is None or definition is None:
         raise BadInput(problem for problem in problems if not problem.warning)
     return Project(root, settings, definition)
 
 
-def read(root: Path) -> tuple[Settings | None, JobDefinition | None, list[Problem]]:
-    """Read what can be read of config.py and job.py; None where there are problems."""
+def read_project(root: Path) -> tuple[Settings | None, JobDefinition | None, list[Problem]]:
+    """Read what is valid of config.py and job.py, and the problems of both."""
     problems: list[Problem] = []
     config = root / "config.py"
     settings = definition = None
     found: dict[str, object] = {}
     try:
-        found, lines = settings_of_config.execute(config)
-        settings = settings_of_config.check(found, lines, config.name)
+        found, lines = execute_config(config)
+        settings = check_config(found, lines, config.name)
     except BadInput as error:
         problems += error.problems
         if not found:
-            return None, None, problems  # job.py may name what config.py would have told
-    program = settings_of_config.program_names(found)
+            return None, None, problems  # job.py may use names of config.py
+    program = program_names(found)
     try:
-        definition = definition_of_job.load(root / "job.py", program)
+        definition = load_job_definition(root / "job.py", program)
     except BadInput as error:
         problems += error.problems
     return settings, definition, problems

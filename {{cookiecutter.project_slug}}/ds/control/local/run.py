@@ -16,19 +16,18 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ds.cloud.errors import CommandError
 from ds.cloud.read import dead_letters, message_counts, records
-from ds.control.commands import image
-from ds.control.files import job_file
-from ds.control.files.job_file import JobFile
+from ds.control import docker
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
 from ds.control.local.data import files_below, found, inputs, owner
 from ds.control.local.feed import Feeder
 from ds.control.local.workers import Workers
+from ds.control.progress import Progress
 from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
 from ds.jobs.resolve import SHOWN, ResolvedJob
@@ -76,10 +75,10 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file are not valid.
         CommandError: nothing could be started.
     """
-    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), options.only)
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
-        for problem in image.inspect(project):
+        for problem in docker.inspect(project):
             console.print(f"warning: {problem}", markup=False, soft_wrap=True)
     else:
         _programs_are_here(resolved_jobs.values())
@@ -132,7 +131,7 @@ class _Run:
         workers = Workers(self._project, settings, options.workers, options.docker, self._folder)
         self._report_start()
         try:
-            with workers, feeder, _Progress(self._console, len(self._jobs)) as progress:
+            with workers, feeder, Progress(self._console, len(self._jobs)) as progress:
                 self._wait(feeder, workers, progress)
                 finished = True
         except KeyboardInterrupt:
@@ -172,7 +171,7 @@ class _Run:
             f"{slots} at a time in each{where}"
         )
 
-    def _wait(self, feeder: Feeder, workers: Workers, progress: _Progress) -> None:
+    def _wait(self, feeder: Feeder, workers: Workers, progress: Progress) -> None:
         """Wait until every job has left the queue."""
         aws = self._aws
         empty = 0
@@ -182,8 +181,9 @@ class _Run:
             workers.tend()
             sent = feeder.sent()
             queue = message_counts(aws.sqs, aws.settings.queue_url)
-            dead = message_counts(aws.sqs, aws.settings.dead_letter_url)
-            progress.show(sent - queue.total, queue.in_flight, dead.total)
+            dead = message_counts(aws.sqs, aws.settings.dead_letter_url).total
+            note = f"{queue.in_flight} running" + (f", {dead} dead" if dead else "")
+            progress.show(max(0, sent - queue.total), note)
             empty = empty + 1 if feeder.ended and queue.total == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
@@ -231,41 +231,11 @@ class _Run:
             console.print(line, markup=False, soft_wrap=True)
 
 
-class _Progress:
-    """Live figures where a person looks on."""
-
-    def __init__(self, console: Console, jobs: int) -> None:
-        self._progress = Progress(
-            BarColumn(),
-            TextColumn("{task.completed} of {task.total} ended, {task.fields[more]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("jobs", total=jobs, more="workers start")
-
-    def __enter__(self) -> _Progress:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, ended: int, running: int, dead: int) -> None:
-        """The newest figures."""
-        more = f"{running} running" + (f", {dead} dead" if dead else "")
-        self._progress.update(self._task, completed=max(0, ended), more=more)
-
-
 def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """Return the jobs to run, by group number."""
-    wrong = [number for number in only if not 1 <= number <= jobs.count]
-    if wrong:
-        raise CommandError(
-            f"{jobs.path.name}: has no group {wrong[0]}; use a number from 1 to {jobs.count}"
-        )
-    return {number: job for number, job in enumerate(jobs.jobs(), 1) if not only or number in only}
+    """Return the jobs to run, by their group number."""
+    if only:
+        return {number: jobs.job(number) for number in sorted(only)}
+    return dict(enumerate(jobs.jobs(), 1))
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
@@ -302,8 +272,8 @@ def prepared(
     Returns:
         The resolved job, and its files in `data` by their paths in the job.
     """
-    jobs = _chosen(job_file.read(path, project.definition, project.settings.program), [number])
-    resolved = project.resolve(jobs[number])
+    jobs = read_job_file(path, project.definition, project.settings.program)
+    resolved = project.resolve(jobs.job(number))
     files = {}
     for item in resolved.inputs:
         top = data if item.bucket == project.settings.AWS_BUCKET else data / item.bucket

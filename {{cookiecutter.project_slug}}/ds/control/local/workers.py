@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ds.cloud.errors import CommandError
-from ds.control.commands import image
+from ds.control import docker
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.jobs.environment import WorkerSettings
@@ -130,7 +130,7 @@ class Workers:
     def _container(self, worker: _Worker) -> list[str]:
         """Return the command that runs this worker in a container; its files stay inside."""
         aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
-        return image.worker_command(
+        return docker.worker_command(
             self._project.settings,
             {**aws, **self._settings.environment()},
             worker.name,
