@@ -262,7 +262,7 @@ def test_a_message_that_cannot_be_settled_is_recorded_all_the_same(bench: Bench)
 @pytest.mark.parametrize(
     ("body", "job_id", "reason"),
     [
-        ("not json", "", "invalid message: not JSON"),
+        ("not json", "", "invalid message: not valid JSON"),
         ('{"group": {"name": {}}}', None, "invalid message: "),
     ],
 )
