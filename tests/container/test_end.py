@@ -111,7 +111,7 @@ def test_a_worker_without_a_place_for_files_reports_it(image: str, containers: C
     containers.set(scratch="/nowhere")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _reports_in_one_line(containers, name, "no place for its files", "DS_SCRATCH")
+    _reports_in_one_line(containers, name, "cannot create a folder for its files", "DS_SCRATCH")
 
 
 def test_a_worker_without_its_queue_reports_it(image: str, containers: Containers) -> None:
@@ -119,7 +119,7 @@ def test_a_worker_without_its_queue_reports_it(image: str, containers: Container
     containers.set(queue_url=f"{containers.settings.queue_url}-gone")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _reports_in_one_line(containers, name, "its queues cannot be used", "NonExistentQueue")
+    _reports_in_one_line(containers, name, "the queues cannot be used", "NonExistentQueue")
 
 
 def test_a_worker_whose_job_py_needs_a_missing_module_reports_it(
@@ -158,7 +158,7 @@ def test_a_worker_without_rights_reports_it(
         assert containers.wait_for_end(name) == 2
     finally:
         _check_rights_after(emulator, 1_000_000_000)
-    _reports_in_one_line(containers, name, "its queues cannot be used", "not authorized")
+    _reports_in_one_line(containers, name, "the queues cannot be used", "not authorized")
 
 
 def test_a_worker_without_environment_reports_the_missing_variables(
