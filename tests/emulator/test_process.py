@@ -21,8 +21,8 @@ import pytest
 
 from ds.jobs.resolve import MAX_ARGUMENT_BYTES
 from ds.worker import process as module
-from ds.worker.process import MARK, Finished, NotStarted, adopt_orphans, run
-from ds.worker.stop import Stop
+from ds.worker.process import MARK, Finished, adopt_orphans, run
+from ds.worker.stop import Failed, Stop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -158,7 +158,7 @@ def test_a_command_that_cannot_be_started_leaves_nothing(
     command: Command, arguments: Sequence[str]
 ) -> None:
     before = psutil.Process().num_fds()
-    with pytest.raises(NotStarted):
+    with pytest.raises(Failed, match="cannot be started"):
         command.run(*arguments)
     assert psutil.Process().num_fds() == before
     assert command.run("true").exit_code == 0
@@ -258,13 +258,30 @@ def test_processes_that_end_shortly_after_the_command_are_waited_for(command: Co
     assert whole.stdout.split() == [b"%d" % i for i in range(1, 200_001)]
 
 
+def until_exists(name: str) -> str:
+    """Return shell code: a process that is slow to begin has nothing open yet."""
+    return f"until [ -e {name} ]; do sleep 0.05; done"
+
+
 def test_processes_that_still_write_results_are_waited_for(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
-    finished = command.bash("(exec > late; for i in 1 2 3 4; do sleep 0.4; echo $i; done) & exit 0")
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    write = "exec > late; for i in 1 2 3 4; do sleep 0.4; echo $i; done"
+    finished = command.bash(f"({write}) & {until_exists('late')}")
     assert finished == Finished(0, finished.peak_memory_mb, 0)
     assert (command.folder / "late").read_text() == "1\n2\n3\n4\n"
+
+
+@pytest.mark.parametrize("session", ["", "exec setsid "])
+def test_a_process_that_has_written_its_results_has_time_to_end(
+    command: Command, monkeypatch: pytest.MonkeyPatch, session: str
+) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    script = "exec 3> part; sleep 1.5; exec 3>&-; sleep 0.4; mv part whole"
+    finished = command.bash(f"({session}bash -c '{script}') & {until_exists('part')}")
+    assert finished == Finished(0, finished.peak_memory_mb, 0)
+    assert (command.folder / "whole").exists()
 
 
 def test_a_process_that_never_stops_writing_can_be_stopped(

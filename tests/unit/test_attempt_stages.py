@@ -14,10 +14,10 @@ from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.record import Outcome
 from ds.jobs.resolve import Input
-from ds.worker.inputs import fetch_inputs
+from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.outputs import SMALL_BYTES, SMALL_FILES, find_outputs
 from ds.worker.program import exit_reason, program_environment, working_folder
-from ds.worker.s3 import SharedInputs, TransferFailed
+from ds.worker.s3 import TransferFailed
 from ds.worker.settle import outcome_of, settle
 from ds.worker.sqs import JobQueue, Received, message_attributes
 from ds.worker.stop import (

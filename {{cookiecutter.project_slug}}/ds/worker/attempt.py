@@ -1,4 +1,4 @@
-"""One job's life in a worker: one attempt, from its message to its record.
+"""One attempt of a job, from its message to its record.
 
 decode the message -> already done? -> fetch inputs -> run the command
 -> check exit code and outputs -> upload -> settle the message -> record
@@ -26,15 +26,15 @@ from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 from ds.worker.folders import create_folders, remove
-from ds.worker.inputs import fetch_inputs
+from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
 from ds.worker.outputs import OutputStore, find_outputs
 from ds.worker.process import Finished, run
 from ds.worker.program import exit_reason, program_environment, working_folder
 from ds.worker.resources import Cgroup, Pressure
-from ds.worker.s3 import SharedInputs, Storage, TransferFailed
-from ds.worker.settle import EXPECTED, one_line, outcome_of, settle
+from ds.worker.s3 import Storage, TransferFailed
+from ds.worker.settle import one_line, outcome_of, settle
 from ds.worker.sqs import JobQueue
 from ds.worker.stop import Failed, Phases, Stop, reason_to_stop
 
@@ -48,9 +48,7 @@ class WorkerContext:
     Attributes:
         worker: its name in logs and records.
         stopping: set when the worker must end.
-        scratch: where each slot has a folder.
-        run: runs a command, as `ds.worker.process.run` does.
-        clock: monotonic seconds.
+        scratch: the folder with the folders of all attempts.
     """
 
     settings: WorkerSettings
@@ -67,14 +65,8 @@ class WorkerContext:
     clock: Callable[[], float] = clock
 
 
-def attempt(lease: Lease, slot: int, context: WorkerContext) -> Record:
-    """Do one job in a slot of the worker. However it ends, settle its message and send its record,
-    which is returned."""
-    return _Attempt(lease, slot, context).perform()
-
-
-class _Attempt:
-    """One job's life, and what is known of it so far."""
+class Attempt:
+    """One attempt of a job in a slot of the worker, and what is known of it so far."""
 
     def __init__(self, lease: Lease, slot: int, context: WorkerContext) -> None:
         self._lease = lease
@@ -95,11 +87,15 @@ class _Attempt:
         self._bytes_out = 0
 
     def perform(self) -> Record:
+        """Do the job. However that ends, settle its message, send its record and return it."""
         outcome: Outcome
         try:
             outcome, reason = self._work()
         except Exception as error:
-            outcome, reason = self._ended_by(error)
+            attempt, retries = self._message.attempt, self._settings.JOB_RETRIES
+            outcome, reason = outcome_of(error, attempt, retries)
+            if outcome in ("failed", "dead"):
+                reason = self._pressure.explain(reason, self._finished.exit_code)
         self._settle(outcome, reason)
         self._clean_up()
         record = self._record(outcome, reason)
@@ -125,12 +121,9 @@ class _Attempt:
         self._log = log = AttemptLog(self._folder / "attempt.log", job.job_id, context.logs)
         log.report(f"attempt {attempt} on {context.worker} slot {self._slot}")
         with self._phases.enter("fetch"):
+            inputs, shared = resolved.inputs, context.shared_inputs
             self._bytes_in = fetch_inputs(
-                resolved.inputs,
-                context.storage,
-                context.shared_inputs,
-                self._check_stop,
-                log.report,
+                inputs, context.storage, shared, self._check_stop, log.report
             )
         Path(folders.job_json).write_text(json.dumps(resolved.document, indent=1))
         with self._phases.enter("run"):
@@ -166,22 +159,22 @@ class _Attempt:
             log.report(f"killed {finished.left_over} processes that the command left behind")
 
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
-        """Return the outputs to upload; raise Failed if the command did not succeed."""
+        """Return the outputs; raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
             raise Failed(exit_reason(self._finished.exit_code, log.last_line))
         outputs = find_outputs(Path(folders.output))
-        reason = self._settings.output_rule.missing(outputs)
-        if reason is None:
-            try:
-                reason = check_outputs(self._context.definition, resolved.view)
-            except BadInput as error:
-                reason = one_line(error)
-        if reason is not None:
+        try:
+            reason = self._settings.output_rule.missing(outputs) or check_outputs(
+                self._context.definition, resolved.view
+            )
+        except BadInput as error:
+            reason = one_line(error)
+        if reason:
             raise Failed(reason)
         return outputs
 
     def _check_stop(self) -> None:
-        """Raise Stop if this attempt must end; called all the time, in every phase."""
+        """Raise Stop if this attempt must end; called regularly in every phase."""
         self._pressure.sample()
         stop = reason_to_stop(
             self._phases,
@@ -191,14 +184,6 @@ class _Attempt:
         )
         if stop:
             raise stop
-
-    def _ended_by(self, error: Exception) -> tuple[Outcome, str]:
-        if not isinstance(error, EXPECTED):
-            logger.error("the worker failed", exc_info=error)
-        outcome, reason = outcome_of(error, self._message.attempt, self._settings.JOB_RETRIES)
-        if outcome in ("failed", "dead"):
-            reason = self._pressure.explain(reason, self._finished.exit_code)
-        return outcome, reason
 
     def _settle(self, outcome: Outcome, reason: str) -> None:
         exit_code = self._finished.exit_code
@@ -219,12 +204,12 @@ class _Attempt:
                 retry_delays=self._settings.retry_delays,
             )
         except Exception as error:
-            # Not lost: SQS shows the message again when its visibility ends.
+            # The job is not lost: its message becomes visible again after the visibility timeout.
             logger.error("could not settle a message as %s: %s", outcome, error)
 
     def _keep_log(self, outcome: Outcome, reason: str) -> None:
-        """Upload the log and, unless the attempt was interrupted, what its program had written.
-        Both are help for a person; if that fails, nothing changes."""
+        """Upload the log and, unless the attempt was interrupted, what its program had written, to
+        help a person. If that fails, the outcome stays the same."""
         if self._log and self._store:
             try:
                 self._log.report(f"{outcome}: {reason}")

@@ -1,4 +1,4 @@
-"""Run one command in a session of its own: watch it, measure it, end it and all that it started."""
+"""Run one command in its own session: watch it, measure it, end it and all that it started."""
 
 from __future__ import annotations
 
@@ -44,10 +44,6 @@ class Finished:
     left_over: int
 
 
-class NotStarted(Failed):
-    """The program cannot be started."""
-
-
 def adopt_orphans() -> None:
     """Become the parent of orphaned descendants, so that none can hide (Linux)."""
     if sys.platform == "linux":
@@ -80,7 +76,7 @@ def run(
 
     Raises:
         Stop: from `check_stop`, after all processes have ended.
-        NotStarted: the program cannot be started.
+        Failed: the program cannot be started.
     """
     with _starting:
         try:
@@ -95,11 +91,9 @@ def run(
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
-            raise NotStarted(f"{arguments[:1]} cannot be started: {error}") from error
-        # Read after the start, which itself takes memory.
-        own_memory = _own_peak_kb()
+            raise Failed(f"{arguments[:1]} cannot be started: {error}") from error
         _roots.add(process.pid)
-    watch = _Watch(process, mark, output, own_memory)
+    watch = _Watch(process, mark, output)
     try:
         try:
             watch.until_exit(check_stop)
@@ -125,17 +119,14 @@ class _Watch:
     LONGEST_LOOK_SECONDS = 1.0
 
     def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        mark: str,
-        output: Callable[[bytes], None],
-        own_peak_kb: int,
+        self, process: subprocess.Popen[bytes], mark: str, output: Callable[[bytes], None]
     ) -> None:
         assert process.stdout is not None
         self._process = process
         self._mark = mark
         self._output = output
-        self._own_peak_kb = own_peak_kb
+        # Read after the start of the command, which itself takes memory.
+        self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._pipe = process.stdout
         self._silent = False  # its output has ended
         self._pause = 0.0005
@@ -167,8 +158,14 @@ class _Watch:
             self._read(0.02)
 
     def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
-        """Wait for processes that still write below a folder."""
-        while any(_writes(process, folder) for process in self._living()):
+        """Wait for processes that still write below a folder, and then GRACE_SECONDS for their
+        end: a process closes its file before it ends, and may still rename it."""
+        deadline = 0.0
+        while living := self._living():
+            if any(_writes(process, folder) for process in living):
+                deadline = time.monotonic() + GRACE_SECONDS
+            elif time.monotonic() >= deadline:
+                break
             check_stop()
             self._read(0.2)
 
@@ -179,8 +176,8 @@ class _Watch:
                 process.terminate()
 
     def kill(self) -> int:
-        """Kill all of it, wait until it has ended, read its last output; return how many processes
-        were killed."""
+        """Kill all of it, wait for its end, read its last output; return how many processes were
+        killed."""
         killed = set()
         deadline = time.monotonic() + GRACE_SECONDS
         while (living := self._living()) and time.monotonic() < deadline:
@@ -194,7 +191,7 @@ class _Watch:
         with _starting:
             _roots.discard(self._process.pid)
         try:
-            # Not until the end: a process that could not be killed may print for ever.
+            # Not until the end: a process that could not be killed may print forever.
             for _ in range(_FULL_PIPE):
                 if not self._read(0):
                     break
@@ -206,7 +203,7 @@ class _Watch:
     def _read(self, wait_seconds: float) -> bool:
         """Pass on at most one piece of output; return False if none came in time."""
         if self._silent:
-            # Most commands end with their output; the others are asked less and less often.
+            # Most commands end with their output; check the others less and less often.
             time.sleep(min(wait_seconds, self._pause))
             self._pause = min(2 * self._pause, 0.1)
             return False
@@ -273,7 +270,7 @@ _roots: set[int] = set()
 
 @contextlib.contextmanager
 def _killed_first() -> Iterator[None]:
-    """Have the kernel, when memory is short, kill what is started in this block before the worker.
+    """Let the kernel, when memory is short, kill what this block starts before the worker.
 
     Linux only. The score is inherited, so it must be set before a command can start others. Every
     process may raise its own score and lower it again (proc(5), oom_score_adj).
@@ -290,10 +287,6 @@ def _killed_first() -> Iterator[None]:
         if before:
             with contextlib.suppress(OSError):
                 own.write_text(before)
-
-
-def _own_peak_kb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _writes(process: psutil.Process, folder: str) -> bool:
@@ -316,8 +309,8 @@ def _group_exists(root: int) -> bool:
 def _reap(pid: int) -> None:
     """Reap an adopted orphan.
 
-    A process that the worker itself started (a function of job.py, a helper of boto3) is left
-    alone: only commands have sessions of their own.
+    Not a process that the worker itself started (a function of job.py, boto3): only commands have
+    their own sessions.
     """
     with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
         if pid not in _roots and os.getsid(pid) != os.getsid(0):

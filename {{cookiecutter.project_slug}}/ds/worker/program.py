@@ -1,4 +1,4 @@
-"""The program of one job: where it runs, its environment, and what its exit code means."""
+"""The program of one job: its working folder, its environment, and what its exit code means."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 def working_folder(setting: str, fresh: str) -> str:
-    """Return the folder that WORKING_FOLDER means: a new one, the image's, or the one it names."""
+    """Return the folder that WORKING_FOLDER selects: fresh, the image's, or a path."""
     return str(Path.cwd()) if setting == "image" else setting or fresh
 
 
 def program_environment(
     image: Mapping[str, str], job: Mapping[str, str], temporary: str
 ) -> dict[str, str]:
-    """Return a command's environment: the image's without the worker's own, and the job's."""
+    """Return the image's environment without the worker's variables, with those of the job."""
     inherited = {name: text for name, text in image.items() if not name.startswith(("DS_", "SQS_"))}
     return {**inherited, **job, "TMPDIR": temporary}
 

@@ -19,8 +19,8 @@ BATCH = 10
 REASON_BYTES = 1024
 
 GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
-"""Codes that report that a message is no longer ours (API reference, ChangeMessageVisibility); for
-an expired handle that is InvalidParameterValue."""
+"""Error codes of a message that is no longer ours (API reference, ChangeMessageVisibility);
+InvalidParameterValue is that of an expired receipt handle."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class JobQueue:
     def dead_letter(self, message: Received, attributes: Mapping[str, str]) -> None:
         """Move a message to the dead-letter queue, with attributes that report why.
 
-        It is sent before it is deleted: a worker that dies in between duplicates the dead job, but
-        never loses it. Readers recognize a duplicate by its `job_id`.
+        It is sent before it is deleted: a worker that dies in between duplicates the dead letter,
+        but never loses it. Readers recognize a duplicate by its `job_id`.
         """
         self._client.send_message(
             QueueUrl=self._dead_letter_url,

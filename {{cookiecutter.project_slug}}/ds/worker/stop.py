@@ -1,4 +1,4 @@
-"""What ends an attempt before its job is done, and the rule when it must stop."""
+"""The errors that end an attempt, its phases, and the rule for when it must stop."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ LONGEST_SECONDS = (11 * 60 + 50) * 60
 
 
 class Failed(Exception):
-    """The attempt did not succeed; the text is the reason."""
+    """The attempt failed; the text is the reason."""
 
 
 class Stop(Failed):
     """The attempt must end now.
 
     Attributes:
-        grace_seconds: what the command gets between SIGTERM and SIGKILL.
-        peak_memory_mb: what the command had used until then.
+        grace_seconds: the command's time from SIGTERM to SIGKILL.
+        peak_memory_mb: of the command until then.
     """
 
     def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -37,7 +37,7 @@ class Stop(Failed):
 
 
 class Lost(Stop):
-    """Another worker may have the message by now: nothing of this attempt may count."""
+    """Another worker may have the message by now; this attempt must not change anything."""
 
 
 class Interrupted(Stop):
@@ -73,12 +73,12 @@ class Phases:
 def reason_to_stop(
     phases: Phases, *, held: bool, stopping: bool, timeout_minutes: float
 ) -> Stop | None:
-    """Return why an attempt must end now, or None if it may go on.
+    """Return why an attempt must end now, or None if it may continue.
 
     Args:
         held: whether the message is still this worker's.
         stopping: whether the worker must end.
-        timeout_minutes: what the command may take.
+        timeout_minutes: of the command.
     """
     if not held:
         return Lost("the worker could not keep the message; another worker may have it", 0)
