@@ -4,8 +4,6 @@ decode the message -> already done? -> fetch inputs -> run the command
 -> check exit code and outputs -> upload -> settle the message -> record
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
@@ -25,13 +23,18 @@ from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
-from ds.worker.folders import create_folders, remove
 from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
 from ds.worker.outputs import OutputStore, find_outputs
 from ds.worker.process import Finished, run
-from ds.worker.program import exit_reason, program_environment, working_folder
+from ds.worker.program import (
+    create_folders,
+    exit_reason,
+    program_environment,
+    remove_folder,
+    working_folder,
+)
 from ds.worker.resources import Cgroup, Pressure
 from ds.worker.s3 import Storage, TransferFailed
 from ds.worker.settle import one_line, outcome_of, settle
@@ -97,7 +100,10 @@ class Attempt:
             if outcome in ("failed", "dead"):
                 reason = self._pressure.explain(reason, self._finished.exit_code)
         self._settle(outcome, reason)
-        self._clean_up()
+        if self._log:
+            with contextlib.suppress(OSError):  # a full disk
+                self._log.close()
+        remove_folder(self._folder)
         record = self._record(outcome, reason)
         self._context.logs.record(record)
         return record
@@ -107,14 +113,8 @@ class Attempt:
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
         folders = create_folders(self._folder, context.scratch / "shared")
-        resolved = resolve_job(
-            context.definition,
-            settings.program,
-            job,
-            settings.AWS_BUCKET,
-            folders,
-            settings.CPUS_PER_JOB,
-        )
+        bucket, cores = settings.AWS_BUCKET, settings.CPUS_PER_JOB
+        resolved = resolve_job(context.definition, settings.program, job, bucket, folders, cores)
         self._store = store = OutputStore(context.storage, settings, resolved, attempt)
         if settings.CHECK_IF_DONE_BOOL and store.already_done():
             return "skipped", "its outputs already exist"
@@ -218,12 +218,6 @@ class Attempt:
                 self._store.keep(self._log.path, outputs)
             except (TransferFailed, OSError) as error:
                 logger.warning("could not keep the log of %s: %s", self._job_id, error)
-
-    def _clean_up(self) -> None:
-        if self._log:
-            with contextlib.suppress(OSError):  # a full disk
-                self._log.close()
-        remove(self._folder)
 
     def _record(self, outcome: Outcome, reason: str) -> Record:
         return Record(

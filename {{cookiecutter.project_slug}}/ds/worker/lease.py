@@ -5,8 +5,6 @@ in time holds it. A worker that could not (it was stopped, the network was down)
 another worker has the job by now, and must neither upload nor delete.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """The outputs of a job: find them on disk, upload them, or keep those of a failed attempt."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run one command in its own session: watch it, measure it, end it and all that it started."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os
@@ -68,10 +66,10 @@ def run(
     Args:
         arguments: program and arguments; there is no shell.
         folder: the working directory.
-        environment: all of it; only the mark is added.
-        mark: identifies this attempt among all that run on this machine.
+        environment: complete; only the mark is added.
+        mark: identifies this attempt among all on this machine.
         results: the folder of the command's outputs.
-        output: receives what the command prints to stdout and stderr.
+        output: receives stdout and stderr.
         check_stop: called regularly; raises Stop to end the command.
 
     Raises:
@@ -115,9 +113,6 @@ def run(
 class _Watch:
     """The output, memory and end of a running command and all that it started."""
 
-    FIRST_LOOK_SECONDS = 0.01
-    LONGEST_LOOK_SECONDS = 1.0
-
     def __init__(
         self, process: subprocess.Popen[bytes], mark: str, output: Callable[[bytes], None]
     ) -> None:
@@ -141,15 +136,15 @@ class _Watch:
 
     def until_exit(self, check_stop: Callable[[], None]) -> None:
         """Wait for the command itself."""
-        look = self.FIRST_LOOK_SECONDS
-        next_look = time.monotonic() + look
+        pause = 0.01
+        due = time.monotonic() + pause
         while not self._exited():
-            self._read(max(0, next_look - time.monotonic()))
-            if time.monotonic() >= next_look:
+            self._read(max(0, due - time.monotonic()))
+            if time.monotonic() >= due:
                 self._measure()
                 check_stop()
-                look = min(2 * look, self.LONGEST_LOOK_SECONDS)
-                next_look = time.monotonic() + look
+                pause = min(2 * pause, 1.0)
+                due = time.monotonic() + pause
 
     def until_gone(self, seconds: float) -> None:
         """Wait for its whole process group, for at most `seconds`."""
@@ -276,17 +271,15 @@ def _killed_first() -> Iterator[None]:
     process may raise its own score and lower it again (proc(5), oom_score_adj).
     """
     own = Path("/proc/self/oom_score_adj")
-    try:
+    before = ""
+    with contextlib.suppress(OSError):
         before = own.read_text()
         own.write_text("1000")
-    except OSError:
-        before = ""
     try:
         yield
     finally:
-        if before:
-            with contextlib.suppress(OSError):
-                own.write_text(before)
+        with contextlib.suppress(OSError):
+            own.write_text(before)
 
 
 def _writes(process: psutil.Process, folder: str) -> bool:

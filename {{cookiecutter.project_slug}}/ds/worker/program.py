@@ -1,11 +1,39 @@
-"""The program of one job: its working folder, its environment, and what its exit code means."""
-
-from __future__ import annotations
+"""What the program of one job gets: fresh folders and an environment; and why it failed."""
 
 import contextlib
+import os
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+
+from ds.jobs.resolve import Folders
+
+
+def create_folders(folder: Path, shared: Path) -> Folders:
+    """Create the empty folders of an attempt in `folder`; remove what is in it."""
+    remove_folder(folder)
+    for name in ("inputs", "work", "output", "tmp"):
+        (folder / name).mkdir(parents=True)
+    return Folders(
+        inputs=str(folder / "inputs"),
+        shared=str(shared),
+        work=str(folder / "work"),
+        output=str(folder / "output"),
+        job_json=str(folder / "job.json"),
+    )
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder if it exists, even if a program removed the permission to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for parent, names, _ in os.walk(folder):
+            for path in [Path(parent), *(Path(parent, name) for name in names)]:
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):
+                        path.chmod(0o700)  # before os.walk enters it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def working_folder(setting: str, fresh: str) -> str:

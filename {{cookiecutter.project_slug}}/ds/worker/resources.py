@@ -1,8 +1,6 @@
 """Memory, disk and CPU of container and machine: measured at intervals, and named in the reason of
 an attempt that failed because of them."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging
@@ -134,42 +132,34 @@ def monitored(
         folder: where jobs have their folders.
     """
     ended = threading.Event()
+
+    def monitor() -> None:
+        before: dict[str, str] = {}
+        psutil.cpu_percent()  # each result covers the time since the call before
+        at, spent = time.monotonic(), cgroup.cpu_seconds()
+        while not ended.wait(seconds):
+            try:
+                now, total = time.monotonic(), cgroup.cpu_seconds()
+                sample = _measure(folder, cgroup, (total - spent) / (now - at))
+                at, spent = now, total
+                report(sample.line())
+                warnings = sample.warnings()
+                for name, text in warnings.items():
+                    report(f"warning: {text}")
+                    if name not in before:
+                        logger.warning("%s (%s)", text, sample.line())
+                before = warnings
+            except Exception as error:  # jobs do not depend on this
+                logger.warning("cannot measure the machine: %s", error)
+
     # The thread's name is the name of its log stream.
-    thread = threading.Thread(
-        target=_monitor, args=(folder, report, cgroup, seconds, ended), name="machine", daemon=True
-    )
+    thread = threading.Thread(target=monitor, name="machine", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join(timeout=1)
-
-
-def _monitor(
-    folder: Path,
-    report: Callable[[str], None],
-    cgroup: Cgroup,
-    seconds: float,
-    ended: threading.Event,
-) -> None:
-    before: dict[str, str] = {}
-    psutil.cpu_percent()  # each result covers the time since the call before
-    at, spent = time.monotonic(), cgroup.cpu_seconds()
-    while not ended.wait(seconds):
-        try:
-            now, total = time.monotonic(), cgroup.cpu_seconds()
-            sample = _measure(folder, cgroup, (total - spent) / (now - at))
-            at, spent = now, total
-            report(sample.line())
-            warnings = sample.warnings()
-            for name, text in warnings.items():
-                report(f"warning: {text}")
-                if name not in before:
-                    logger.warning("%s (%s)", text, sample.line())
-            before = warnings
-        except Exception as error:  # jobs do not depend on this
-            logger.warning("cannot measure the machine: %s", error)
 
 
 def _measure(folder: Path, cgroup: Cgroup, cores: float) -> Sample:

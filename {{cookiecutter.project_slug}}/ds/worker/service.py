@@ -1,7 +1,5 @@
 """A worker: receive jobs for all its slots and do them, until SIGTERM."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue
@@ -21,12 +19,12 @@ from ds.jobs.definition import JobDefinition
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.record import Record
 from ds.worker.attempt import Attempt, WorkerContext
-from ds.worker.folders import remove
 from ds.worker.identity import host_identity
 from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease, Leases
 from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
+from ds.worker.program import remove_folder
 from ds.worker.resources import Cgroup, monitored
 from ds.worker.s3 import THREADS, Storage
 from ds.worker.sqs import BATCH, JobQueue
@@ -50,7 +48,6 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         CannotWork: the queues or a folder cannot be used, or job.py's `on_start` fails.
     """
     adopt_orphans()
-    scratch = _create_scratch(settings.scratch)
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
     config = Config(
@@ -60,6 +57,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     )
     jobs, held = _open_queues(settings, config)
     _start(definition)
+    scratch = _create_scratch(settings.scratch)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -91,7 +89,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     finally:
         logs.close()
         storage.close()
-        remove(scratch)
+        remove_folder(scratch)
     logger.info("worker %s ended", name)
 
 

@@ -1,7 +1,5 @@
 """How an attempt ended, and what happens then to its message and its log."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 

@@ -111,9 +111,10 @@ def message_attributes(
     attributes: Mapping[str, str],
 ) -> dict[str, MessageAttributeValueTypeDef]:
     """Return texts as SQS accepts them: not empty, no control characters, at most 1 KiB each."""
-    clean = {name: _printable(text) for name, text in attributes.items()}
     return {
-        name: {"DataType": "String", "StringValue": text} for name, text in clean.items() if text
+        name: {"DataType": "String", "StringValue": printable}
+        for name, text in attributes.items()
+        if (printable := _printable(text))
     }
 
 

@@ -1,7 +1,5 @@
 """The errors that end an attempt, its phases, and the rule for when it must stop."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Literal
