@@ -44,6 +44,7 @@ class Command:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     others: list[psutil.Process] = field(default_factory=lambda: psutil.Process().children())
     printed: bytearray = field(default_factory=bytearray)
+    finished: Finished | None = None
 
     def take(self, data: bytes) -> None:
         if len(self.printed) < 4_000_000:
@@ -56,7 +57,7 @@ class Command:
         output: Callable[[bytes], None] | None = None,
         **environment: str,
     ) -> Finished:
-        return run(
+        self.finished = run(
             arguments,
             folder=str(self.folder),
             environment={**ENVIRONMENT, **environment},
@@ -65,6 +66,10 @@ class Command:
             output=output or self.take,
             check_stop=check_stop,
         )
+        if self.finished.stop:
+            assert self.finished.exit_code is None
+            raise self.finished.stop
+        return self.finished
 
     def bash(self, script: str, check_stop: Callable[[], None] = lambda: None) -> Finished:
         return self.run("bash", "-c", script, check_stop=check_stop)
@@ -216,11 +221,12 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 
 def test_the_last_output_of_a_stopped_command_is_kept(command: Command) -> None:
     script = "trap 'echo bye; exit 0' TERM; echo hello; while true; do sleep 0.05; done"
-    with pytest.raises(Stop) as stop:
+    with pytest.raises(Stop):
         command.bash(script, check_stop=after(0.3, Stop("too long")))
     assert command.printed.startswith(b"hello\n")
     assert command.printed.endswith(b"bye\n")
-    assert stop.value.peak_memory_mb > 0
+    assert command.finished
+    assert command.finished.peak_memory_mb > 0
 
 
 def test_without_grace_a_command_is_killed_at_once(command: Command) -> None:

@@ -23,23 +23,17 @@ from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
+from ds.worker import program
 from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
 from ds.worker.outputs import OutputStore, find_outputs
 from ds.worker.process import Finished, run
-from ds.worker.program import (
-    create_folders,
-    exit_reason,
-    program_environment,
-    remove_folder,
-    working_folder,
-)
 from ds.worker.resources import Cgroup, Pressure
 from ds.worker.s3 import Storage, TransferFailed
 from ds.worker.settle import one_line, outcome_of, settle
 from ds.worker.sqs import JobQueue
-from ds.worker.stop import Failed, Phases, Stop, reason_to_stop
+from ds.worker.stop import Failed, Phases, reason_to_stop
 
 logger = logging.getLogger("ds.worker")
 
@@ -103,7 +97,7 @@ class Attempt:
         if self._log:
             with contextlib.suppress(OSError):  # a full disk
                 self._log.close()
-        remove_folder(self._folder)
+        program.remove_folder(self._folder)
         record = self._record(outcome, reason)
         self._context.logs.record(record)
         return record
@@ -112,7 +106,7 @@ class Attempt:
         context, settings, attempt = self._context, self._settings, self._message.attempt
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
-        folders = create_folders(self._folder, context.scratch / "shared")
+        folders = program.create_folders(self._folder, context.scratch / "shared")
         bucket, cores = settings.AWS_BUCKET, settings.CPUS_PER_JOB
         resolved = resolve_job(context.definition, settings.program, job, bucket, folders, cores)
         self._store = store = OutputStore(context.storage, settings, resolved, attempt)
@@ -141,19 +135,17 @@ class Attempt:
     def _run(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> None:
         log.report(f"running {json.dumps(resolved.arguments, ensure_ascii=False)}")
         tmp = str(self._folder / "tmp")
-        try:
-            self._finished = finished = self._context.run(
-                resolved.arguments,
-                folder=working_folder(self._settings.WORKING_FOLDER, folders.work),
-                environment=program_environment(os.environ, resolved.environment, tmp),
-                mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
-                results=folders.output,
-                output=log.program,
-                check_stop=self._check_stop,
-            )
-        except Stop as stop:
-            self._finished = Finished(None, stop.peak_memory_mb, 0)
-            raise
+        self._finished = finished = self._context.run(
+            resolved.arguments,
+            folder=program.working_folder(self._settings.WORKING_FOLDER, folders.work),
+            environment=program.environment(os.environ, resolved.environment, tmp),
+            mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
+            results=folders.output,
+            output=log.program,
+            check_stop=self._check_stop,
+        )
+        if finished.stop:
+            raise finished.stop
         log.report(f"exit code {finished.exit_code}, peak memory {finished.peak_memory_mb} MB")
         if finished.left_over:
             log.report(f"killed {finished.left_over} processes that the command left behind")
@@ -161,7 +153,7 @@ class Attempt:
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
         """Return the outputs; raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
-            raise Failed(exit_reason(self._finished.exit_code, log.last_line))
+            raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
         outputs = find_outputs(Path(folders.output))
         try:
             reason = self._settings.output_rule.missing(outputs) or check_outputs(

@@ -17,7 +17,7 @@ class SharedInputs:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._fetched: dict[Path, tuple[str, _Stamp]] = {}
+        self._fetched: dict[Path, tuple[str, object]] = {}
         self._lock = threading.Lock()
 
     def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
@@ -41,10 +41,7 @@ class SharedInputs:
         return sum(item.size for item, _ in new)
 
 
-_Stamp = tuple[int, int, int] | None
-
-
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     """Return what changes when a file does; None if it does not exist."""
     try:
         stat = path.stat()

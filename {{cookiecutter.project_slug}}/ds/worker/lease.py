@@ -62,12 +62,7 @@ class Lease:
 
 
 class Leases:
-    """All leases of a worker, renewed together.
-
-    Args:
-        seconds: the visibility timeout.
-        clock: returns seconds as the function `clock` does.
-    """
+    """All leases of a worker, renewed together; `seconds` is the visibility timeout."""
 
     def __init__(self, queue: JobQueue, seconds: float, clock: Callable[[], float]) -> None:
         self._queue = queue

@@ -43,10 +43,9 @@ class WorkerLogs:
         slots: int,
     ) -> None:
         threads = [*(f"slot-{slot}" for slot in range(slots)), "machine"]
-        _create_streams(client, log_group, [f"{worker}/{thread}" for thread in threads])
-        _create_streams(client, record_group, [worker])
-        self._lines = _channel(client, log_group, f"{worker}/{{thread_name}}")
-        self._records = _channel(client, record_group, worker)
+        streams = [f"{worker}/{thread}" for thread in threads]
+        self._lines = _channel(client, log_group, streams, f"{worker}/{{thread_name}}")
+        self._records = _channel(client, record_group, [worker], worker)
 
     def line(self, job_id: str, text: str) -> None:
         """Send one line of a job to the stream of the slot whose thread this is."""
@@ -143,22 +142,21 @@ def _end_of_piece(data: bytes) -> int:
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
 
 
-def _create_streams(client: CloudWatchLogsClient, group: str, streams: Iterable[str]) -> None:
-    """Create streams before anything is written: watchtower creates a missing one itself, but drops
-    what it receives meanwhile."""
+def _channel(
+    client: CloudWatchLogsClient, group: str, streams: Iterable[str], template: str
+) -> logging.Logger:
+    """Create streams, and a logger that sends to the one that the template names."""
     for stream in streams:
+        # watchtower creates a missing stream itself, but drops what it receives meanwhile.
         try:
             client.create_log_stream(logGroupName=group, logStreamName=stream)
         except client.exceptions.ResourceAlreadyExistsException:
             pass
         except (BotoCoreError, ClientError) as error:
             logger.warning("cannot create log stream %s: %s", stream, error)
-
-
-def _channel(client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
     handler = CloudWatchLogHandler(
         log_group_name=group,
-        log_stream_name=stream,
+        log_stream_name=template,
         send_interval=SEND_SECONDS,
         boto3_client=client,
         create_log_group=False,

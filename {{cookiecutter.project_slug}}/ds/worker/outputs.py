@@ -87,14 +87,11 @@ def _written(top: Path) -> list[tuple[Path, str]]:
     """Return path and name of everything below a folder, except folders. Do not follow a link to a
     folder elsewhere."""
     found = []
+    real = top.resolve()
     for folder, folders, names in os.walk(top, onerror=_raise):
-        links = [name for name in folders if _leads_out(Path(folder, name), top)]
+        links = [name for name in folders if not Path(folder, name).resolve().is_relative_to(real)]
         found += [Path(folder, name) for name in sorted(names + links)]
     return [(path, path.relative_to(top).as_posix()) for path in found]
-
-
-def _leads_out(path: Path, top: Path) -> bool:
-    return path.is_symlink() and not path.resolve().is_relative_to(top.resolve())
 
 
 def _raise(error: OSError) -> None:

@@ -35,11 +35,13 @@ class Finished:
         exit_code: None if it was stopped; a signal's number if negative.
         peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
         left_over: processes that it left behind and that had to be killed.
+        stop: why it was stopped; None if it ended without that.
     """
 
     exit_code: int | None
     peak_memory_mb: int
     left_over: int
+    stop: Stop | None = None
 
 
 def adopt_orphans() -> None:
@@ -73,7 +75,6 @@ def run(
         check_stop: called regularly; raises Stop to end the command.
 
     Raises:
-        Stop: from `check_stop`, after all processes have ended.
         Failed: the program cannot be started.
     """
     with _starting:
@@ -92,22 +93,20 @@ def run(
             raise Failed(f"{arguments[:1]} cannot be started: {error}") from error
         _roots.add(process.pid)
     watch = _Watch(process, mark, output)
+    stop = None
     try:
-        try:
-            watch.until_exit(check_stop)
-            watch.until_gone(GRACE_SECONDS)
-            watch.until_written(results, check_stop)
-        except Stop as stop:
-            if stop.grace_seconds:
-                watch.terminate()
-                watch.until_gone(stop.grace_seconds)
-            raise
-        finally:
-            left_over = watch.kill()
-    except Stop as stop:
-        stop.peak_memory_mb = watch.peak_memory_mb
-        raise
-    return Finished(process.returncode, watch.peak_memory_mb, left_over)
+        watch.until_exit(check_stop)
+        watch.until_gone(GRACE_SECONDS)
+        watch.until_written(results, check_stop)
+    except Stop as error:
+        stop = error
+        if stop.grace_seconds:
+            watch.terminate()
+            watch.until_gone(stop.grace_seconds)
+    finally:
+        left_over = watch.kill()
+    exit_code = None if stop else process.returncode
+    return Finished(exit_code, watch.peak_memory_mb, left_over, stop)
 
 
 class _Watch:

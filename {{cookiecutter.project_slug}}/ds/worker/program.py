@@ -41,9 +41,7 @@ def working_folder(setting: str, fresh: str) -> str:
     return str(Path.cwd()) if setting == "image" else setting or fresh
 
 
-def program_environment(
-    image: Mapping[str, str], job: Mapping[str, str], temporary: str
-) -> dict[str, str]:
+def environment(image: Mapping[str, str], job: Mapping[str, str], temporary: str) -> dict[str, str]:
     """Return the image's environment without the worker's variables, with those of the job."""
     inherited = {name: text for name, text in image.items() if not name.startswith(("DS_", "SQS_"))}
     return {**inherited, **job, "TMPDIR": temporary}

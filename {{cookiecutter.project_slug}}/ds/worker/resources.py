@@ -15,8 +15,6 @@ import psutil
 
 logger = logging.getLogger("ds.worker")
 
-INTERVAL_SECONDS = 30
-
 NEARLY_FULL = 0.9
 """Share of the container's memory, of the machine's, and of the disk."""
 
@@ -124,13 +122,9 @@ class Sample:
 
 @contextlib.contextmanager
 def monitored(
-    folder: Path, report: Callable[[str], None], cgroup: Cgroup, seconds: float = INTERVAL_SECONDS
+    folder: Path, report: Callable[[str], None], cgroup: Cgroup, seconds: float = 30
 ) -> Iterator[None]:
-    """Measure container and machine every `seconds` in a thread, and report each sample.
-
-    Args:
-        folder: where jobs have their folders.
-    """
+    """Measure container, machine and the disk of `folder` every `seconds` in a thread."""
     ended = threading.Event()
 
     def monitor() -> None:
@@ -177,13 +171,7 @@ def _measure(folder: Path, cgroup: Cgroup, cores: float) -> Sample:
 
 
 class Pressure:
-    """What happened to memory and disk during one attempt.
-
-    Args:
-        folder: where the attempt writes.
-        cgroup: the container's.
-        slots: number of jobs that share the container.
-    """
+    """What happens to memory and disk during one attempt; `slots` jobs share the container."""
 
     def __init__(self, folder: Path, cgroup: Cgroup, slots: int) -> None:
         self._folder = folder
@@ -218,11 +206,9 @@ def explain(
     """Return the reason of a failed attempt with the part that memory and disk had in it.
 
     Args:
-        reason: why it failed otherwise.
         killed: whether the kernel killed a process of this container because of its memory.
         full: whether the disk was full at some time.
         limit: the container's memory, bytes.
-        slots: number of jobs that share the container.
     """
     if killed:
         at = f" at {megabytes(limit)}" if limit else ""

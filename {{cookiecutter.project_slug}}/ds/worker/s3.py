@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 THREADS = 16
 """Transfers at a time."""
 
-CHECK_SECONDS = 0.5
-
 CheckStop = Callable[[], None]
 """Raises if the attempt must end; a method that takes long calls it regularly."""
 
@@ -161,7 +159,7 @@ class _Running(BaseSubscriber):
 
 def acquire(lock: threading.Lock | threading.Semaphore, check_stop: CheckStop) -> None:
     """Acquire a lock or a semaphore; call `check_stop` while it is not free."""
-    while not lock.acquire(timeout=CHECK_SECONDS):
+    while not lock.acquire(timeout=0.5):
         check_stop()
 
 

@@ -42,11 +42,7 @@ class CannotWork(Exception):
 
 
 def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
-    """Do jobs until SIGTERM or SIGINT.
-
-    Raises:
-        CannotWork: the queues or a folder cannot be used, or job.py's `on_start` fails.
-    """
+    """Do jobs until SIGTERM or SIGINT; raise CannotWork if that is not possible."""
     adopt_orphans()
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"

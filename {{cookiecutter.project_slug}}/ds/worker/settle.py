@@ -36,12 +36,7 @@ def settle(
     attributes: Mapping[str, str],
     retry_delays: Sequence[float],
 ) -> None:
-    """Delete, release or dead-letter the message of an attempt, and keep its log if it failed.
-
-    Args:
-        attributes: of the dead letter.
-        retry_delays: seconds before the second, third, ... attempt; the last one repeats.
-    """
+    """Delete, release or dead-letter (with `attributes`) a message; keep the log if it failed."""
     match outcome:
         case "done" | "skipped":
             queue.delete(message.receipt)

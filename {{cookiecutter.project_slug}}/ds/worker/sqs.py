@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 BATCH = 10
 """Messages in one request ("Amazon SQS batch actions")."""
 
-REASON_BYTES = 1024
-
 GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
 """Error codes of a message that is no longer ours (API reference, ChangeMessageVisibility);
 InvalidParameterValue is that of an expired receipt handle."""
@@ -119,8 +117,6 @@ def message_attributes(
 
 
 def _printable(text: str) -> str:
-    shown = "".join(" " if unicodedata.category(c) in _REFUSED else c for c in text)
-    return shown.encode()[:REASON_BYTES].decode(errors="ignore").strip()
-
-
-_REFUSED = ("Cc", "Cs", "Cn", "Co")
+    refused = ("Cc", "Cs", "Cn", "Co")
+    shown = "".join(" " if unicodedata.category(c) in refused else c for c in text)
+    return shown.encode()[:1024].decode(errors="ignore").strip()

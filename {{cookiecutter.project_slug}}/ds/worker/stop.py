@@ -21,17 +21,11 @@ class Failed(Exception):
 
 
 class Stop(Failed):
-    """The attempt must end now.
-
-    Attributes:
-        grace_seconds: the command's time from SIGTERM to SIGKILL.
-        peak_memory_mb: of the command until then.
-    """
+    """The attempt must end now; the command has `grace_seconds` from SIGTERM to SIGKILL."""
 
     def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
         super().__init__(reason)
         self.grace_seconds = grace_seconds
-        self.peak_memory_mb = 0
 
 
 class Lost(Stop):
@@ -73,10 +67,7 @@ def reason_to_stop(
 ) -> Stop | None:
     """Return why an attempt must end now, or None if it may continue.
 
-    Args:
-        held: whether the message is still this worker's.
-        stopping: whether the worker must end.
-        timeout_minutes: of the command.
+    It must if its message is no longer `held`, or if its worker is `stopping`.
     """
     if not held:
         return Lost("the worker could not keep the message; another worker may have it", 0)
