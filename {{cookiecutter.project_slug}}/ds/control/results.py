@@ -103,7 +103,7 @@ def results(
 
     Args:
         jobs: each job's group number and job_id.
-        records: of attempts, in any order; a worker that was killed has left none.
+        records: of attempts, in order of their start; a worker that was killed has left none.
         dead: the attributes of the dead-letter messages, by job_id.
         finished: whether the queue is empty. A job without record and dead letter is then done:
             its worker was killed after it deleted the message.
@@ -112,13 +112,7 @@ def results(
     for record in records:
         by_job.setdefault(record["job_id"], []).append(record)
     return [
-        _result(
-            number,
-            job_id,
-            sorted(by_job.get(job_id, []), key=lambda record: str(record["start"])),
-            dead.get(job_id),
-            finished,
-        )
+        _result(number, job_id, by_job.get(job_id, []), dead.get(job_id), finished)
         for number, job_id in jobs
     ]
 

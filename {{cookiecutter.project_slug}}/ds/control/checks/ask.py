@@ -63,7 +63,7 @@ class Questions:
         try:
             return question()
         except (BotoCoreError, ClientError) as error:
-            self.unknown.append(Unknown(message, explain(error, self.aws.profile)))
+            self.unknown.append(Unknown(message, str(explain(error, self.aws.profile))))
             return None
 
 
@@ -352,7 +352,7 @@ def _exists(client: Any, one: Input) -> bool | str:
     try:
         return input_exists(client, one)
     except (BotoCoreError, ClientError) as error:
-        return explain(error)
+        return str(explain(error))
 
 
 def input_exists(client: Any, one: Input) -> bool | str:

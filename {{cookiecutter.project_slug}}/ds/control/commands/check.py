@@ -181,14 +181,10 @@ def _ask(
             raise
         return [], *ask_aws(aws, given, inputs)
     except (ConnectionError, HTTPClientError) as error:
-        return [_not_asked("DS-UNREACHABLE", error, settings)], AwsFacts(), []
+        code, problem = "DS-UNREACHABLE", explain(error, settings.AWS_PROFILE)
     except (BotoCoreError, ClientError) as error:
-        return [_not_asked("DS-CREDENTIALS", error, settings)], AwsFacts(), []
-
-
-def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Problem:
-    message, _, hint = explain(error, settings.AWS_PROFILE).partition("; ")
-    return Problem("", message, hint or "fix that, then run the same command again", code=code)
+        code, problem = "DS-CREDENTIALS", explain(error, settings.AWS_PROFILE)
+    return _coded(code, [problem]), AwsFacts(), []
 
 
 def _problems_of_image(project: Project) -> list[Problem]:
