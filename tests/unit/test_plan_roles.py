@@ -113,7 +113,7 @@ def test_removal_deletes_what_was_created_and_keeps_policies_of_others() -> None
 
 # The refusal of the same request again, after its first response was lost.
 DONE_ALREADY = {
-    "create_service_linked_role": "InvalidInput",
+    "create_service_linked_role": "has been taken in this account",
     "create_role": "EntityAlreadyExists",
     "put_role_policy": "",
     "update_assume_role_policy": "",

@@ -180,16 +180,15 @@ def test_in_an_empty_account_everything_is_created_with_its_tags_the_cluster_fir
     assert [(c.message, c.service, c.operation, c.parameters) for c in calls] == CALLS
 
 
-# The refusal of the same request again, after its first response was lost. "": AWS returns what
-# exists (CreateQueue and CreateService with the same parameters, CreateCluster with the same name),
-# or registers another revision.
+# The refusal of the same request again, after its first response was lost. "": AWS returns the
+# existing queue or cluster, sets the same retention, or registers another revision.
 DONE_ALREADY = {
     "create_cluster": "",
     "create_queue": "",
     "create_log_group": "ResourceAlreadyExistsException",
     "put_retention_policy": "",
     "register_task_definition": "",
-    "create_service": "",
+    "create_service": "Creation of service was not idempotent",
 }
 
 

@@ -24,8 +24,8 @@ class Call:
     Attributes:
         message: what it does, such as "create queue X".
         service, operation, parameters: as boto3 names them.
-        done_already: the error code that means success: the response to the first request was
-            lost, and botocore sent it again.
+        done_already: part of the code or text of the error that means success: the response to the
+            first request was lost, and botocore sent it again.
         wait_while: errors that pass: part of the code or text of each, and what to report while
             waiting.
         patience: longest wait, in seconds.
@@ -100,10 +100,9 @@ def _send(
             getattr(client, call.operation)(**call.parameters)
             return
         except ClientError as error:
-            code = code_of(error)
-            if code and code == call.done_already:
+            refusal = f"{code_of(error)} {message_of(error)}".lower()
+            if call.done_already and call.done_already.lower() in refusal:
                 return
-            refusal = f"{code} {message_of(error)}".lower()
             reasons = [why for sign, why in call.wait_while.items() if sign.lower() in refusal]
             if not reasons:
                 raise

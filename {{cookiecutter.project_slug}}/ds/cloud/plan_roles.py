@@ -31,8 +31,7 @@ def plan(target: RoleTarget, roles: ExistingRoles, has_ecs_linked_role: bool) ->
     if not has_ecs_linked_role:
         message = "create service-linked role AWSServiceRoleForECS, which the whole account shares"
         parameters = {"AWSServiceName": "ecs.amazonaws.com"}
-        # IAM's text: "Service role name AWSServiceRoleForECS has been taken in this account".
-        taken = "InvalidInput"
+        taken = "has been taken in this account"
         calls.append(Call(message, "iam", "create_service_linked_role", parameters, taken))
     for name, wanted in policies(target).items():
         role = roles.get(name)

@@ -200,6 +200,7 @@ def _service(
                     "propagateTags": "SERVICE",
                     "tags": _tag_list(tags),
                 },
+                done_already="Creation of service was not idempotent",
                 wait_while={
                     "still draining": f"the tasks of deleted service {named.service} are stopping"
                 },
