@@ -211,7 +211,7 @@ def _explain_refusal(error: ClientError, profile: str) -> Problem:
         message = f"AWS refused {error.operation_name}: the credentials have expired"
         hint = f"{_log_in(profile)}, or renew the keys"
     elif code == "RequestTimeTooSkewed" or text.startswith(_WRONG_CLOCK):
-        hint = "set the clock of this computer: it differs from AWS's by minutes"
+        hint = "set the clock of this machine: it differs from AWS's by minutes"
     elif code in _WRONG_KEYS:
         # Without AWS's text: it may quote the request, which contains the session token.
         message = f"{refused}: the keys of profile {profile} are not valid"

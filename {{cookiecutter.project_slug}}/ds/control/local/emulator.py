@@ -1,4 +1,4 @@
-"""An emulated AWS on this computer: moto's server in its own process, for `local` and tests.
+"""An emulated AWS on this machine: moto's server in its own process, for `local` and tests.
 
 `python -m ds.control.local.emulator [FOLDER]` prints its port, listens on 127.0.0.1 only, and ends
 when its standard input is closed: it ends with the process that started it, even if that is killed.

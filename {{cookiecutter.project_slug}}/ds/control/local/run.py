@@ -162,7 +162,7 @@ class _Run:
             empty = empty + 1 if feeder.ended and queue.total == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
-        """Read what became of each job, and download outputs and the logs of dead jobs."""
+        """Read the result of each job, and download outputs and the logs of dead jobs."""
         aws, output = self.aws, self.options.output
         jobs = [(number, resolved.job_id) for number, resolved in self.resolved_jobs.items()]
         dead = dead_letters(aws.sqs, aws.settings.dead_letter_url, HIDDEN_SECONDS)
@@ -212,13 +212,13 @@ def _require_programs(resolved_jobs: Iterable[ResolvedJob]) -> None:
     missing = [name for name in programs if not _can_start(name)]
     if missing:
         raise CommandError(
-            f"{', '.join(missing)}: not found on PATH; install it on this computer, or use the one "
+            f"{', '.join(missing)}: not found on PATH; install it on this machine, or use the one "
             "in the image by --docker"
         )
 
 
 def _can_start(program: str) -> bool:
-    """Whether a program can be started here; one among a job's inputs or outputs may come later."""
+    """Whether a program can be started; one among a job's inputs or outputs may come later."""
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None
