@@ -92,7 +92,7 @@ BAD = [
     (["local", "files/exampleJob.json", "--workers", "0"], "Invalid value for '--workers'"),
     (["local", "none.json"], "none.json: does not exist; use a job file"),
     (["local", "files/exampleJob.json", "--only", "3"], "has no group 3; use a number from 1 to 2"),
-    (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this computer"),
+    (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this machine"),
     (["local", "files/exampleJob.json", "--output", "run.py"], "prog: not found on PATH"),
 ]
 
