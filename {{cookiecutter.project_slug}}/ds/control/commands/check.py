@@ -47,7 +47,10 @@ SAMPLE = 5
 def command(
     root: Path, jobfile: Path | None, fleet: Path | None, offline: bool, as_json: bool
 ) -> int:
-    """Report every problem in settings, jobs, fleet and account before anything is created."""
+    """Report every problem in settings, jobs, fleet and account.
+
+    Nothing is created or changed.
+    """
     report = check(root, jobfile, fleet, offline)
     click.echo(report.json() if as_json else "\n".join(report.lines()))
     return report.exit_code
