@@ -7,13 +7,7 @@ from rich.console import Console
 
 
 class Progress:
-    """A progress bar on a terminal; nothing on other outputs.
-
-    Args:
-        console: where to show it.
-        jobs: the number of jobs.
-        completed: jobs that were completed before.
-    """
+    """A progress bar on a terminal; nothing on other outputs."""
 
     def __init__(self, console: Console, jobs: int, completed: int = 0) -> None:
         self._bar = progress.Progress(

@@ -275,10 +275,10 @@ def _bucket(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if bucket.state == "missing":
         yield Problem(where, f"bucket {name} does not exist", "create it, or correct the name")
     elif bucket.state == "denied":
-        hint = "use a bucket of your own, or ask its owner for the right s3:ListBucket"
+        hint = "use a bucket of your own, or ask its owner for the permission s3:ListBucket"
         yield Problem(where, f"you are not allowed to list bucket {name}", hint)
     elif bucket.writable is False:
-        hint = "ask for the right s3:PutObject, or use another bucket"
+        hint = "ask its owner for the permission s3:PutObject, or use another bucket"
         yield Problem(where, f"you are not allowed to write to bucket {name}", hint)
 
 

@@ -67,14 +67,7 @@ class Unsent:
 
 
 class Submission:
-    """One submission to one queue.
-
-    Args:
-        project: the implementation.
-        jobs: its job file.
-        done: groups to leave out, because their outputs are complete.
-        aws: the account.
-        console: where to report progress.
+    """One submission to one queue; the groups in `done` are left out.
 
     Raises:
         CommandError: the queue does not exist, or belongs to another application.
