@@ -281,7 +281,7 @@ def test_a_newer_rule_warns_and_does_not_prevent_an_update(
     commit(origin, "with rules")
     said = update(environment, made)
     assert "Warnings:" in said
-    assert "question app_name: '1 x' cannot name things on AWS" in said
+    assert "question app_name: '1 x' is not" in said
 
 
 def test_an_answer_that_would_damage_files_is_refused_in_an_update(
