@@ -424,6 +424,8 @@ def test_an_edit_of_a_line_that_the_template_changed_is_a_marked_conflict(
     try_update(environment, old)
     files = implementation(old)
     place = "ds/worker/Dockerfile"
-    assert b"<<<<<<< ours\nCOPY mine.txt ." in files[place]
-    assert b"COPY ds/worker/requirements.txt .\n>>>>>>> theirs" in files[place]
+    conflict = files[place].partition(b"<<<<<<< ours\n")[2].partition(b">>>>>>> theirs\n")[0]
+    mine, theirs = conflict.split(b"=======\n")
+    assert b"COPY mine.txt ." in mine
+    assert b"COPY ds/worker/requirements.txt ." in theirs
     assert files == {**with_mine(today), place: files[place]}

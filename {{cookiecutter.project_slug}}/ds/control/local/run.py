@@ -20,7 +20,7 @@ from rich.console import Console
 from ds.cloud.errors import CommandError
 from ds.cloud.read import dead_letters, message_counts, records
 from ds.control import docker
-from ds.control.files.job_file import read_job_file
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.control.local.aws import LocalAws
@@ -58,9 +58,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file are not valid.
         CommandError: nothing could be started.
     """
-    file = read_job_file(path, project.definition, project.settings.program)
-    only = {number: file.job(number) for number in sorted(options.only)}
-    jobs = only or dict(enumerate(file.jobs(), 1))
+    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in docker.inspect(project):
@@ -204,6 +202,15 @@ class _Run:
             console.print(f"logs of dead jobs in {logs}", markup=False, soft_wrap=True)
         if line := suggestion(summary.results, self.aws.settings.DOCKER_CORES):
             console.print(line, markup=False, soft_wrap=True)
+
+
+def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
+    """Return the jobs to run, by their group number. The file is read once: it can be large."""
+    wanted = set(only) or range(1, jobs.count + 1)
+    chosen = {number: job for number, job in enumerate(jobs.jobs(), 1) if number in wanted}
+    for number in sorted(set(only) - chosen.keys()):
+        jobs.job(number)  # raises BadInput, because the group does not exist
+    return chosen
 
 
 def _require_programs(resolved_jobs: Iterable[ResolvedJob]) -> None:
