@@ -32,8 +32,8 @@ class Problem:
 
     Attributes:
         where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
-        message: what is wrong, without a period.
-        hint: what to do about it, without a period.
+        message: what is wrong.
+        hint: what to do.
         warning: true if it may be intended; nothing is refused because of it.
         code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
@@ -79,7 +79,7 @@ def at(problems: Iterable[Problem], where: str) -> list[Problem]:
 
 
 def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
-    """Sort problems by their offsets in a text, and name each one's line and column."""
+    """Sort problems by their offsets in a text; add "column 14", or "line 2, column 3"."""
     return [
         replace(problem, where=_line_and_column(text, offset))
         for offset, problem in sorted(found, key=itemgetter(0))
@@ -87,7 +87,6 @@ def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
 
 
 def _line_and_column(text: str, offset: int) -> str:
-    """Write "column 14", or "line 2, column 3" if the text has several lines."""
     line = text.count("\n", 0, offset) + 1
     column = offset - text.rfind("\n", 0, offset)
     return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
@@ -113,10 +112,10 @@ def _folded(name: str) -> str:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that differs from `name` in one or two letters, if there is one.
+    """Find the known name that differs from `name` in one or two letters; else None.
 
-    Stricter than `closest`, because the name is refused. For short names the limit is lower: GPU is
-    a typo of GPUS, but PLUS is a name in its own right.
+    This is stricter than `closest`, because the name is refused. The limit is lower for short
+    names: GPU is a typo of GPUS, but PLUS may be a name that the owner chose.
     """
     distances = {other: _distance(name, other) for other in known}
     near = [other for other in distances if 0 < distances[other] <= min(2, len(other) // 3)]
@@ -173,18 +172,18 @@ def environment_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """Explain in one sentence why a variable cannot have this name, and what to do; else None."""
+    """Explain why a variable cannot have this name, and what to do; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "a name must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must have only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
-        return "job files ignore every key that contains _comment, choose another name"
+        return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
-        return "this name is built in, choose another one"
+        return "is a built-in name"
     if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
-        return "this name is reserved, choose another one"
+        return "is a reserved name"
     if in_environment in SHELL_NAMES:
-        return "shells set this name themselves, choose another one"
+        return "is a name that shells set themselves"
     return None
 
 
@@ -205,15 +204,12 @@ def as_text(value: str | int | float | bool) -> str:
 
 
 def from_text(text: str, type_: str) -> Value:
-    """Read a value from a CSV cell, or from an example in an answer.
-
-    Raises:
-        ValueError: the text is not a value of that type; the message explains why.
-    """
+    """Read a value in a CSV cell, or an example in an answer; raise ValueError with the reason."""
     if type_ == "flag" and text:
-        if text.strip().lower() not in ("true", "false"):
+        word = text.strip().lower()
+        if word not in ("true", "false"):
             raise ValueError("must be true or false")
-        return text.strip().lower() == "true"
+        return word == "true"
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
@@ -228,11 +224,7 @@ def is_empty(value: Value) -> bool:
 
 
 def split_args(text: str) -> list[str]:
-    """Split a value of type `args` into arguments, by the rules of shell quoting.
-
-    Raises:
-        ValueError: a quote is not closed, or the text ends with a backslash.
-    """
+    """Split a value of type `args` by the rules of shell quoting; ValueError if they are broken."""
     return shlex.split(text)
 
 
@@ -245,16 +237,15 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Find the first control character or lone surrogate that is not allowed; else None."""
+    """Return the index of the first control character or lone surrogate; else None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Explain why a job file's value does not fit its variable's type ("must be ..."); else None.
+    """Explain why a value in a job file does not fit its type ("must be ..."); else None.
 
-    An empty value (null, "", [] for files) fits every type: where the command uses it decides
-    whether it may be empty.
+    Null and "" fit every type. Whether they are allowed depends on their place in the command.
     """
     if value is None or value == "":
         return None
@@ -276,9 +267,7 @@ def _text_problem(value: object) -> str | None:
         return _characters_problem(value)
     if not isinstance(value, int | float):
         return "must be text, a number, true or false"
-    if not math.isfinite(value):
-        return "must be a finite number"
-    return None
+    return None if math.isfinite(value) else "must be a finite number"
 
 
 def _args_problem(value: object) -> str | None:
@@ -320,12 +309,10 @@ def _key_problem(value: object, type_: str) -> str | None:
 
 
 def _characters_problem(text: str) -> str | None:
-    found = _UNFIT.search(text)
-    if found is None:
-        return None
-    if found[0] == "\0":
-        return "must not contain a NUL character"
-    return "must not contain a lone surrogate (half a character)"
+    if found := _UNFIT.search(text):
+        part = "NUL character" if found[0] == "\0" else "lone surrogate (half a character)"
+        return f"must not contain a {part}"
+    return None
 
 
 # --- Secrets --------------------------------------------------------------------------------------
@@ -1036,27 +1023,23 @@ def prefix_names(template: str) -> set[str]:
 
 
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
-    """Report every problem of a template, including warnings.
+    """Report every problem of a template such as "results/{plate}/{well}", including warnings.
 
-    Args:
-        template: such as "results/{plate}/{well}"; may end with /.
-        variables: type by name, without the built-in ones.
+    `variables` is type by name, without the built-in ones.
     """
-    return [
-        *_name_problems(template, variables),
-        *_brace_problems(template),
-        *_path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/")),
-        *_constant(template),
-    ]
+    problems = list(_name_problems(template, variables))
+    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
+        problems.append(Problem("", f"{brace} is not part of a {braced('name')}", "remove it"))
+    problems += _path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/"))
+    if template and not prefix_names(template):
+        message = "has no variable, so every job writes to the same place"
+        hint = "use a variable that differs between jobs, or {job_id}"
+        problems.append(Problem("", message, hint, warning=True))
+    return problems
 
 
 def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> str:
-    """Build the prefix of one job, without a / at either end.
-
-    Args:
-        template: accepted by `check_prefix`.
-        values: the values in the job file.
-        job_id: the value of {job_id}.
+    """Build the prefix of one job from the values in the job file, without a / at either end.
 
     Raises:
         BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
@@ -1071,10 +1054,9 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
             problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
         else:
             texts[name] = as_text(value)
-    if problems:
-        raise BadInput(problems)
-    prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
-    problems = [*_path_problems(prefix)]
+    if not problems:
+        prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
+        problems = list(_path_problems(prefix))
     if problems:
         raise BadInput(problems)
     return prefix
@@ -1091,11 +1073,6 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
             yield Problem("", message, "use another variable")
 
 
-def _brace_problems(template: str) -> Iterator[Problem]:
-    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
-        yield Problem("", f"{brace} is not part of a {braced('name')}", "remove it")
-
-
 def _path_problems(prefix: str) -> Iterator[Problem]:
     """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
     parts = prefix.split("/")
@@ -1104,9 +1081,8 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if not prefix:
         yield Problem("", "is empty", "write a prefix that differs between jobs")
     elif prefix.startswith("s3://"):
-        yield Problem(
-            "", f"{shown} contains a bucket", "write only the key: outputs go to AWS_BUCKET"
-        )
+        hint = "write only the key: outputs go to AWS_BUCKET"
+        yield Problem("", f"{shown} contains a bucket", hint)
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove the /")
     elif "s3:" in parts:
@@ -1123,13 +1099,6 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
         message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
         yield Problem("", message, "use shorter values, or {job_id}")
-
-
-def _constant(template: str) -> Iterator[Problem]:
-    if template and not prefix_names(template):
-        message = "has no variable, so every job writes to the same place"
-        hint = "use a variable that differs between jobs, or {job_id}"
-        yield Problem("", message, hint, warning=True)
 
 
 # === jobs/outputs.py
@@ -1168,10 +1137,7 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Return whether a job with these files under its prefix can be skipped.
-
-        A job that is not expected to write files is never known to be done.
-        """
+        """Return whether a job with these files can be skipped: never if it need not write any."""
         return self.expected_number_files > 0 and self.missing(files) is None
 
 
@@ -1193,13 +1159,10 @@ IMAGE_NAME = re.compile(
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a setting.
+    """Declare a setting; its default is `...` if config.py must set it.
 
-    Args:
-        default: `...` if config.py must set it.
-        doc: the meaning, one line for docs/settings.md.
-        unit: the unit of a number.
-        limits: arguments of pydantic's `Field`: ge, gt, le, pattern, min_length.
+    `doc` is its line in docs/settings.md. `limits` are arguments of pydantic's `Field`: ge, gt, le,
+    pattern, min_length.
     """
     metadata = {"doc": doc, "unit": unit, "limits": limits}
     if default is ...:
@@ -1211,11 +1174,7 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs, with their names in config.py.
-
-    Attributes:
-        program: the settings of the program: every other upper-case name in config.py.
-    """
+    """The settings that a worker needs; `program` has every other upper-case name in config.py."""
 
     APP_NAME: str = setting(
         ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
@@ -1267,11 +1226,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JobSettings):
-    """All settings of a run.
-
-    Attributes:
-        warnings: what is allowed but probably not intended.
-    """
+    """All settings of a run, and `warnings` of what is probably not intended."""
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
 
@@ -1300,8 +1255,7 @@ class Settings(JobSettings):
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
     GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
     SECRETS: Mapping[str, str] = setting(
-        {},
-        "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM",
+        {}, "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM"
     )
 
     warnings: tuple[Problem, ...] = ()
@@ -1340,7 +1294,7 @@ SETTING_NAMES = (*SETTINGS, *NEEDLESS)
 
 
 def limits_of(name: str) -> Mapping[str, Any]:
-    """Return the limits of a setting, as `setting` has them."""
+    """Return the limits of a setting, as passed to `setting`."""
     limits: Mapping[str, Any] = SETTINGS[name].metadata["limits"]
     return limits
 
