@@ -329,10 +329,8 @@ def command_arguments(
 ) -> list[str]:
     """Build the arguments of one job from a command that `check_command` accepted.
 
-    Args:
-        command: the command.
-        variables: type by name.
-        values: by name, including built-in ones, as in `resolve.Resolved`.
+    `variables` is type by name. `values` is value by name, including built-in names: a local path
+    for `file` and `folder`, a list for `files` and `args`, None for no value.
 
     Raises:
         BadInput: a value is null, or that of a file is empty, where it is not optional. The place

@@ -44,7 +44,7 @@ def environment_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """Explain why a variable cannot have this name, and what to do; else None."""
+    """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
         return "must have only letters, digits, _ and -, and begin with a letter or _"
