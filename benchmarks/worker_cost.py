@@ -1,11 +1,11 @@
-"""The worker's own cost per job, beside the bare calls, on one emulator within one run.
+"""The worker's own cost per job, compared with the bare calls, on one emulator within one run.
 
 `make bench`, or `.venv/bin/python benchmarks/worker_cost.py [JOBS [ROUNDS]]`.
 
-Bare is what nobody can leave out: receive, run the command, put its output, delete the message.
-The worker does the same and all the rest: checks, heartbeat, logs, records, clean folders. Each job
-writes the time at which its command ran, so the rate is read off the outputs, without start and
-end of the process, and neither side's own account is believed.
+The bare calls are those that every worker needs: receive, run the command, put its output, delete
+the message. DS's worker also checks, renews leases, writes logs and records, cleans folders. Each
+job writes the time at which its command ran: the outputs show the rate, without the start and the
+end of the processes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Aws:
 
 
 def bare(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
-    """One job after the other by nothing but the calls that it takes."""
+    """Do one job after the other by the bare calls."""
     for number in range(jobs):
         (message,) = aws.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
         body = json.loads(message["Body"])
@@ -63,7 +63,7 @@ def bare(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
 
 
 def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
-    """The same jobs by a worker with one slot."""
+    """Do the same jobs by a worker with one slot."""
     (scratch / "job.py").write_text(JOB_PY, encoding="utf-8")
     settings = WorkerSettings(
         APP_NAME="Bench",
@@ -87,12 +87,12 @@ def worker(aws: Aws, queue: str, jobs: int, scratch: Path) -> None:
 
 
 def new_queue(aws: Aws, name: str) -> str:
-    """The URL of a fresh queue."""
+    """Create a queue and return its URL."""
     return aws.sqs.create_queue(QueueName=name)["QueueUrl"]
 
 
 def outputs(aws: Aws, prefix: str) -> list[str]:
-    """The keys of the outputs so far."""
+    """Return the keys of the outputs so far."""
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
@@ -100,7 +100,7 @@ def outputs(aws: Aws, prefix: str) -> list[str]:
 def seconds_per_job(
     way: Callable[[Aws, str, int, Path], None], aws: Aws, name: str, jobs: int
 ) -> float:
-    """Send jobs, let them be done one way, and read their pace off the outputs."""
+    """Send jobs, do them one way, and compute the pace from their outputs."""
     queue = new_queue(aws, name)
     bodies = [json.dumps({"round": name, "group": {"number": str(n)}}) for n in range(jobs)]
     for start in range(0, jobs, 10):
@@ -119,7 +119,7 @@ def seconds_per_job(
 
 
 def main(jobs: int = 50, rounds: int = 8) -> None:
-    """Both ways in turn; the fastest round of each, since a busy machine only ever adds."""
+    """Measure both ways in turn; take the fastest round of each: a busy machine only adds time."""
     ways = {"bare calls": bare, "worker": worker}
     seconds: dict[str, list[float]] = {label: [] for label in ways}
     with running():

@@ -1,7 +1,7 @@
-"""Base images and what the worker's Dockerfile downloads: pulled where that is possible, else
-made of packages from Debian and PyPI.
+"""Base images and the downloads of the worker's Dockerfile, pulled from a registry if possible.
 
-What is made is no copy of the real thing; docs/container.md says which is which.
+Without a registry they are built from packages of Debian and PyPI. These are not copies of the real
+images; docs/container.md lists the differences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PYTHON = (
 )
 
 RECIPES = {
-    # name: the image it stands for, Debian's release, its packages
+    # name: the image it replaces, Debian's release, its packages
     "debian": ("debian:bookworm-slim", "bookworm", BOOKWORM),
     "old glibc": (
         "debian:bullseye-slim",
@@ -43,8 +43,8 @@ RECIPES = {
 }
 MUSL = "alpine:3.20"
 
-# Wheels that carry what uv would download: a python-build-standalone of 2025 (glibc), and a
-# CPython that was built on Alpine (musl), with the libraries that it takes from there.
+# Wheels with what uv would download: a python-build-standalone of 2025 (glibc), and a CPython that
+# was built on Alpine (musl). `ssl` has the libraries that the latter needs.
 PYTHON_VERSION = "3.13.2"
 WHEELS = {
     "uv": "uv==0.13.0 --platform musllinux_1_1_x86_64",
@@ -57,12 +57,12 @@ WHEELS = {
 
 @dataclass
 class Downloads:
-    """Where the worker's Dockerfile gets uv and Python: its own places, or a mirror made here.
+    """Where the worker's Dockerfile gets uv and Python: its default sources, or a local mirror.
 
     Attributes:
-        folder: where the mirror is; None without one.
-        port: where it is served.
-        build_arguments: that lead to it.
+        folder: of the mirror; None without one.
+        port: of the mirror.
+        build_arguments: options of `docker build` that select the mirror.
     """
 
     folder: Path | None = None
@@ -71,7 +71,7 @@ class Downloads:
     entries: dict[str, object] = field(default_factory=dict)
 
     def offer(self, libc: str) -> None:
-        """Have a Python for a C library, "gnu" or "musl"."""
+        """Add a Python for a C library, "gnu" or "musl", to the mirror."""
         if self.folder is None or any(name.endswith(libc) for name in self.entries):
             return
         name, entry = _python(libc, self.folder, self.port)
@@ -80,7 +80,7 @@ class Downloads:
 
 
 def base(name: str, folder: Path) -> str:
-    """The base image of a recipe, or "musl"; its name."""
+    """Pull or build the base image of a recipe, or "musl", and return its name."""
     image, release, packages = RECIPES.get(name, (MUSL, "", ""))
     if _pulled(image):
         return image
@@ -96,7 +96,7 @@ def base(name: str, folder: Path) -> str:
 
 
 def imagej(folder: Path, name: str) -> None:
-    """The image that the ImageJ example asks its user to make: Java, and one jar."""
+    """Build the base image that the ImageJ example expects: Java and one jar."""
     java, path = "eclipse-temurin:17-jre", ""
     if not _pulled(java):
         java, path = "made-here:java", "ENV PATH=/usr/lib/jvm/java-17-openjdk-amd64/bin:$PATH\n"
@@ -110,7 +110,7 @@ def imagej(folder: Path, name: str) -> None:
 
 
 def downloads(folder: Path) -> Downloads:
-    """What the worker's Dockerfile needs besides a base."""
+    """Prepare what the worker's Dockerfile downloads."""
     text = (ENGINE / "ds/worker/Dockerfile").read_text()
     (image,) = [line[12:] for line in text.splitlines() if line.startswith("ARG UV_IMAGE=")]
     if _pulled(image):
@@ -134,7 +134,7 @@ def downloads(folder: Path) -> Downloads:
 
 
 def docker(*words: str, timeout: float = 300) -> str:
-    """What `docker WORDS` prints; it must succeed."""
+    """Run `docker WORDS`, which must succeed, and return its output."""
     ended = subprocess.run(
         ["docker", *words], capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -144,7 +144,7 @@ def docker(*words: str, timeout: float = 300) -> str:
 
 @functools.cache
 def _registry() -> bool:
-    """Whether images can be pulled at all."""
+    """Return whether images can be pulled."""
     asked = subprocess.run(
         ["docker", "pull", "--quiet", "debian:bookworm-slim"], capture_output=True, check=False
     )
@@ -159,7 +159,7 @@ def _pulled(image: str) -> bool:
 
 
 def _make_debian(release: str, packages: str, tar: Path) -> None:
-    """Packages, unpacked and not configured: enough to run programs, in a few seconds."""
+    """Unpack packages without configuring them: enough to run programs, in a few seconds."""
     steps = (
         'mkdir -p "$1/bin" "$1/tmp" "$1/etc/ssl/certs" && chmod 1777 "$1/tmp" && '
         f'cp {CERTIFICATES} "$1/etc/ssl/certs/" && '
@@ -177,12 +177,12 @@ def _make_debian(release: str, packages: str, tar: Path) -> None:
 
 
 def _make_musl(folder: Path, tar: Path) -> None:
-    """Debian's musl and static tools, with a shell that was compiled against musl.
+    """Combine Debian's musl and static tools with a shell compiled against musl.
 
-    Not Alpine: its C library, without its packages.
+    This is Alpine's C library without Alpine's packages.
     """
     folder.mkdir()
-    # Of this release, because Python 3.13 from Alpine needs musl 1.2.5.
+    # Python 3.13 from Alpine needs the musl 1.2.5 of this release.
     _make_debian("trixie", "musl,busybox-static", folder / "packages.tar")
     packages, root = folder / "packages", folder / "root"
     with tarfile.open(folder / "packages.tar") as made:
@@ -212,7 +212,7 @@ def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _compile(folder: Path, package: str, script: str) -> None:
-    """Build one of Debian's sources with musl-gcc."""
+    """Compile a Debian source package with musl-gcc."""
     if shutil.which("musl-gcc") is None or shutil.which("dpkg-source") is None:
         apt_install("musl-tools", "gcc", "make", "dpkg-dev")
     (folder / "lists").mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def _compile(folder: Path, package: str, script: str) -> None:
 
 
 def _wheel(name: str, folder: Path) -> Path:
-    """A wheel's content."""
+    """Download and unpack a wheel."""
     requirement, *options = WHEELS[name].split()
     place = folder / name
     subprocess.run(
@@ -248,7 +248,7 @@ def _wheel(name: str, folder: Path) -> Path:
 
 
 def _python(libc: str, mirror: Path, port: int) -> tuple[str, object]:
-    """A Python in the form that uv installs, and its entry in uv's list of downloads."""
+    """Pack a Python as uv expects it, and return its entry in uv's list of downloads."""
     folder = mirror.parent
     place = _wheel(libc, folder)
     root = place / "root"
@@ -260,7 +260,7 @@ def _python(libc: str, mirror: Path, port: int) -> tuple[str, object]:
     (root / "lib/python3.13/site-packages").mkdir()
     if libc == "musl":
         _add_libraries(root / "lib", folder)
-    elif shutil.which("strip"):  # as what uv downloads is
+    elif shutil.which("strip"):  # like uv's download
         subprocess.run(["strip", str(root / "lib/libpython3.13.so.1.0")], check=True)
     name = f"cpython-{PYTHON_VERSION}-{libc}.tar.gz"
     with tarfile.open(mirror / name, "w:gz", compresslevel=1) as made:
@@ -283,7 +283,7 @@ def _python(libc: str, mirror: Path, port: int) -> tuple[str, object]:
 
 
 def _add_libraries(lib: Path, folder: Path) -> None:
-    """What that Python would find on Alpine: OpenSSL, zlib, libffi."""
+    """Add the libraries that this Python would find on Alpine: OpenSSL, zlib, libffi."""
     for path in _wheel("ssl", folder).glob("psycopg_binary.libs/lib*"):
         stem, _, rest = path.name.partition("-")
         if stem in ("libssl", "libcrypto"):
@@ -302,11 +302,11 @@ def _add_libraries(lib: Path, folder: Path) -> None:
 
 
 def _serve(folder: Path) -> int:
-    """Serve a folder on 127.0.0.1 until this process ends; its port."""
+    """Serve a folder on 127.0.0.1 until this process ends, and return the port."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     handler = functools.partial(Handler, directory=os.fspath(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -1,6 +1,6 @@
-"""A Docker daemon, its bases and images, for all tests of a process; without one they are skipped.
+"""Fixtures: a Docker daemon, bases and images per process; without a daemon the tests are skipped.
 
-Two processes of pytest-xdist on a machine without a daemon start one each.
+On a machine without a daemon, each process of pytest-xdist starts its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.implementation import ENGINE, make_implementation
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(900))  # the first one makes the bases
+            item.add_marker(pytest.mark.timeout(900))  # the first test builds the bases
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +32,12 @@ def _daemon() -> Iterator[None]:
         with daemon():
             yield
     except Unavailable as reason:
-        pytest.skip(f"no container is run: {reason}")
+        pytest.skip(f"containers cannot run: {reason}")
 
 
 @pytest.fixture(scope="session")
 def base(_daemon: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The name of a base image, made on first use."""
+    """Return the name of a base image, which is created on first use."""
     return functools.cache(lambda name: bases.base(name, tmp_path_factory.mktemp("base")))
 
 
@@ -51,7 +51,7 @@ Build = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def build(downloads: Downloads, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Build an image of program and worker; its name. The program's is the same with -program."""
+    """Build the images NAME-program and, with the worker on top, NAME; return NAME."""
 
     def build(name: str, dockerfile: str, root: Path | None = None) -> str:
         downloads.offer("musl" if "musl" in name else "gnu")
@@ -71,7 +71,7 @@ def build(downloads: Downloads, tmp_path_factory: pytest.TempPathFactory) -> Bui
 
 @pytest.fixture(scope="session")
 def image(base: Callable[[str], str], build: Build) -> str:
-    """The image of most tests; theirs is the job.py that is mounted into it."""
+    """The image of most tests, which mount their own job.py into it."""
     return build("debian", f"FROM {base('debian')}\n")
 
 

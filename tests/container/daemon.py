@@ -1,6 +1,6 @@
-"""A Docker daemon for tests: the one that answers, or one of their own.
+"""A Docker daemon for tests: the one that answers, or a new one.
 
-Where neither is possible the reason is told, and the tests are skipped with it.
+If neither is possible, the tests are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = ("docker.io", "mmdebstrap")
-"""Of Debian; the second makes base images where no registry can be reached."""
+"""Debian packages; mmdebstrap creates base images if no registry can be reached."""
 
 
 class Unavailable(Exception):
-    """There is no daemon, and none can be started; the text says why."""
+    """No daemon answers and none can be started; the message is the reason."""
 
 
 @contextlib.contextmanager
 def daemon() -> Iterator[None]:
-    """A daemon that `docker`, as found on PATH, talks to.
+    """Provide a daemon for the `docker` on PATH.
 
     Raises:
-        Unavailable: there is none.
+        Unavailable: no daemon answers and none can be started.
     """
     if _answers():
         yield
         return
     _install()
-    # A socket's path holds 107 characters, so this must be short.
+    # The path of a socket can have only 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ds-docker-", dir="/tmp"))
     before = dict(os.environ)
     os.environ.update(
         DOCKER_HOST=f"unix://{folder}/docker.sock",
         DOCKER_BUILDKIT="1",
-        # Debian's client, which is of the daemon's version.
+        # Debian's client has the version of the daemon.
         PATH=f"/usr/bin:{os.environ['PATH']}",
     )
-    said = (folder / "said.txt").open("wb")
+    log = (folder / "dockerd.log").open("wb")
     process = subprocess.Popen(
         [
             *("dockerd", "--log-level=warn", "-H", os.environ["DOCKER_HOST"]),
@@ -51,15 +51,15 @@ def daemon() -> Iterator[None]:
             *("--ip6tables=false", "--ip-forward=false"),
         ],
         stdin=subprocess.DEVNULL,
-        stdout=said,
-        stderr=said,
+        stdout=log,
+        stderr=log,
     )
     try:
         end = time.monotonic() + 60
         while not _answers():
             if process.poll() is not None or time.monotonic() > end:
-                last = (folder / "said.txt").read_text(errors="replace").strip()[-300:]
-                raise Unavailable(f"dockerd does not start here: {last}")
+                last = (folder / "dockerd.log").read_text(errors="replace").strip()[-300:]
+                raise Unavailable(f"dockerd did not start: {last}")
             time.sleep(0.2)
         yield
     finally:
@@ -82,7 +82,7 @@ def _install() -> None:
     if shutil.which("dockerd") and shutil.which("mmdebstrap"):
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unavailable("no Docker daemon answers; to start one needs root on Debian")
+        raise Unavailable("no Docker daemon answers, and only root on Debian can start one")
     apt_install(*PACKAGES)
 
 
@@ -90,7 +90,7 @@ def apt_install(*packages: str) -> None:
     """Install Debian packages.
 
     Raises:
-        Unavailable: that is not possible here.
+        Unavailable: apt-get failed.
     """
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=180"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -1,4 +1,4 @@
-"""One test's queues, bucket and logs on the emulator, with workers in containers."""
+"""The queues, bucket and logs of one test on the emulator, with workers in containers."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Containers(World):
         trace: TracebackType | None,
     ) -> None:
         for name in self._names:
-            print(f"== {name}\n{self.said(name)}")  # shown where a test fails
+            print(f"== {name}\n{self.log(name)}")  # shown if a test fails
             subprocess.run(["docker", "rm", "-f", name], capture_output=True, check=False)
         super().__exit__(kind, error, trace)
 
     def start(self, image: str, *options: str) -> str:
-        """Start a container whose worker does this test's jobs; its name."""
+        """Start a container whose worker runs this test's jobs, and return its name."""
         name = f"ds-test-{uuid.uuid4().hex[:8]}"
         environment = {
             **{name: text for name, text in os.environ.items() if name.startswith("AWS_")},
@@ -52,14 +52,14 @@ class Containers(World):
         return name
 
     def finish(self, image: str, *options: str) -> str:
-        """Let one container do all that is in the queue, then stop it; its name."""
+        """Empty the queue with one container, stop the container, and return its name."""
         name = self.start(image, *options)
         self.wait_until(lambda: self.empty() or not self.state(name)["Running"])
         docker("stop", "--time", "60", name)
         return name
 
     def wait_for_end(self, name: str) -> int:
-        """The exit code of a container that ends by itself."""
+        """Wait for a container to end by itself, and return its exit code."""
         self.wait_until(lambda: not self.state(name)["Running"])
         return int(self.state(name)["ExitCode"])
 
@@ -67,7 +67,7 @@ class Containers(World):
         state: dict[str, Any] = json.loads(docker("inspect", "--format", "{{json .State}}", name))
         return state
 
-    def said(self, name: str) -> str:
-        """What a container's worker has written so far."""
+    def log(self, name: str) -> str:
+        """Return what a container's worker has written so far."""
         ended = subprocess.run(["docker", "logs", name], capture_output=True, check=False)
         return (ended.stdout + ended.stderr).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""How containers end: signals, memory, disk, and workers that cannot work."""
+"""How containers end: signals, memory, disk, and workers that cannot start."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.container.machine import Containers
 SITE = "/opt/ds/python/lib/python3.13/site-packages"
 
 
-def test_docker_stop_in_mid_job_ends_it_within_ten_seconds(
+def test_docker_stop_ends_a_running_job_within_ten_seconds(
     image: str, containers: Containers
 ) -> None:
-    # Deaf, so that it takes all the time that it has until it is killed.
+    # It ignores SIGTERM, so it uses all of its time until it is killed.
     containers.implement("""sh -c 'trap "" TERM; sleep 1000 & sleep 1000; wait'""")
     containers.set(poll_seconds=5)
     containers.send([{"name": "a"}])
     name = containers.start(image)
     containers.wait_until(lambda: containers.counts() == (0, 1) and _runs(name, "sleep"))
     began = time.monotonic()
-    docker("stop", name)  # which kills after ten seconds
+    docker("stop", name)  # it kills after ten seconds
     seconds = time.monotonic() - began
     print(f"docker stop took {seconds:.1f} s")
     assert containers.state(name)["ExitCode"] == 0
@@ -34,20 +34,20 @@ def test_docker_stop_in_mid_job_ends_it_within_ten_seconds(
     assert [record["outcome"] for record in containers.records()] == ["interrupted"]
 
 
-def test_docker_stop_is_heard_before_there_are_jobs(image: str, containers: Containers) -> None:
+def test_docker_stop_works_before_the_first_job(image: str, containers: Containers) -> None:
     containers.implement("true", job_py="def on_start():\n    import time\n    time.sleep(60)\n")
     name = containers.start(image)
     pid = containers.state(name)["Pid"]
-    # Until Python runs nobody can hear; that is a tenth of a second.
-    containers.wait_until(lambda: _hears(pid, signal.SIGTERM))
+    # A signal in the first 0.1 s, before Python starts, is ignored.
+    containers.wait_until(lambda: _catches(pid, signal.SIGTERM))
     docker("stop", name)
     assert containers.state(name)["ExitCode"] == 0
 
 
-def test_a_job_that_needs_too_much_memory_is_told_so_and_others_live_on(
+def test_a_job_without_enough_memory_fails_with_the_reason_and_others_continue(
     image: str, containers: Containers
 ) -> None:
-    # tail keeps a line that never ends in memory.
+    # tail keeps an endless line in memory.
     containers.implement(
         """bash -c 'if [ $name = big ]; then exec tail /dev/zero; else sleep 6; fi; """
         """echo > "$output_dir/o"'""",
@@ -72,7 +72,9 @@ def test_a_job_that_needs_too_much_memory_is_told_so_and_others_live_on(
     assert max(record["peak_memory_mb"] for record in records) > 100
 
 
-def test_a_full_disk_is_told_and_others_live_on(image: str, containers: Containers) -> None:
+def test_a_job_on_a_full_disk_fails_with_the_reason_and_others_continue(
+    image: str, containers: Containers
+) -> None:
     containers.implement(
         """bash -c 'if [ $name = big ]; then head -c 90000000 /dev/zero >"$output_dir/big"; """
         """else sleep 4; echo >"$output_dir/o"; fi'""",
@@ -91,7 +93,7 @@ def test_a_full_disk_is_told_and_others_live_on(image: str, containers: Containe
     assert list(containers.outputs()) == ["out/small/o"]
 
 
-def test_a_read_only_file_system_another_user_and_no_rights_are_enough(
+def test_a_worker_runs_read_only_as_another_user_without_capabilities(
     image: str, containers: Containers
 ) -> None:
     containers.implement("""sh -c 'id -u > "$output_dir/o"'""", output_prefix="out/{name}")
@@ -104,42 +106,42 @@ def test_a_read_only_file_system_another_user_and_no_rights_are_enough(
     assert containers.outputs() == {"out/a/o": b"1234\n"}
 
 
-def test_a_worker_without_a_place_for_files_says_so(image: str, containers: Containers) -> None:
+def test_a_worker_without_a_place_for_files_reports_it(image: str, containers: Containers) -> None:
     containers.implement("true")
     containers.set(scratch="/nowhere")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "no place for its files", "DS_SCRATCH")
+    _reports_in_one_line(containers, name, "cannot create a folder for its files", "DS_SCRATCH")
 
 
-def test_a_worker_without_its_queue_says_so(image: str, containers: Containers) -> None:
+def test_a_worker_without_its_queue_reports_it(image: str, containers: Containers) -> None:
     containers.implement("true")
     containers.set(queue_url=f"{containers.settings.queue_url}-gone")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "its queues cannot be used", "NonExistentQueue")
+    _reports_in_one_line(containers, name, "the queues cannot be used", "NonExistentQueue")
 
 
-def test_a_worker_whose_job_py_needs_a_missing_module_says_so(
+def test_a_worker_whose_job_py_needs_a_missing_module_reports_it(
     image: str, containers: Containers
 ) -> None:
     containers.implement("true", job_py="import numpy\n")
     name = containers.start(image)
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "job.py line", "No module named 'numpy'")
+    _reports_in_one_line(containers, name, "job.py line", "No module named 'numpy'")
 
 
-def test_a_worker_that_lacks_a_package_says_so(
+def test_a_worker_without_a_package_reports_it(
     image: str, containers: Containers, tmp_path: Path
 ) -> None:
     containers.implement("true")
     (tmp_path / "empty").mkdir()
     name = containers.start(image, f"--volume={tmp_path / 'empty'}:{SITE}/watchtower:ro")
     assert containers.wait_for_end(name) == 2
-    _says_one_line(containers, name, "watchtower", "make image")
+    _reports_in_one_line(containers, name, "watchtower", "make image")
 
 
-def test_a_worker_without_rights_says_so(
+def test_a_worker_without_rights_reports_it(
     image: str, containers: Containers, emulator: Emulator
 ) -> None:
     containers.implement("true")
@@ -156,28 +158,30 @@ def test_a_worker_without_rights_says_so(
         assert containers.wait_for_end(name) == 2
     finally:
         _check_rights_after(emulator, 1_000_000_000)
-    _says_one_line(containers, name, "its queues cannot be used", "not authorized")
+    _reports_in_one_line(containers, name, "the queues cannot be used", "not authorized")
 
 
-def test_a_worker_that_is_told_nothing_says_what(image: str, containers: Containers) -> None:
-    docker("run", "--detach", "--network=none", "--name", "ds-test-untold", image)
+def test_a_worker_without_environment_reports_the_missing_variables(
+    image: str, containers: Containers
+) -> None:
+    docker("run", "--detach", "--network=none", "--name", "ds-test-bare", image)
     try:
-        assert containers.wait_for_end("ds-test-untold") == 2
-        said = containers.said("ds-test-untold")
+        assert containers.wait_for_end("ds-test-bare") == 2
+        log = containers.log("ds-test-bare")
     finally:
-        docker("rm", "-f", "ds-test-untold")
-    assert "environment, SQS_QUEUE_URL: has no value" in said
-    assert "Traceback" not in said
+        docker("rm", "-f", "ds-test-bare")
+    assert "environment, SQS_QUEUE_URL: has no value" in log
+    assert "Traceback" not in log
 
 
-def _says_one_line(containers: Containers, name: str, *parts: str) -> None:
-    lines = containers.said(name).strip().splitlines()
+def _reports_in_one_line(containers: Containers, name: str, *parts: str) -> None:
+    lines = containers.log(name).strip().splitlines()
     assert len(lines) == 1, lines
     for part in parts:
         assert part in lines[0]
 
 
-def _hears(pid: int, number: int) -> bool:
+def _catches(pid: int, number: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
     return bool(int(caught, 16) >> (number - 1) & 1)
@@ -188,7 +192,7 @@ def _runs(name: str, program: str) -> bool:
 
 
 def _check_rights_after(emulator: Emulator, requests: int) -> None:
-    """moto refuses what IAM does not allow, after so many requests more."""
+    """Let moto enforce IAM after this number of further requests."""
     asked = urllib.request.Request(
         f"{emulator.url}/moto-api/reset-auth",
         data=str(requests).encode(),

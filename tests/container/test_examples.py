@@ -1,4 +1,4 @@
-"""The examples as they are generated: built by `make image`, run by `local --docker`."""
+"""The generated examples: built by `make image`, run by `local --docker`."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def make(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def made_and_run(root: Path, downloads: Downloads) -> list[list[str]]:
-    """Every job's outputs, of the example's own job file in the example's own image."""
+def build_and_run(root: Path, downloads: Downloads) -> list[list[str]]:
+    """Build the example's image, run its job file, and return every job's outputs."""
     downloads.offer("gnu")
     built = make(root, "image", f"BUILD={' '.join(downloads.build_arguments)}")
     assert built.returncode == 0, built.stderr[-3000:]
@@ -71,7 +71,7 @@ def test_helloworld(
 ) -> None:
     assert base("debian") == "debian:bookworm-slim"
     root = generate(template, tmp_path, "helloworld")
-    for (name,) in made_and_run(root, downloads):
+    for (name,) in build_and_run(root, downloads):
         assert "my name is Ada Lovelace" in (root / "local-output" / name).read_text()
     config = json.loads(docker("image", "inspect", "user/distributed-helloworld"))[0]["Config"]
     assert config["Labels"]["org.opencontainers.image.base.name"] == "debian:bookworm-slim"
@@ -102,7 +102,7 @@ def test_imagej(
     (root / "data/macros").mkdir(parents=True)
     shutil.copy(MACRO, root / "data/macros")
     put_images(root / "data/images")
-    for (name,) in made_and_run(root, downloads):
+    for (name,) in build_and_run(root, downloads):
         assert len((root / "local-output" / name).read_text().splitlines()) > 5
 
 

@@ -1,4 +1,4 @@
-"""Images: the worker on top of programs of several kinds, which stay as they were."""
+"""Images: the worker on top of different programs, which it does not change."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.implementation import make_implementation
 JOB = """sh -c 'echo "$name" > "$output_dir/out.txt"'"""
 
 LARGEST_MB = 75
-"""What the worker may add. What it adds is told in docs/container.md."""
+"""Maximum that the worker may add; docs/container.md has the actual size."""
 
-# A base that is as unlike the worker's wishes as can be.
+# A base that is as inconvenient for the worker as possible.
 AWKWARD = """
 FROM {base}
 ENV PATH=/prog/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/prog/lib PYTHONHOME=/prog \\
@@ -44,11 +44,11 @@ OF_THE_JOB = (
     *("NECESSARY_", "WORKING_", "LOG_GROUP", "name=", "output_dir=", "work_dir=", "job_id="),
     *("cores=", "job_json=", "TMPDIR="),
 )
-"""Variables that the program has besides its image's own."""
+"""Variables that the program has in addition to those of its image."""
 
 
 @pytest.mark.parametrize("kind", ["debian", "old glibc", "python", "musl"])
-def test_jobs_are_done_on_every_kind_of_base(
+def test_jobs_run_on_every_kind_of_base(
     base: Callable[[str], str], build: Build, containers: Containers, kind: str
 ) -> None:
     image = build(kind.replace(" ", "-"), f"FROM {base(kind)}\n")
@@ -59,7 +59,7 @@ def test_jobs_are_done_on_every_kind_of_base(
 
 
 @pytest.mark.parametrize("kind", ["debian", "musl"])
-def test_the_program_sees_what_its_image_says_and_nothing_of_the_worker(
+def test_the_program_sees_its_image_and_nothing_of_the_worker(
     base: Callable[[str], str], build: Build, containers: Containers, kind: str
 ) -> None:
     image = build(f"awkward-{kind}", AWKWARD.format(base=base(kind)))
@@ -67,16 +67,16 @@ def test_the_program_sees_what_its_image_says_and_nothing_of_the_worker(
     containers.set(WORKING_FOLDER="image")
     containers.send([{"name": "a"}])
     name = containers.finish(image)
-    (told,) = containers.outputs().values()
+    (output,) = containers.outputs().values()
     without = docker(
         *("run", "--rm", "--network=host", "--hostname", name, "--entrypoint", "sh"),
         *(f"{image}-program", "-c", f"{SEEN}; true"),
     )
-    seen = [line for line in told.decode().splitlines() if not line.startswith(OF_THE_JOB)]
+    seen = [line for line in output.decode().splitlines() if not line.startswith(OF_THE_JOB)]
     assert seen == without.splitlines()
 
 
-def test_an_edit_of_job_py_changes_the_last_layer_alone(
+def test_an_edit_of_job_py_changes_only_the_last_layer(
     base: Callable[[str], str], build: Build, tmp_path: Path
 ) -> None:
     root = make_implementation(tmp_path)
@@ -88,7 +88,7 @@ def test_an_edit_of_job_py_changes_the_last_layer_alone(
     assert before[-1] != after[-1]
 
 
-def test_the_worker_adds_three_layers_and_not_much(image: str) -> None:
+def test_the_worker_adds_three_small_layers(image: str) -> None:
     program, both = (_inspected(name) for name in (f"{image}-program", image))
     added = len(both["RootFS"]["Layers"]) - len(program["RootFS"]["Layers"])
     megabytes = (both["Size"] - program["Size"]) / 1e6

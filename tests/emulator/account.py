@@ -1,4 +1,4 @@
-"""An emulated account for one test: an implementation, and its commands run as processes."""
+"""An emulated account for one test: an implementation whose commands run as processes."""
 
 import base64
 import json
@@ -52,14 +52,14 @@ class Account:
         setup_aws: bool = False,
         interrupt_at: str = "",
     ) -> Ended:
-        """Run a command in a forked process: starting Python anew would take most of the time.
+        """Run a command in a forked process, because a new Python would take most of the time.
 
         Args:
             words: the command.
-            env: variables beside those of the emulator.
-            without: variables to leave out.
+            env: variables in addition to those of the emulator.
+            without: variables to omit.
             setup_aws: run setup_AWS.py, not run.py.
-            interrupt_at: an operation; SIGINT, as by Ctrl-C, once it has been called.
+            interrupt_at: an operation; after its first call, send SIGINT as Ctrl-C does.
         """
         given = {**self.control.environment, **(env or {})}
         given = {name: text for name, text in given.items() if name not in without}
@@ -76,7 +76,7 @@ class Account:
             return Ended(os.waitstatus_to_exitcode(status), output.read())
 
     def ok(self, *words: str, setup_aws: bool = False) -> str:
-        """Run a command that must succeed; what it says."""
+        """Run a command that must succeed, and return its output."""
         ended = self.run(*words, setup_aws=setup_aws)
         assert ended.code == 0, ended.output
         return ended.output
@@ -85,7 +85,7 @@ class Account:
         return self.control.client(service)
 
     def configure(self, **settings: object) -> None:
-        """Write config.py anew, with these changes."""
+        """Write config.py again with these settings."""
         values = {"APP_NAME": "Test", "AWS_BUCKET": "test-bucket", **SETTINGS, **settings}
         text = "\n\n".join(f"{name} = {value!r}" for name, value in values.items())
         (self.root / "config.py").write_text(f"{text}\n", encoding="utf-8")
@@ -98,11 +98,11 @@ class Account:
 def _be_the_command(
     output: int, root: Path, words: tuple[str, ...], env: Mapping[str, str], setup_aws: bool
 ) -> None:
-    """The child: never returns."""
+    """Run the command in the child process; never return."""
     code = 70
     try:
         os.chdir(root)
-        os.setsid()  # nothing is asked at the terminal of the tests
+        os.setsid()  # no prompt reaches the terminal of the tests
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
@@ -118,7 +118,7 @@ def _be_the_command(
 
 
 def make_account(control: Control, tmp_path: Path, **options: Any) -> Account:
-    """An empty account with an implementation, its bucket and its roles."""
+    """Create an empty account with an implementation and its bucket."""
     control.reset()
     options["settings"] = {**SETTINGS, **options.get("settings", {})}
     account = Account(control, make_implementation(tmp_path, **options))
@@ -127,7 +127,7 @@ def make_account(control: Control, tmp_path: Path, **options: Any) -> Account:
 
 
 def make_roles(account: Account) -> None:
-    """The roles of setup_AWS.py, by its own code."""
+    """Create the roles with the code of setup_AWS.py."""
     before = dict(os.environ)
     os.environ.update(account.control.environment)
     try:
@@ -138,16 +138,16 @@ def make_roles(account: Account) -> None:
 
 
 def is_scoped(action: str) -> bool:
-    """Whether the emulator asks for the resource of an action."""
+    """Return whether the emulator checks the resource of an action."""
     by_name = action in ("sqs:CreateQueue", "sqs:GetQueueUrl")
     return action.startswith(("sqs:", "s3:", "iam:PassRole")) and not by_name
 
 
 def enforceable(role: str, without: str = "") -> dict[str, str]:
-    """The policies of a role, but for one action, as far as the emulator can enforce them.
+    """Return the policies of a role, without one action, as far as the emulator enforces them.
 
-    It knows no conditions, and resources only of queues that are there, S3 and PassRole: the
-    others are left out here, and tests/unit/test_rights.py checks them.
+    It ignores conditions, and checks resources only of existing queues, S3 and PassRole. The others
+    are omitted here, and tests/unit/test_rights.py checks them.
     """
     found = {}
     for name, document in policies(WHERE)[role].items():
@@ -166,7 +166,7 @@ def enforceable(role: str, without: str = "") -> dict[str, str]:
 
 
 def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
-    """Credentials of a role with exactly its rights, but for one."""
+    """Return credentials of a role with all of its rights, except one."""
     iam = account.client("iam")
     for name, document in enforceable(role, without).items():
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
@@ -174,7 +174,7 @@ def allow(account: Account, role: str, without: str = "") -> dict[str, str]:
 
 
 def start_machines(control: Control, count: int, cluster: str = "Test") -> None:
-    """Machines of a cluster, as `startCluster` will make them."""
+    """Start machines of a cluster, as `startCluster` will."""
     iam, ec2 = control.client("iam"), control.client("ec2")
     iam.create_instance_profile(InstanceProfileName="p")
     name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
@@ -200,8 +200,8 @@ def start_machines(control: Control, count: int, cluster: str = "Test") -> None:
 
 
 def until(done: Callable[[], bool], seconds: float) -> None:
-    """Wait for something that must happen in that time."""
+    """Wait until `done`, for at most this time."""
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, "it takes too long"
+        assert time.monotonic() < end, f"not done after {seconds} s"
         time.sleep(0.5)

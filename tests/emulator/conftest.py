@@ -1,7 +1,7 @@
-"""One emulated AWS for all tests of a process; a world of its own for every test.
+"""Fixtures: one emulated AWS per process, a separate world for every test.
 
-`emulator` and `world` are the plain one of `run.py local`; `strict` and `aws` the one that
-refuses what AWS refuses (docs/emulator.md), `account` an implementation that talks to it.
+`emulator` and `world` are the plain emulator of `run.py local`. `strict` and `aws` refuse what AWS
+refuses (docs/emulator.md). `account` is an implementation that talks to the strict emulator.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def world(emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest) ->
 
 @pytest.fixture(scope="session")
 def strict() -> Iterator[client.Control]:
-    """The strict emulator, as the tests before left it."""
+    """The strict emulator, as the previous tests left it."""
     with client.running() as control:
         yield control
 
@@ -50,6 +50,6 @@ def bare_account(aws: client.Control, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def account(bare_account: Account) -> Account:
-    """An account in which setup_AWS.py has been run, and an implementation."""
+    """An account in which setup_AWS.py was run, and an implementation."""
     make_roles(bare_account)
     return bare_account

@@ -1,4 +1,4 @@
-"""The emulator of `run.py local`, where moto alone would differ from AWS."""
+"""The emulator of `run.py local` behaves like AWS where moto alone does not."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -6,25 +6,25 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.emulator.world import World
 
 
-def test_no_message_is_received_twice_however_many_ask(world: World) -> None:
+def test_concurrent_receives_never_return_a_message_twice(world: World) -> None:
     bodies = [f"m{number}" for number in range(200)]
     world.send_bodies(bodies)
 
-    def take(_: int) -> list[str]:
-        taken = []
+    def receive(_: int) -> list[str]:
+        received = []
         while messages := world.sqs.receive_message(
             QueueUrl=world.settings.queue_url, MaxNumberOfMessages=3
         ).get("Messages"):
-            taken += [message["Body"] for message in messages]
-        return taken
+            received += [message["Body"] for message in messages]
+        return received
 
     with ThreadPoolExecutor(8) as pool:
-        taken = Counter(body for bodies in pool.map(take, range(8)) for body in bodies)
-    assert taken == Counter(bodies)
+        received = Counter(body for bodies in pool.map(receive, range(8)) for body in bodies)
+    assert received == Counter(bodies)
 
 
-def test_no_deletion_undoes_another_or_a_message_sent_meanwhile(world: World) -> None:
-    """moto alone brings deleted messages back."""
+def test_concurrent_deletes_and_sends_do_not_undo_each_other(world: World) -> None:
+    """moto alone restores deleted messages."""
     url, bodies = world.settings.queue_url, [f"m{number}" for number in range(300)]
     world.send_bodies(bodies[:200])
     receipts = []

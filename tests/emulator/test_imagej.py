@@ -1,4 +1,4 @@
-"""The ImageJ example with real ImageJ 1.51g: same tables as by hand, missing images found."""
+"""The ImageJ example with real ImageJ 1.51g: tables equal to a manual run, missing images dead."""
 
 import csv
 import json
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def jar() -> Path:
-    """The jar of PyPI's prokaryote: ImageJ with what it needs to run without a display."""
+    """Return the jar of PyPI's prokaryote: ImageJ and what it needs to run without a display."""
     if shutil.which("java") is None:
-        pytest.skip("not run: there is no java on this machine")
+        pytest.skip("not run: java is not installed on this machine")
     found = CACHE / "ij.jar"
     if not found.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def jar() -> Path:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, jar: Path) -> Path:
-    """The example's repository, with macro and images where `local` looks for the bucket."""
+    """Generate the example's repository, with macro and images in the folder for the bucket."""
     folder = tmp_path_factory.mktemp("imagej")
     template = copy_template(folder / "template")
     answers = ROOT / "examples" / "imagej.yaml"
@@ -67,7 +67,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, jar: Path) -> Path:
 
 
 def put_images(folder: Path) -> None:
-    """Blue (DNA) images, by the CSV of the CellProfiler example, else images made here."""
+    """Write blue (DNA) images, from the CellProfiler example if it is there, else generated."""
     folder.mkdir()
     names = ["01_POS002_D.TIF", "01_POS076_D.TIF"]
     if IMAGES.is_dir():
@@ -81,7 +81,7 @@ def put_images(folder: Path) -> None:
 
 
 def blobs_as_tiff() -> bytes:
-    """A grey TIFF, 8 bits, not compressed: BLOBS bright discs of radius 8 on black."""
+    """Draw BLOBS bright discs of radius 8 on black, as a gray 8-bit TIFF without compression."""
     width, height = 40 * BLOBS, 60
     pixels = bytes(
         200 if (x % 40 - 20) ** 2 + (y - 30) ** 2 <= 64 else 0
@@ -103,7 +103,7 @@ def by_hand(jar: Path, image: Path, folder: Path) -> None:
     )
 
 
-def test_tables_equal_those_by_hand_and_a_missing_image_is_dead(
+def test_tables_equal_a_manual_run_and_a_missing_image_is_dead(
     repository: Path, jar: Path, tmp_path: Path
 ) -> None:
     jobs = repository / "files" / "exampleJob.json"
@@ -122,9 +122,9 @@ def test_tables_equal_those_by_hand_and_a_missing_image_is_dead(
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["jobs"], told["done"], told["dead"]) == (3, 2, 1)
-    by_group = sorted(told["results"], key=lambda result: result["group"])
+    summary = json.loads(done.stdout)
+    assert (summary["jobs"], summary["done"], summary["dead"]) == (3, 2, 1)
+    by_group = sorted(summary["results"], key=lambda result: result["group"])
     results = dict(zip([*images, "missing.TIF"], by_group, strict=True))
 
     for image in images:

@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped, told to end: no job is lost, doubled or wrong."""
+"""Workers that are killed, suspended or terminated: no job is lost, duplicated or wrong."""
 
 import http.client
 import re
@@ -24,7 +24,7 @@ VARIABLES = {"name": "text", "seconds": "text", "starts": "text"}
 
 
 def implement_slow(world: World, seconds: float) -> dict[str, object]:
-    """Jobs that note each of their starts; returns the variables they share."""
+    """Implement jobs that note each of their starts; return their shared variables."""
     world.implement(SLOW, variables=VARIABLES)
     return {"seconds": seconds, "starts": str(world.folder / "starts")}
 
@@ -69,14 +69,19 @@ def test_sigterm_makes_the_message_visible_at_once_and_leaves_no_process(world: 
 
 
 def test_interruption_alone_never_makes_a_job_dead(world: World) -> None:
-    shared = implement_slow(world, 2)
+    world.implement(
+        """bash -c 'echo "$job_id" >> "$starts"; until [ -e "$starts-suffice" ]; do sleep 0.1; """
+        """done; echo "$name" > "$output_dir/out.txt"'""",
+        variables={"name": "text", "starts": "text"},
+    )
     world.set(JOB_RETRIES=3)
-    world.send([{"name": "a"}], **shared)
+    world.send([{"name": "a"}], starts=str(world.folder / "starts"))
     for attempt in range(5):
         worker = world.start_worker()
         world.wait_until(lambda attempt=attempt: len(starts(world)) > attempt)
         worker.terminate()
         assert worker.wait(20) == 0
+    (world.folder / "starts-suffice").touch()
     world.work()
     assert world.outputs() == {"out/a/out.txt": b"a\n"}
     assert world.dead() == []
@@ -89,7 +94,7 @@ def test_interruption_alone_never_makes_a_job_dead(world: World) -> None:
 def test_a_worker_stopped_for_longer_than_the_visibility_uploads_nothing(
     world: World, visibility: int, stopped: int
 ) -> None:
-    """SIGSTOP, SIGCONT: the job ended meanwhile, but it may be another worker's by now."""
+    """SIGSTOP, SIGCONT: the job ended meanwhile, but another worker may have it by now."""
     shared = implement_slow(world, 1)
     world.set(visibility_seconds=visibility)
     world.send([{"name": "a"}], **shared)
@@ -97,7 +102,7 @@ def test_a_worker_stopped_for_longer_than_the_visibility_uploads_nothing(
     world.wait_until(lambda: starts(world))
     worker.send_signal(signal.SIGSTOP)
     time.sleep(stopped)  # what is tested is this very time
-    # Nobody may take the job again until what the first attempt does is seen.
+    # No worker may receive the job again before the end of the first attempt is seen.
     (message,) = world.sqs.receive_message(QueueUrl=world.settings.queue_url)["Messages"]
     worker.send_signal(signal.SIGCONT)
     world.wait_until(lambda: idle(world))
@@ -116,7 +121,7 @@ def test_a_worker_stopped_for_longer_than_the_visibility_uploads_nothing(
 
 
 def idle(world: World) -> bool:
-    """Whether no attempt is under way: each has a folder until its end."""
+    """Whether no attempt is running: each has a folder until its end."""
     return not list((world.folder / "scratch").glob("*/slot-0"))
 
 
@@ -130,7 +135,7 @@ def test_a_job_longer_than_the_visibility_is_started_once(world: World) -> None:
     assert len(world.outputs()) == 1
 
 
-def test_a_job_that_forks_and_hangs_is_dead_after_its_time_out_without_a_process_left(
+def test_a_job_that_forks_and_hangs_is_dead_after_its_timeout_and_leaves_no_process(
     world: World,
 ) -> None:
     world.implement(
@@ -167,7 +172,7 @@ def test_a_shared_folder_is_fetched_once_for_fifty_jobs(world: World) -> None:
 
 @contextmanager
 def counting_proxy(upstream: str) -> Iterator[tuple[str, Counter[tuple[str, str]]]]:
-    """An HTTP server that passes all on and counts method and path of each request."""
+    """Run an HTTP server that forwards every request and counts its method and path."""
     requests: Counter[tuple[str, str]] = Counter()
     host = urlsplit(upstream).netloc
 

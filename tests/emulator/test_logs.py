@@ -11,10 +11,10 @@ from ds.worker.logs import WorkerLogs
 from tests.emulator.aws.client import Control
 
 
-def test_no_record_is_lost_while_streams_are_made(
+def test_no_record_is_lost_while_streams_are_created(
     strict: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """watchtower drops what it is given while it makes a stream."""
+    """watchtower drops what it receives while it creates a stream."""
     monkeypatch.setattr(module, "SEND_SECONDS", 0.2)
     client = strict.client("logs")
     for group in ("made-lines", "made-records"):

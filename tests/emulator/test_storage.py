@@ -1,4 +1,4 @@
-"""Objects in and out, over a real server."""
+"""Objects in and out, against a real server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUCKET = "storage"
 
 
 class Requests:
-    """Counts what a client asks for."""
+    """Counts a client's requests."""
 
     def __init__(self, client: S3Client) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -59,12 +59,12 @@ def storage(client: S3Client) -> Iterator[Storage]:
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
-    """A place in the bucket for this test alone."""
+    """A prefix in the bucket for this test alone."""
     return f"{request.node.name}/".replace("[", "-").replace("]", "")
 
 
-def open_gate() -> None:
-    """Lets everything through."""
+def never_stop() -> None:
+    """Stop nothing."""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -103,13 +103,13 @@ def test_what_is_uploaded_is_fetched_again(
     key = f"{prefix[:40]}{len(content)}/{name}"
     source, copy = tmp_path / "source", tmp_path / "deep" / "er" / "copy"
     source.write_bytes(content)
-    storage.upload(BUCKET, [Upload(source, key)], open_gate)
+    storage.upload(BUCKET, [Upload(source, key)], never_stop)
     assert storage.exists(BUCKET, key)
     assert not storage.exists(BUCKET, key[:-1])
     (listed,) = storage.listing(BUCKET, key)
     assert listed == storage.head(BUCKET, key)
     assert (listed.key, listed.size) == (key, len(content))
-    storage.fetch([(listed, copy)], open_gate)
+    storage.fetch([(listed, copy)], never_stop)
     assert copy.read_bytes() == content
     storage.delete(BUCKET, key)
     storage.delete(BUCKET, key)
@@ -122,12 +122,12 @@ def test_many_files_are_transferred_at_a_time(
     sources = [tmp_path / f"{i:03}" for i in range(100)]
     for source in sources:
         source.write_text(source.name * 50)
-    storage.upload(BUCKET, [Upload(path, f"{prefix}{path.name}") for path in sources], open_gate)
+    storage.upload(BUCKET, [Upload(path, f"{prefix}{path.name}") for path in sources], never_stop)
     objects = storage.listing(BUCKET, prefix)
     requests = Requests(client)
-    storage.fetch([(item, tmp_path / "copies" / item.key[-3:]) for item in objects], open_gate)
+    storage.fetch([(item, tmp_path / "copies" / item.key[-3:]) for item in objects], never_stop)
     assert files(tmp_path / "copies") == {path.name: path.read_bytes() for path in sources}
-    # The listing said size and ETag, so nothing is asked for twice.
+    # The listing had size and ETag, so one request for each file is enough.
     assert {name for name, _ in requests.counts} == {"GetObject"}
     assert set(requests.of("GetObject").values()) == {1}
 
@@ -135,36 +135,36 @@ def test_many_files_are_transferred_at_a_time(
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        (lambda s, _: s.head(BUCKET, "no/such"), "s3://storage/no/such: is not there"),
-        (lambda s, _: s.head("no-such", "a"), "s3://no-such/a: is not there"),
-        (lambda s, _: s.listing("no-such", "a/"), "s3://no-such/a/: its bucket is not there"),
+        (lambda s, _: s.head(BUCKET, "no/such"), "s3://storage/no/such: does not exist"),
+        (lambda s, _: s.head("no-such", "a"), "s3://no-such/a: does not exist"),
+        (lambda s, _: s.listing("no-such", "a/"), "s3://no-such/a/: its bucket does not exist"),
         (
-            lambda s, p: s.fetch([(S3Object(BUCKET, "no/such", 3, '"x"'), p / "x")], open_gate),
-            "s3://storage/no/such: is not there",
+            lambda s, p: s.fetch([(S3Object(BUCKET, "no/such", 3, '"x"'), p / "x")], never_stop),
+            "s3://storage/no/such: does not exist",
         ),
         (
-            lambda s, p: s.upload("no-such", [Upload(p / "here", "a")], open_gate),
-            "s3://no-such/a: its bucket is not there",
+            lambda s, p: s.upload("no-such", [Upload(p / "here", "a")], never_stop),
+            "s3://no-such/a: its bucket does not exist",
         ),
         (
-            lambda s, p: s.upload(BUCKET, [Upload(p / "gone", "a")], open_gate),
+            lambda s, p: s.upload(BUCKET, [Upload(p / "gone", "a")], never_stop),
             "s3://storage/a: [Errno 2] No such file or directory: 'FOLDER/gone'",
         ),
-        (lambda s, _: s.put("no-such", "a", b""), "s3://no-such/a: its bucket is not there"),
+        (lambda s, _: s.put("no-such", "a", b""), "s3://no-such/a: its bucket does not exist"),
         (
             # An object `a` and an object `a/b`: S3 holds both, a disk cannot.
-            lambda s, p: s.fetch([(S3Object(BUCKET, "a/b", 3, '"x"'), p / "here/b")], open_gate),
+            lambda s, p: s.fetch([(S3Object(BUCKET, "a/b", 3, '"x"'), p / "here/b")], never_stop),
             "s3://storage/a/b: [Errno 17] File exists: 'FOLDER/here'",
         ),
         (
             lambda s, p: s.fetch(
-                [(S3Object(BUCKET, "a", 3, '"x"'), p / ("x" * 300) / "a")], open_gate
+                [(S3Object(BUCKET, "a", 3, '"x"'), p / ("x" * 300) / "a")], never_stop
             ),
             "s3://storage/a: [Errno 36] File name too long",
         ),
     ],
 )
-def test_what_goes_wrong_names_the_object_and_why(
+def test_an_error_names_the_object_and_the_reason(
     storage: Storage, tmp_path: Path, act: Callable[[Storage, Path], object], reason: str
 ) -> None:
     (tmp_path / "here").write_text("x")
@@ -174,7 +174,7 @@ def test_what_goes_wrong_names_the_object_and_why(
     assert files(tmp_path) == {"here": b"x"}
 
 
-def test_an_object_that_changes_after_its_listing_is_not_mixed(
+def test_an_object_that_changes_after_its_listing_is_never_mixed(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path
 ) -> None:
     """A small one is fetched as it is now; a large one comes in parts, of two versions."""
@@ -183,17 +183,17 @@ def test_an_object_that_changes_after_its_listing_is_not_mixed(
     large, small = storage.listing(BUCKET, prefix)
     for item in (large, small):
         put(client, item.key, b"2" * item.size)
-    storage.fetch([(small, tmp_path / "small")], open_gate)
+    storage.fetch([(small, tmp_path / "small")], never_stop)
     with pytest.raises(TransferFailed, match="large: changed while it was fetched"):
-        storage.fetch([(large, tmp_path / "large")], open_gate)
+        storage.fetch([(large, tmp_path / "large")], never_stop)
     assert files(tmp_path) == {"small": b"2" * small.size}
 
 
 class Ends(Exception):
-    """What a gate raises."""
+    """What `check_stop` raises."""
 
 
-def gate_after(passes: int) -> Callable[[], None]:
+def stop_after(passes: int) -> Callable[[], None]:
     left = iter(range(passes))
 
     def check_stop() -> None:
@@ -204,14 +204,14 @@ def gate_after(passes: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("passes", [0, 1, 20, 39])
-def test_a_gate_that_closes_leaves_no_thread_writing(
+def test_a_stopped_download_leaves_no_thread_writing(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path, passes: int
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: put(client, f"{prefix}{i:02}", b"x" * 1_000_000), range(40)))
     objects = storage.listing(BUCKET, prefix)
     with pytest.raises(Ends):
-        storage.fetch([(item, tmp_path / item.key[-2:]) for item in objects], gate_after(passes))
+        storage.fetch([(item, tmp_path / item.key[-2:]) for item in objects], stop_after(passes))
     before = {path: path.stat() for path in tmp_path.iterdir()}
     for path in before:  # the folder is removed at once in real life
         path.unlink()
@@ -219,28 +219,28 @@ def test_a_gate_that_closes_leaves_no_thread_writing(
     assert list(tmp_path.iterdir()) == []
     assert all(stat.st_size == 1_000_000 for stat in before.values())  # none is half
     assert len(before) <= passes
-    storage.fetch([(objects[0], tmp_path / "again")], open_gate)  # and others go on
+    storage.fetch([(objects[0], tmp_path / "again")], never_stop)  # and others go on
     assert files(tmp_path) == {"again": b"x" * 1_000_000}
 
 
-def test_a_gate_that_closes_uploads_nothing_more(
+def test_a_stopped_upload_uploads_nothing_more(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 1000)
     uploads = [Upload(source, f"{prefix}{i:02}") for i in range(40)]
     with pytest.raises(Ends):
-        storage.upload(BUCKET, uploads, gate_after(0))
+        storage.upload(BUCKET, uploads, stop_after(0))
     assert storage.listing(BUCKET, prefix) == []
     with pytest.raises(Ends):
-        storage.upload(BUCKET, uploads, gate_after(5))
+        storage.upload(BUCKET, uploads, stop_after(5))
     count = len(storage.listing(BUCKET, prefix))
     assert count <= 5
     time.sleep(0.4)
     assert len(storage.listing(BUCKET, prefix)) == count
 
 
-def test_shared_inputs_are_fetched_once_by_however_many_slots(
+def test_shared_inputs_are_fetched_once_for_all_slots(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path
 ) -> None:
     for i in range(20):
@@ -250,7 +250,7 @@ def test_shared_inputs_are_fetched_once_by_however_many_slots(
 
     def slot(_: int) -> int:
         objects = storage.listing(BUCKET, prefix)
-        return shared.fetch([(item, tmp_path / item.key[-2:]) for item in objects], open_gate)
+        return shared.fetch([(item, tmp_path / item.key[-2:]) for item in objects], never_stop)
 
     with ThreadPoolExecutor(16) as pool:
         fetched = list(pool.map(slot, range(50)))
@@ -261,14 +261,14 @@ def test_shared_inputs_are_fetched_once_by_however_many_slots(
     assert {path.stat().st_mode & 0o222 for path in tmp_path.iterdir()} == {0}
 
 
-def test_shared_inputs_follow_the_bucket_and_are_what_the_bucket_has(
+def test_shared_inputs_are_always_those_of_the_bucket(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path
 ) -> None:
     shared = SharedInputs(storage)
     path = tmp_path / "a"
 
     def fetch() -> int:
-        return shared.fetch([(storage.head(BUCKET, f"{prefix}a"), path)], open_gate)
+        return shared.fetch([(storage.head(BUCKET, f"{prefix}a"), path)], never_stop)
 
     put(client, f"{prefix}a", b"one")
     assert (fetch(), fetch(), path.read_bytes()) == (3, 0, b"one")
@@ -292,13 +292,13 @@ def test_a_slot_that_ends_leaves_shared_inputs_to_the_next(
     shared = SharedInputs(storage)
     objects = [(item, tmp_path / item.key[-2:]) for item in storage.listing(BUCKET, prefix)]
     with pytest.raises(Ends):
-        shared.fetch(objects, gate_after(10))
-    assert shared.fetch(objects, open_gate) > 0
-    assert shared.fetch(objects, open_gate) == 0
+        shared.fetch(objects, stop_after(10))
+    assert shared.fetch(objects, never_stop) > 0
+    assert shared.fetch(objects, never_stop) == 0
     assert len(files(tmp_path)) == 30
 
 
-def test_a_slot_that_waits_for_another_still_asks_its_gate(
+def test_a_slot_that_waits_for_another_can_be_stopped(
     client: S3Client, storage: Storage, prefix: str, tmp_path: Path
 ) -> None:
     put(client, f"{prefix}a")
@@ -314,7 +314,7 @@ def test_a_slot_that_waits_for_another_still_asks_its_gate(
         first = pool.submit(shared.fetch, objects, slow)
         holds.wait(10)
         with pytest.raises(Ends):
-            shared.fetch(objects, gate_after(1))
+            shared.fetch(objects, stop_after(1))
         go_on.set()
         assert first.result() == 1
 
@@ -324,8 +324,8 @@ def test_closing_ends_the_threads(client: S3Client, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     for _ in range(5):
         storage = Storage(client)
-        storage.upload(BUCKET, [Upload(tmp_path / "a", "closing/a")] * 20, open_gate)
-        storage.fetch([(storage.head(BUCKET, "closing/a"), tmp_path / "b")] * 5, open_gate)
+        storage.upload(BUCKET, [Upload(tmp_path / "a", "closing/a")] * 20, never_stop)
+        storage.fetch([(storage.head(BUCKET, "closing/a"), tmp_path / "b")] * 5, never_stop)
         storage.close()
     assert threading.active_count() == before
     assert sorted(files(tmp_path)) == ["a", "b"]

@@ -1,6 +1,6 @@
-"""What AWS refuses is refused, and its nearest legal neighbour is not.
+"""The emulator refuses what AWS refuses, and accepts the nearest legal neighbour.
 
-A row of `refusals.TABLE` needs a case here (the last test says which lacks one).
+Each row of `refusals.TABLE` needs a case here; the last test names the rows without one.
 """
 
 import json
@@ -31,7 +31,7 @@ TRUST = json.dumps(
 
 
 class Account:
-    """An account with what machines and tasks need; made once, cases add to it."""
+    """An account with what machines and tasks need: created once, extended by the cases."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -75,7 +75,7 @@ class Account:
         self.service("service")
 
     def template(self, **data: Any) -> dict[str, Any]:
-        """A legal template's data, changed."""
+        """Return the data of a legal template, with changes."""
         given = {
             "ImageId": self.image,
             "InstanceType": "m5.large",
@@ -88,7 +88,7 @@ class Account:
         return {name: value for name, value in given.items() if value is not None}
 
     def launch(self, **data: Any) -> dict[str, Any]:
-        """A machine from a template's data."""
+        """Start a machine from a template's data."""
         return dict(self.ec2.run_instances(MinCount=1, MaxCount=1, **self.template(**data)))
 
     def fleet(
@@ -100,7 +100,7 @@ class Account:
         name: str = "",
         **more: Any,
     ) -> str:
-        """A fleet of a new template."""
+        """Create a fleet from a new template."""
         named = {"LaunchTemplateId": template or self.make_template(**(data or {}))}
         if name:
             named = {"LaunchTemplateName": name}
@@ -127,7 +127,7 @@ class Account:
         return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
     def define(self, family: str = "f", **more: Any) -> dict[str, Any]:
-        """A task definition: `container` and all else changed."""
+        """Register a task definition, with changes to the container and the rest."""
         container = {"name": "c", "image": "i", "memory": 100, **more.pop("container", {})}
         given = {"family": family, "containerDefinitions": [container], **more}
         return dict(self.ecs.register_task_definition(**given)["taskDefinition"])
@@ -144,7 +144,7 @@ class Account:
         return dict(self.ecs.create_service(**given)["service"])
 
     def machine(self, cluster: str) -> str:
-        """A machine registered in a cluster, as its agent does it."""
+        """Register a machine in a cluster, as its agent does."""
         instance = self.launch(SubnetId=self.subnet)["Instances"][0]["InstanceId"]
         document = json.dumps({"instanceId": instance})
         made = self.ecs.register_container_instance(
@@ -162,7 +162,7 @@ def account(strict: Control) -> Iterator[Account]:
 
 @pytest.fixture
 def settings(account: Account) -> Iterator[Callable[..., Any]]:
-    """Changes the emulator's settings, for one test: the account is that of all."""
+    """Change the emulator's settings for one test; all tests share the account."""
     before = account.control.settings()
     yield account.control.settings
     account.control.settings(**before)
@@ -282,40 +282,40 @@ def role(a: Account) -> str:
     return str(a.role["Arn"])
 
 
-# What is refused, by the table's own words; the step before; the step; a legal neighbour.
+# The `what` of the row; the step before; the refused step; a legal neighbour.
 CASES: tuple[tuple[str, Step, Step, Step], ...] = (
     (
-        "a queue of a name that was deleted less than 60 s ago",
+        "a queue with the name of a queue deleted less than 60 s ago",
         deleted_queue,
         lambda a: a.sqs.create_queue(QueueName="deleted"),
         lambda a: a.sqs.create_queue(QueueName="deleted2"),
     ),
     (
-        "a queue that exists with other attributes",
+        "a queue that exists with different attributes",
         lambda a: a.sqs.create_queue(QueueName="q", Attributes={"DelaySeconds": "5"}),
         lambda a: a.sqs.create_queue(QueueName="q", Attributes={"DelaySeconds": "6"}),
         lambda a: a.sqs.create_queue(QueueName="q", Attributes={"DelaySeconds": "5"}),
     ),
     (
-        "an unknown attribute of a queue",
+        "an unknown queue attribute",
         nothing,
         attributes(VisibilityTimeOut="30"),
         attributes(VisibilityTimeout="30"),
     ),
     (
-        "an attribute out of its range",
+        "a queue attribute out of range",
         nothing,
         attributes(MessageRetentionPeriod="1209601"),
         attributes(MessageRetentionPeriod="1209600"),
     ),
     (
-        "a redrive policy without an existing target, or with a count out of 1 to 1,000",
+        "a redrive policy whose target does not exist, or whose count is not 1 to 1,000",
         nothing,
         redrive(1001),
         redrive(1000),
     ),
     (
-        "a redrive policy without an existing target, or with a count out of 1 to 1,000",
+        "a redrive policy whose target does not exist, or whose count is not 1 to 1,000",
         nothing,
         redrive(5, "nowhere"),
         redrive(5),
@@ -327,19 +327,19 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.sqs.create_queue(QueueName="f_fifo"),
     ),
     (
-        "a queue's tags that are too long, reserved, or have other characters",
+        "queue tags that are too long, reserved, or contain invalid characters",
         nothing,
         lambda a: a.sqs.create_queue(QueueName="tags1", tags={"aws:x": "1"}),
         lambda a: a.sqs.create_queue(QueueName="tags1", tags={f"ds:{n}": "1/2" for n in range(51)}),
     ),
     (
-        "a launch template of an id that is not there",
+        "a launch template ID that does not exist",
         nothing,
         lambda a: a.fleet(template="lt-00000000000000000"),
         lambda a: a.fleet(),
     ),
     (
-        "a launch template of a name that is not there",
+        "a launch template name that does not exist",
         lambda a: a.ec2.create_launch_template(
             LaunchTemplateName="named", LaunchTemplateData=a.template()
         ),
@@ -347,19 +347,19 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.fleet(name="named"),
     ),
     (
-        "a version that a launch template does not have",
+        "a launch template version that does not exist",
         nothing,
         lambda a: a.fleet(version="2"),
         lambda a: a.fleet(version="1"),
     ),
     (
-        "a launch template without its version",
+        "a launch template without a version",
         nothing,
         lambda a: a.fleet(version=None),
         lambda a: a.fleet(version="$Default"),
     ),
     (
-        "a network interface and security groups at top level at once",
+        "both a network interface and top-level security groups",
         nothing,
         launch(NetworkInterfaces=interface(AssociatePublicIpAddress=True)),
         launch(
@@ -384,26 +384,26 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ),
     ),
     (
-        "a security group that is not there",
+        "a security group that does not exist",
         nothing,
         launch(SecurityGroupIds=["sg-00000000000000000"]),
         launch(SecurityGroupIds=lambda a: [a.group]),
     ),
     (
-        "a subnet that is not there",
+        "a subnet that does not exist",
         nothing,
         launch(SubnetId="subnet-00000000000000000"),
         launch(SubnetId=lambda a: a.subnet),
     ),
     (
-        "a security group of another network than the subnet's",
+        "a security group in another VPC than the subnet",
         nothing,
         launch(SecurityGroupIds=lambda a: [a.other_group], SubnetId=lambda a: a.subnet),
         launch(SecurityGroupIds=lambda a: [a.group], SubnetId=lambda a: a.subnet),
     ),
-    ("a key pair that is not there", nothing, launch(KeyName="no"), launch(KeyName=None)),
+    ("a key pair that does not exist", nothing, launch(KeyName="no"), launch(KeyName=None)),
     (
-        "an instance profile that is not there",
+        "an instance profile that does not exist",
         nothing,
         launch(IamInstanceProfile={"Name": "no"}),
         launch(IamInstanceProfile=None),
@@ -415,31 +415,31 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.fleet(),
     ),
     (
-        "an image that is not there",
+        "an image that does not exist",
         nothing,
         launch(ImageId="ami-00000000000000000"),
         launch(),
     ),
     (
-        "a root volume that is smaller than the image's snapshot",
+        "a root volume smaller than the image's snapshot",
         nothing,
         launch(BlockDeviceMappings=root(29)),
         launch(BlockDeviceMappings=root(30)),
     ),
     (
-        "a type of machine that is not there",
+        "an instance type that does not exist",
         nothing,
         launch(InstanceType="m5.enormous"),
         launch(InstanceType="m5.xlarge"),
     ),
     (
-        "an image of another architecture than the machine's",
+        "an image for another architecture than the instance type's",
         nothing,
         launch(ImageId=lambda a: a.arm),
         launch(ImageId=lambda a: a.arm, InstanceType="m6g.large"),
     ),
     (
-        "overrides with two subnets of one zone, or the same type and subnet twice",
+        "overrides with two subnets in one zone, or with one type and subnet twice",
         nothing,
         lambda a: a.fleet(overrides=[{"SubnetId": a.subnet}, {"SubnetId": a.same_zone}]),
         lambda a: a.fleet(
@@ -447,7 +447,7 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ),
     ),
     (
-        "tags for anything but the fleet, unless it is of type instant",
+        "tags for resources other than the fleet, unless its type is instant",
         nothing,
         lambda a: a.fleet(
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}]
@@ -457,19 +457,19 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ),
     ),
     (
-        "parts of the target that are more than the total",
+        "on-demand and spot targets above the total target",
         nothing,
         lambda a: a.fleet(TargetCapacitySpecification=target(1, 2)),
         lambda a: a.fleet(TargetCapacitySpecification=target(2, 2)),
     ),
     (
-        "anything in a cluster that is not there, or deleted",
+        "an operation in a cluster that does not exist or is deleted",
         nothing,
         lambda a: a.ecs.list_tasks(cluster="nowhere"),
         lambda a: a.ecs.list_tasks(cluster="cluster"),
     ),
     (
-        "anything in a cluster that is not there, or deleted",
+        "an operation in a cluster that does not exist or is deleted",
         lambda a: [a.ecs.create_cluster(clusterName="del"), a.ecs.delete_cluster(cluster="del")],
         lambda a: a.service("s", cluster="del"),
         lambda a: a.ecs.describe_clusters(clusters=["del"]),
@@ -493,7 +493,7 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ],
     ),
     (
-        "removing a machine with tasks, without force",
+        "deregistering a machine with tasks, without force",
         full_cluster("with-task"),
         lambda a: deregister(a, force=False),
         lambda a: deregister(a, force=True),
@@ -505,7 +505,7 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.ecs.describe_clusters(clusters=["tasks-only"]),
     ),
     (
-        "removing a machine that is not there",
+        "deregistering a machine that does not exist",
         nothing,
         lambda a: a.ecs.deregister_container_instance(
             cluster="cluster", containerInstance="f" * 32, force=True
@@ -515,31 +515,31 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ),
     ),
     (
-        "a service of the name of one that is draining",
+        "a service with the name of a draining service",
         draining,
         lambda a: a.service("drains"),
         lambda a: a.service("drains-not"),
     ),
     (
-        "a service that there is",
+        "a service that exists",
         lambda a: a.service("twice"),
         lambda a: a.service("twice", desiredCount=1),
         lambda a: a.service("once"),
     ),
     (
-        "changing a service that is not there",
+        "updating a service that does not exist",
         nothing,
         lambda a: a.ecs.update_service(cluster="cluster", service="no", desiredCount=0),
         lambda a: a.ecs.update_service(cluster="cluster", service="service", desiredCount=0),
     ),
     (
-        "changing a service that is deleted",
+        "updating a deleted service",
         lambda a: [a.service("gone"), a.ecs.delete_service(cluster="cluster", service="gone")],
         lambda a: a.ecs.update_service(cluster="cluster", service="gone", desiredCount=0),
         lambda a: a.ecs.describe_services(cluster="cluster", services=["gone"]),
     ),
     (
-        "deleting a service that is not there",
+        "deleting a service that does not exist",
         nothing,
         lambda a: a.ecs.delete_service(cluster="cluster", service="no"),
         lambda a: [
@@ -548,13 +548,13 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ],
     ),
     (
-        "deleting a service that is to have tasks, without force",
+        "deleting a service with a desired count above 0, without force",
         lambda a: a.service("scaled", desiredCount=1),
         lambda a: a.ecs.delete_service(cluster="cluster", service="scaled"),
         lambda a: a.ecs.delete_service(cluster="cluster", service="scaled", force=True),
     ),
     (
-        "a deployment that could neither stop nor start a task (0/100 can)",
+        "a deployment that can neither stop nor start a task (0/100 can)",
         nothing,
         lambda a: a.service(
             "stuck",
@@ -563,37 +563,37 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         lambda a: a.service("not-stuck"),
     ),
     (
-        "a task definition that is not there, or inactive",
+        "a task definition that does not exist or is inactive",
         inactive_definition,
         lambda a: a.service("inactive", taskDefinition="inactive:1"),
         lambda a: a.service("active", taskDefinition="definition:1"),
     ),
     (
-        "a family with other characters than A-Z a-z 0-9 _ -",
+        "a family with characters other than A-Z a-z 0-9 _ -",
         nothing,
         define(family="a.b"),
         define(family="a_b"),
     ),
     (
-        "containers without, or with the same, or with an invalid name",
+        "container names that are missing, duplicate or invalid",
         nothing,
         define(container={"name": "a b"}),
         define(container={"name": "a-b"}),
     ),
     (
-        "a task's cpu under an eighth of a core or over 192 cores",
+        "a task's cpu below an eighth of a core or above 192 cores",
         nothing,
         define(cpu="196609"),
         define(cpu="196608", container={"cpu": 300_000}),
     ),
     (
-        "a container's memory under 6 MiB, or under its reservation",
+        "a container's memory below 6 MiB or below its reservation",
         nothing,
         define(container={"memory": 5}),
         define(container={"memory": 6}),
     ),
     (
-        "environment variables without a name, or of the name of a secret",
+        "environment variables without a name, or with the name of a secret",
         nothing,
         define(
             container={**SECRETS, "environment": [{"name": "S", "value": ""}]},
@@ -611,25 +611,25 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         define(container=SECRETS, executionRoleArn=role),
     ),
     (
-        "a task or execution role that is not there",
+        "a task or execution role that does not exist",
         nothing,
         define(taskRoleArn="arn:aws:iam::123456789012:role/no"),
         define(taskRoleArn=role),
     ),
     (
-        "a task definition over 64 KiB",
+        "a task definition larger than 64 KiB",
         nothing,
         define(container={"environment": [{"name": "N", "value": "x" * 66_000}]}),
         define(container={"environment": [{"name": "N", "value": "x" * 60_000}]}),
     ),
     (
-        "tags that are too many, too long, reserved, or have other characters",
+        "too many tags, or tags that are too long, reserved, or contain invalid characters",
         nothing,
         define(tags=[{"key": "k", "value": "v" * 257}]),
         define(tags=[{"key": "k", "value": "v" * 256}]),
     ),
     (
-        "a policy that is too long, with the other inline ones of its role or user",
+        "a policy that, with the other inline policies of its role or user, is too long",
         policy(5_000, "other"),
         policy(5_300),
         policy(4_900),
@@ -655,13 +655,13 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ],
     ),
     (
-        "a retention of other than AWS's numbers of days",
+        "a retention period that AWS does not offer",
         lambda a: a.logs.create_log_group(logGroupName="g"),
         lambda a: a.logs.put_retention_policy(logGroupName="g", retentionInDays=8),
         lambda a: a.logs.put_retention_policy(logGroupName="g", retentionInDays=7),
     ),
     (
-        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #, or aws/ first",
+        "a log group name that has characters other than A-Z a-z 0-9 _ - / . # or begins with aws/",
         nothing,
         lambda a: a.logs.create_log_group(logGroupName="a b"),
         lambda a: a.logs.create_log_group(logGroupName="/a#b_c.d-e"),
@@ -672,12 +672,12 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
 @pytest.mark.parametrize(
     ("what", "before", "step", "neighbour"),
     CASES,
-    ids=[f"{n}-{message[:40]}" for n, (message, *_) in enumerate(CASES)],
+    ids=[f"{n}-{what[:40]}" for n, (what, *_) in enumerate(CASES)],
 )
-def test_it_is_refused_and_its_neighbour_is_not(
-    account: Account, message: str, before: Step, step: Step, neighbour: Step
+def test_the_step_is_refused_and_its_neighbour_is_not(
+    account: Account, what: str, before: Step, step: Step, neighbour: Step
 ) -> None:
-    codes = {row.code for row in TABLE if row.message == message}
+    codes = {row.code for row in TABLE if row.what == what}
     before(account)
     with pytest.raises(ClientError) as refused:
         step(account)
@@ -693,8 +693,8 @@ def test_a_refusal_leaves_nothing_behind(account: Account) -> None:
     assert account.ec2.describe_fleets()["Fleets"] == before
 
 
-def test_a_wrong_launch_template_is_made_with_a_warning(account: Account) -> None:
-    """As AWS does it: templates are not fully checked, machines of them are."""
+def test_a_wrong_launch_template_is_created_with_a_warning(account: Account) -> None:
+    """AWS checks machines fully, but not their templates."""
     made = account.ec2.create_launch_template(
         LaunchTemplateName="wrong", LaunchTemplateData=account.template(KeyName="no")
     )
@@ -705,7 +705,7 @@ def test_a_wrong_launch_template_is_made_with_a_warning(account: Account) -> Non
     assert "Warning" not in right
 
 
-def test_a_deleted_queues_name_is_free_after_the_time_that_is_set(
+def test_the_name_of_a_deleted_queue_is_free_after_the_configured_time(
     account: Account, settings: Callable[..., Any]
 ) -> None:
     settings(queue_name_blocked=3600)
@@ -717,7 +717,7 @@ def test_a_deleted_queues_name_is_free_after_the_time_that_is_set(
     account.sqs.create_queue(QueueName="freed")
 
 
-def test_a_service_drains_until_its_time_and_then_frees_its_name(
+def test_a_service_drains_for_the_configured_time_and_then_frees_its_name(
     account: Account, settings: Callable[..., Any]
 ) -> None:
     settings(service_drains=0.3)
@@ -729,8 +729,8 @@ def test_a_service_drains_until_its_time_and_then_frees_its_name(
     assert account.service("drained")["status"] == "ACTIVE"
 
 
-def test_codes_are_those_of_botocores_service_models() -> None:
-    """EC2 has none; what is common to all services stands in no operation's list."""
+def test_codes_are_in_the_service_models_of_botocore() -> None:
+    """EC2 models have no codes, and no operation lists the codes common to all services."""
     common = {
         "AccessDenied",
         "AccessDeniedException",
@@ -745,15 +745,15 @@ def test_codes_are_those_of_botocores_service_models() -> None:
         shapes = session.get_service_model(service).operation_model(operation).error_shapes
         codes = {shape.metadata.get("error", {}).get("code") or shape.name for shape in shapes}
         known = {*codes, *(shape.name for shape in shapes), "QueueAlreadyExists"}
-        assert row.code.rpartition(".")[2] in known, (row.message, known)
+        assert row.code.rpartition(".")[2] in known, (row.what, known)
 
 
-def test_the_page_of_the_docs_is_as_the_table_says() -> None:
+def test_the_docs_page_matches_the_table() -> None:
     text = document.PAGE.read_text(encoding="utf-8")
-    assert text == document.page(), "do python -m tests.emulator.aws"
+    assert text == document.page(), "run python -m tests.emulator.aws"
 
 
 def test_every_row_has_a_case() -> None:
-    # Those are in test_access.py.
-    rows = {row.message for row in TABLE if "(only with IAM on)" not in row.message}
-    assert rows == {message for message, *_ in CASES}
+    # The rows with IAM are tested in test_access.py.
+    rows = {row.what for row in TABLE if "(only with IAM on)" not in row.what}
+    assert rows == {what for what, *_ in CASES}

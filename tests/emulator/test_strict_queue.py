@@ -1,4 +1,4 @@
-"""The strict emulator's queues: what SQS refuses, what it does in time, and how fast it is."""
+"""The queues of the strict emulator: what they refuse, their behavior over time, their speed."""
 
 import json
 import time
@@ -77,7 +77,7 @@ def purge(times: int) -> Callable[[Any, str], Any]:
 MIB = 1024 * 1024
 TEN = {f"a{i}": text("v") for i in range(10)}
 
-# What is refused, as refusals.MESSAGES words it; the step; a legal neighbour.
+# The row of refusals.MESSAGES; the refused step; a legal neighbour.
 CASES = (
     (0, send(MessageBody="a\x07"), send(MessageBody="a\t\n\r\u00e9\U0001f52c")),
     (0, send(MessageBody="a\uffff"), send(MessageBody="a\ufffd")),
@@ -114,23 +114,23 @@ CASES = (
 
 
 @pytest.mark.parametrize(("row", "step", "neighbour"), CASES)
-def test_what_sqs_refuses_is_refused_and_its_neighbour_is_not(
+def test_the_step_is_refused_and_its_neighbour_is_not(
     sqs: Any, row: int, step: Callable[[Any, str], Any], neighbour: Callable[[Any, str], Any]
 ) -> None:
     size = {"MaximumMessageSize": "1024"} if row == 1 else {}
-    message, code, _ = MESSAGES[row]
+    what, code, _ = MESSAGES[row]
     with pytest.raises(ClientError) as refused:
         step(sqs, make(sqs, "refused", **size))
-    assert refused.value.response["Error"]["Code"] == code, message
+    assert refused.value.response["Error"]["Code"] == code, what
     answer = neighbour(sqs, make(sqs, "accepted", **size))
     assert "Failed" not in (answer or {}) or answer["Failed"] == []
 
 
-def test_every_kind_of_message_refused_has_a_case() -> None:
+def test_every_row_has_a_case() -> None:
     assert {row for row, *_ in CASES} == set(range(len(MESSAGES)))
 
 
-def test_an_entry_of_a_batch_fails_alone(sqs: Any) -> None:
+def test_one_entry_of_a_batch_can_fail(sqs: Any) -> None:
     url = make(sqs)
     answer = sqs.send_message_batch(
         QueueUrl=url, Entries=[*entries("a"), *entries("b", body="\x00"), *entries("c")]
@@ -144,12 +144,12 @@ def test_an_entry_of_a_batch_fails_alone(sqs: Any) -> None:
     )
 
 
-def test_a_queue_that_is_not_there(sqs: Any) -> None:
+def test_a_message_to_a_queue_that_does_not_exist_is_refused(sqs: Any) -> None:
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
         sqs.send_message(QueueUrl=make(sqs)[:-1] + "nowhere", MessageBody="b")
 
 
-def test_who_waits_for_a_queue_that_is_deleted_is_told(sqs: Any) -> None:
+def test_a_long_poll_fails_when_the_queue_is_deleted(sqs: Any) -> None:
     url = make(sqs)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
@@ -159,7 +159,7 @@ def test_who_waits_for_a_queue_that_is_deleted_is_told(sqs: Any) -> None:
             waiting.result(10)
 
 
-def test_who_waits_gets_what_is_sent(sqs: Any) -> None:
+def test_a_long_poll_receives_a_message_sent_meanwhile(sqs: Any) -> None:
     url = make(sqs)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
@@ -167,10 +167,10 @@ def test_who_waits_gets_what_is_sent(sqs: Any) -> None:
         sqs.send_message(QueueUrl=url, MessageBody="b", MessageAttributes={"a": text("v")})
         (message,) = waiting.result(10)["Messages"]
     assert message["Body"] == "b"
-    assert "MessageAttributes" not in message  # nobody asked for them
+    assert "MessageAttributes" not in message  # not requested
 
 
-def test_dead_jobs_can_be_sent_back(sqs: Any) -> None:
+def test_dead_jobs_can_be_redriven(sqs: Any) -> None:
     dead = make(sqs, "dead")
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
     arn = arn["Attributes"]["QueueArn"]
@@ -200,8 +200,8 @@ def test_another_client_sees_attributes_tags_and_redrive(sqs: Any, aws: Control)
     assert [resource["ResourceARN"] for resource in found] == [shown["QueueArn"]]
 
 
-def test_ten_thousand_messages_are_sent_and_taken_in_seconds(sqs: Any) -> None:
-    """Generous: benchmarks measure. moto alone needs hours for so many."""
+def test_ten_thousand_messages_are_sent_in_seconds(sqs: Any) -> None:
+    """The limit is generous, because benchmarks measure speed. moto alone needs hours."""
     url = make(sqs)
     numbers = [str(i) for i in range(10_000)]
 
@@ -220,7 +220,7 @@ def test_ten_thousand_messages_are_sent_and_taken_in_seconds(sqs: Any) -> None:
     assert shown["Attributes"]["ApproximateNumberOfMessages"] == "10000"
 
 
-# The line itself, by a clock that tests set.
+# MessageLine alone, with a clock that the tests set.
 
 
 class Clock:
@@ -239,7 +239,7 @@ def take(line: MessageLine, limit: int = 10, redrive: Redrive | None = None) -> 
     return [m.body for m in line.take(limit, 0, 30, redrive, 1_209_600)]
 
 
-def test_hidden_and_delayed_messages_come_back_in_their_time(clock: Clock) -> None:
+def test_hidden_and_delayed_messages_become_visible_on_time(clock: Clock) -> None:
     line = MessageLine("arn", clock)
     line.send("a", {})
     line.send("b", {}, delay=10)
@@ -252,7 +252,7 @@ def test_hidden_and_delayed_messages_come_back_in_their_time(clock: Clock) -> No
     assert take(line) == ["a"]
 
 
-def test_an_extended_message_does_not_come_back_at_its_first_time(clock: Clock) -> None:
+def test_an_extended_message_stays_hidden_after_its_first_timeout(clock: Clock) -> None:
     line = MessageLine("arn", clock)
     message = line.send("a", {})
     take(line)
@@ -277,7 +277,7 @@ def test_an_old_receipt_deletes_nothing(clock: Clock) -> None:
     assert line.tally() == {LINE: 0, FLIGHT: 0, DELAY: 0}
 
 
-def test_twelve_hours_from_the_receipt_is_the_end(clock: Clock) -> None:
+def test_visibility_ends_twelve_hours_after_the_receipt(clock: Clock) -> None:
     line = MessageLine("arn", clock)
     message = line.send("a", {})
     take(line)
@@ -287,7 +287,9 @@ def test_twelve_hours_from_the_receipt_is_the_end(clock: Clock) -> None:
         line.change_visibility(message.receipt, 43_181)
 
 
-def test_too_often_taken_messages_go_to_the_other_queue_and_keep_their_age(clock: Clock) -> None:
+def test_messages_received_too_often_move_to_the_dead_letter_queue_and_keep_their_age(
+    clock: Clock,
+) -> None:
     line, dead = MessageLine("arn", clock), MessageLine("dead", clock)
     redrive = Redrive(2, dead)
     sent = line.send("a", {}).sent
@@ -299,7 +301,7 @@ def test_too_often_taken_messages_go_to_the_other_queue_and_keep_their_age(clock
     assert (message.body, message.sent, message.source) == ("a", sent, "arn")
 
 
-def test_old_messages_are_gone(clock: Clock) -> None:
+def test_messages_older_than_the_retention_are_deleted(clock: Clock) -> None:
     line = MessageLine("arn", clock)
     line.send("a", {})
     clock.now += 1_209_601

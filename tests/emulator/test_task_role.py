@@ -1,4 +1,4 @@
-"""The worker's role: jobs are done with exactly its rights, and none of them is too many.
+"""The worker's role: jobs are done with exactly its rights, and each of them is needed.
 
 A worker for each right that is missing, all at once: each has its own queues, log groups, service
 and role, so that the time of one is the time of all.
@@ -50,8 +50,8 @@ class State:
         outputs: jobs with outputs.
         dead: jobs in the dead-letter queue.
         waiting: messages in the queue.
-        recorded: jobs of which an attempt has ended by itself and is recorded.
-        unfinished: uploads in parts that are neither whole nor given up: they cost.
+        recorded: jobs with the record of an attempt that was not interrupted.
+        unfinished: multipart uploads that are neither completed nor aborted: they cost money.
     """
 
     outputs: frozenset[str]
@@ -82,14 +82,14 @@ WITHOUT = {
     "s3:DeleteObject": replace(WHOLE, dead=some("good", "big", "bad")),
     "s3:AbortMultipartUpload": replace(WHOLE, unfinished=1),
 }
-"""What is left behind without a right."""
+"""What workers leave behind without a right."""
 
 ASKED = {
     "s3:ListBucket": {"s3:ListObjectsV2"},
     "s3:GetObject": {"s3:GetObject", "s3:HeadObject"},
     "sqs:ChangeMessageVisibility": {"sqs:ChangeMessageVisibilityBatch"},
 }
-"""Operations that need a right of another name."""
+"""Operations that need a right with another name."""
 
 
 class Workers:
@@ -162,7 +162,7 @@ class Workers:
             ecs.update_service(cluster="c", service=f"w{number}", desiredCount=desired)
 
     def was_refused(self, missing: str) -> bool:
-        """Whether the worker has asked for what it may not do."""
+        """Whether AWS has refused a request of the worker."""
         by = f"assumed-role/w{self.number[missing]}/session"
         return any(
             call["outcome"].startswith("403") or "AccessDenied" in call["outcome"]

@@ -97,11 +97,11 @@ def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
         (ECHO, {"EXPECTED_NUMBER_FILES": 2}, "expected 2 of at least 1 bytes, found 1"),
         (ECHO, {"MIN_FILE_SIZE_BYTES": 100}, "at least 100 bytes, found 0 (of 1 written)"),
         (ECHO, {"NECESSARY_STRING": ".tif"}, "and '.tif' in the name, found 0"),
-        ("ln -s /nowhere {output_dir}/x", {}, "is no file"),
+        ("ln -s /nowhere {output_dir}/x", {}, "is not a file"),
         ("sleep 60", {"JOB_TIMEOUT_MINUTES": 0.01}, "longer than JOB_TIMEOUT_MINUTES = 0.01"),
     ],
 )
-def test_a_failing_job_is_dead_after_its_attempts_and_says_why(
+def test_a_failing_job_is_dead_after_its_attempts_with_a_reason(
     world: World, command: str, settings: dict[str, object], reason: str
 ) -> None:
     world.implement(command)
@@ -140,16 +140,16 @@ def test_an_attempt_after_a_failed_one_sees_nothing_of_it(world: World) -> None:
     assert "left" not in seen
 
 
-def test_a_missing_input_is_told(world: World) -> None:
+def test_a_missing_input_is_reported(world: World) -> None:
     world.implement("cat {one}", variables={"one": "file", "name": "text"})
     world.set(JOB_RETRIES=1)
     world.send([{"one": "in/nothing.txt", "name": "a"}])
     world.work()
     (dead,) = world.dead()
-    assert re.fullmatch(r"s3://.*/in/nothing.txt: is not there", dead["reason"])
+    assert re.fullmatch(r"s3://.*/in/nothing.txt: does not exist", dead["reason"])
 
 
-def test_invalid_messages_die_at_once_and_stop_nobody(world: World) -> None:
+def test_invalid_messages_are_dead_at_once_and_stop_no_worker(world: World) -> None:
     world.implement(ECHO)
     bad = [
         "not json",
@@ -195,7 +195,7 @@ def test_jobs_that_are_done_already_are_skipped(world: World) -> None:
         "out/small/2.csv": b"o",
         "out/string/1.csv": b"old",
         "out/string/2.txt": b"old",
-        # Neighbours whose key only begins alike: a prefix without its slash would count them.
+        # Other jobs, whose keys only begin alike: a prefix without its slash would count them.
         "out/neighbour2/1.csv": b"old",
         "out/neighbour2/2.csv": b"old",
         # Outputs of an upload that did not end.
@@ -243,7 +243,7 @@ def on_start():
 """
 
 
-def test_the_functions_of_job_py_take_the_place_of_the_engines_own(world: World) -> None:
+def test_the_functions_of_job_py_replace_those_of_the_engine(world: World) -> None:
     world.implement(None, output_prefix=None, job_py=FUNCTIONS)
     world.set(JOB_RETRIES=1)
     world.put("in/a.txt", b"B")
@@ -263,7 +263,7 @@ def test_the_functions_of_job_py_take_the_place_of_the_engines_own(world: World)
         ({"SQS_QUEUE_URL": "http://127.0.0.1:1/x/nothing"}, "cannot"),
     ],
 )
-def test_a_worker_that_cannot_start_says_so_in_one_line(
+def test_a_worker_that_cannot_start_reports_it_in_one_line(
     world: World, environment: dict[str, str], said: str
 ) -> None:
     world.implement(ECHO)
@@ -282,5 +282,5 @@ def test_a_worker_whose_queue_is_deleted_ends(world: World) -> None:
     world.sqs.delete_queue(QueueUrl=world.settings.queue_url)
     _, stderr = worker.communicate(timeout=60)
     assert worker.returncode == 2
-    assert "its queue is gone" in stderr
+    assert "the queue does not exist any more" in stderr
     assert "Traceback" not in stderr

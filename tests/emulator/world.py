@@ -22,7 +22,7 @@ from ds.jobs.message import Job
 from tests.implementation import make_implementation
 
 PATIENCE = 120
-"""Seconds for what takes one or two on a machine that is not busy: only what hangs takes longer."""
+"""Seconds for what takes one or two on an idle machine: only what hangs takes longer."""
 
 _number = itertools.count()
 
@@ -34,7 +34,7 @@ class World:
         self.url = url
         self.folder = folder
         short = re.sub("[^A-Za-z0-9]+", "-", name)[:40].strip("-").lower()
-        # Of this process alone: what is left running is found, and killed, by this name.
+        # Unique to this process: what still runs is found, and killed, by this name.
         self._name = f"{short}-{os.getpid()}-{next(_number)}"
         self._workers: list[subprocess.Popen[str]] = []
         self.sqs = boto3.client("sqs", endpoint_url=url)
@@ -102,7 +102,7 @@ class World:
             )
 
     def start_worker(self, **environment: str) -> subprocess.Popen[str]:
-        """A real worker process."""
+        """Start a real worker process."""
         worker = subprocess.Popen(
             [sys.executable, "-m", "ds.worker"],
             cwd=self.root,
@@ -120,7 +120,7 @@ class World:
         return worker
 
     def work(self, count: int = 1) -> None:
-        """Let workers do all that is in the queue, then end them as ECS does."""
+        """Let workers do all jobs in the queue, then end them as ECS does."""
         workers = [self.start_worker() for _ in range(count)]
         self.wait_until(self.empty)
         for worker in workers:
@@ -131,7 +131,7 @@ class World:
         return sum(self.counts()) == 0
 
     def counts(self) -> tuple[int, int]:
-        """Messages visible, and in flight."""
+        """Return the numbers of messages: visible, and in flight."""
         attributes = self.sqs.get_queue_attributes(
             QueueUrl=self.settings.queue_url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -152,14 +152,14 @@ class World:
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def outputs(self) -> dict[str, bytes]:
-        """Every object that is neither log nor input, by key."""
+        """Return every object that is neither log nor input, by key."""
         return {key: self.get(key) for key in self.keys() if not key.startswith(("logs/", "in/"))}
 
     def get(self, key: str) -> bytes:
         return self.s3.get_object(Bucket=self._name, Key=key)["Body"].read()
 
     def dead(self) -> list[dict[str, str]]:
-        """The dead-letter messages' attributes, with `body`."""
+        """Return the attributes of the dead-letter messages, with `body`."""
         found = []
         while messages := self.sqs.receive_message(
             QueueUrl=self.settings.dead_letter_url,
@@ -173,7 +173,7 @@ class World:
         return found
 
     def records(self) -> list[dict[str, Any]]:
-        """All attempts' records, in order of their start."""
+        """Return the records of all attempts, in order of their start."""
         lines = self._events(self.settings.record_group)
         return sorted(map(json.loads, lines), key=lambda record: str(record["start"]))
 
@@ -181,7 +181,7 @@ class World:
         return self._events(self.settings.LOG_GROUP_NAME)
 
     def left_running(self) -> list[psutil.Process]:
-        """Processes of this test's jobs; workers are not among them."""
+        """Return the processes of this test's jobs, without the workers."""
         found = []
         workers = {worker.pid for worker in self._workers}
         for process in psutil.process_iter():

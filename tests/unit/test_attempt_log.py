@@ -15,7 +15,7 @@ LINE_BYTES = 256 * 1024
 
 
 class Lines:
-    """Where lines go instead of CloudWatch."""
+    """Receives lines instead of CloudWatch."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -27,14 +27,14 @@ class Lines:
 
 
 def logged(folder: Path, pieces: Sequence[bytes | str]) -> tuple[bytes, list[str], str]:
-    """What a log makes of what the program printed (bytes) and the worker said (texts)."""
+    """Log what a program printed (bytes) and the worker reported (texts)."""
     lines = Lines()
     log = AttemptLog(folder / "attempt.log", "id", lines)  # type: ignore[arg-type]
     for piece in pieces:
         if isinstance(piece, bytes):
             log.program(piece)
         else:
-            log.say(piece)
+            log.report(piece)
     log.close()
     return log.path.read_bytes(), lines.lines, log.last_line
 
@@ -65,7 +65,7 @@ def logged(folder: Path, pieces: Sequence[bytes | str]) -> tuple[bytes, list[str
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_is_printed_and_said_is_kept(
+def test_all_output_and_reports_are_kept(
     tmp_path: Path, pieces: Sequence[bytes | str], file: bytes, lines: list[str], last: str
 ) -> None:
     assert logged(tmp_path, pieces) == (file, lines, last)
@@ -97,7 +97,7 @@ def test_a_program_that_never_ends_its_line_takes_no_memory(tmp_path: Path) -> N
     assert sum(map(len, lines.lines)) == 200 << 16
 
 
-def test_what_is_flushed_is_in_the_file(tmp_path: Path) -> None:
+def test_flushed_output_is_in_the_file(tmp_path: Path) -> None:
     log = AttemptLog(tmp_path / "attempt.log", "id", Lines())  # type: ignore[arg-type]
     log.program(b"half a line")
     log.flush()

@@ -1,4 +1,4 @@
-"""What the documentation promises, held against the files it speaks of."""
+"""The documentation matches the files that it describes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_every_question_has_its_row_and_no_other() -> None:
+def test_every_question_has_its_row() -> None:
     asked = [name for name in json.loads(_text("cookiecutter.json")) if not name.startswith("_")]
     table = _text("docs/questions.md").split("\n\n")[2]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == asked
 
 
-def test_every_number_has_the_range_that_the_rules_have() -> None:
+def test_every_number_has_the_range_of_the_rules() -> None:
     rows = {
         line.split("`")[1]: line for line in _text("docs/questions.md").splitlines() if "`" in line
     }
@@ -35,7 +35,7 @@ def test_every_number_has_the_range_that_the_rules_have() -> None:
         assert f" {low} to {high:,} |" in rows[name]
 
 
-def test_the_dialogue_of_the_readme_asks_what_is_asked() -> None:
+def test_the_dialogue_in_the_readme_has_the_current_questions() -> None:
     asked = json.loads(_text("cookiecutter.json"))
     prompts = [p if isinstance(p, str) else p["__prompt__"] for p in asked["__prompts__"].values()]
     shown = re.findall(r"^  \[(\d+)/(\d+)\] (.{14})", _text("README.md"), re.MULTILINE)
@@ -45,17 +45,17 @@ def test_the_dialogue_of_the_readme_asks_what_is_asked() -> None:
         assert prompts[int(number) - 1][:14] == text
 
 
-def test_the_page_of_settings_is_what_the_engine_has() -> None:
-    assert _text("docs/settings.md") == reference.page(), "do make reference"
+def test_the_settings_page_is_current() -> None:
+    assert _text("docs/settings.md") == reference.page(), "run make reference"
 
 
-def test_every_row_of_the_settings_has_a_type_a_default_and_a_meaning() -> None:
+def test_every_setting_has_a_type_a_default_and_a_meaning() -> None:
     for name in SETTINGS:
         (row,) = re.findall(rf"^\| `{name}` \|.*", reference.page(), re.MULTILINE)
         assert re.match(r"\| `\w+` \| [a-zN ]+ \| [^|]* \| [^|]+ \| [^|]* \| [^|]+ \|$", row), row
 
 
-def test_every_finding_has_its_section_and_no_section_is_left_over() -> None:
+def test_every_finding_has_its_section() -> None:
     sections = re.findall(r"^## (DS-[A-Z-]+)$", _text("docs/findings.md"), re.MULTILINE)
     assert sorted(sections) == sorted(CODES)
 
@@ -95,7 +95,7 @@ def test_every_function_of_job_py_has_its_example() -> None:
         ("on_start", {"image": "a.tif"}, None, ["b/a.tif"], "a.tif"),
     ],
 )
-def test_the_examples_of_functions_do_what_the_page_says(
+def test_the_examples_of_functions_work(
     tmp_path: Path,
     function: str,
     group: dict[str, Value],
@@ -113,7 +113,7 @@ def test_the_examples_of_functions_do_what_the_page_says(
     assert resolved.output_prefix == prefix
 
 
-def test_every_make_target_named_in_the_pages_exists() -> None:
+def test_every_make_target_in_the_docs_exists() -> None:
     makefiles = _text("Makefile") + _text("{{cookiecutter.project_slug}}/Makefile")
     targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
     named: set[str] = set()
@@ -124,12 +124,12 @@ def test_every_make_target_named_in_the_pages_exists() -> None:
     assert {"local", "local-docker", "image"} <= named
 
 
-def test_every_page_is_in_the_sites_contents() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"- ([\w-]+\.md)", _text("mkdocs.yml")))
     assert listed == {page.name for page in (ROOT / "docs").glob("*.md")}
 
 
-def test_ci_runs_what_the_readme_names_under_contributing() -> None:
+def test_the_readme_names_what_ci_runs() -> None:
     contributing = _text("README.md").split("## Contributing")[1]
     line = re.search(r"^for target in (.+); do$", _text(".ci/run"), re.MULTILINE)
     assert line

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -16,7 +14,7 @@ VISIBILITY = 60.0
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes only by `sleep`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -29,7 +27,7 @@ class Clock:
 
 
 class Queue:
-    """SQS with the parts that leases rest on: visibility, and one receipt for each receive.
+    """SQS with what leases need: visibility, and one receipt for each receive.
 
     `forgiving` takes receipts of messages that were visible in between, as moto does and AWS may:
     the fence must not need SQS to refuse them.
@@ -42,11 +40,13 @@ class Queue:
         self._receipts: dict[str, str] = {}
         self._latest: dict[str, str] = {}
         self.requests = 0
+        self.waited: list[int] = []
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self.codes: dict[str, str] = {}
 
     def receive(self, limit: int, wait_seconds: int, visibility_seconds: float) -> list[Received]:
+        self.waited.append(wait_seconds)
         self.before()
         visible = [body for body, end in self._hidden_until.items() if end <= self._clock()]
         found = []
@@ -163,7 +163,7 @@ def test_a_stop_inside_a_renewal_does_not_make_a_lost_message_held(
 
 
 class StopsOnce(Clock):
-    """Time that jumps at the n-th look at it: a process stopped between any two lines."""
+    """Time that jumps at its n-th reading: a process stopped between any two lines."""
 
     def __init__(self, look: int, seconds: float) -> None:
         super().__init__()
@@ -200,6 +200,19 @@ def test_an_answer_that_comes_after_the_end_does_not_count() -> None:
     assert not lease.held
 
 
+@pytest.mark.parametrize(
+    ("visibility", "wanted", "waited"),
+    [(60, 5, 5), (60, 20, 15), (60, 60, 15), (20, 20, 5), (6, 5, 1), (2, 5, 1)],
+)
+def test_a_long_poll_takes_at_most_a_quarter_of_the_visibility(
+    visibility: float, wanted: int, waited: int
+) -> None:
+    clock = Clock()
+    queue = Queue(clock)
+    Leases(queue, visibility, clock).receive(10, wanted)  # type: ignore[arg-type]
+    assert queue.waited == [waited]
+
+
 def test_the_time_of_a_long_poll_is_a_part_of_the_lease() -> None:
     bench = Bench()
     bench.queue.after = lambda: bench.clock.sleep(61)  # stopped before it could look
@@ -218,7 +231,7 @@ def test_the_time_of_a_long_poll_is_a_part_of_the_lease() -> None:
         ("RequestThrottled", True),
     ],
 )
-def test_a_refused_renewal_says_whose_the_message_is(code: str, held: bool) -> None:
+def test_a_refused_renewal_shows_whose_the_message_is(code: str, held: bool) -> None:
     bench = Bench("refused", "other")
     refused, other = bench.leases.receive(10, 5)
     bench.queue.codes = {"refused": code}
@@ -261,7 +274,7 @@ def test_a_network_that_is_away_for_half_a_minute_loses_nothing(
     assert bool(bench.worker().receive(10, 5)) is not held
 
 
-def test_renewals_are_rare_where_all_is_well() -> None:
+def test_renewals_are_rare_while_sqs_answers() -> None:
     bench = Bench()
     bench.leases.receive(10, 5)
     assert [bench.leases.renew() for _ in range(3)] == [20, 20, 20]
@@ -278,35 +291,26 @@ def test_a_dropped_lease_is_not_renewed() -> None:
     assert (first.held, second.held) == (False, True)
 
 
-def test_nothing_held_means_no_request() -> None:
+def test_without_leases_there_is_no_request() -> None:
     bench = Bench()
     bench.leases.renew()
     assert bench.queue.requests == 0
 
 
 def test_renewing_goes_on_until_it_is_ended() -> None:
-    class Counts:
-        def __init__(self) -> None:
-            self.times = 0
-
-        def receive(self, *_: object) -> list[Received]:
-            return [Received("receipt", "body", 1)]
-
-        def extend(self, *_: object) -> dict[str, str]:
-            self.times += 1
-            # Nothing may end the heart: all slots' jobs depend on it.
-            if self.times == 2:
-                raise RuntimeError("of no kind that was foreseen")
-            return {}
-
-    queue = Counts()
-    leases = Leases(queue, 0.3, time.monotonic)  # type: ignore[arg-type]
+    """Nothing else may end it: the jobs of all slots depend on it."""
+    clock = Clock()
+    queue = Queue(clock, ["job"])
+    leases = Leases(queue, 0.003, clock)  # type: ignore[arg-type]
     (lease,) = leases.receive(10, 0)
-    heart = threading.Thread(target=leases.keep_renewing)
-    heart.start()
-    time.sleep(0.75)
+
+    def before() -> None:
+        if queue.requests == 2:
+            raise RuntimeError("of a kind that nobody foresaw")
+        if queue.requests == 5:
+            leases.end()
+
+    queue.before = before
+    leases.keep_renewing()
+    assert queue.requests == 5
     assert lease.held
-    leases.end()
-    heart.join(1)
-    assert not heart.is_alive()
-    assert queue.times >= 5

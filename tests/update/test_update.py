@@ -281,7 +281,7 @@ def test_a_newer_rule_warns_and_does_not_prevent_an_update(
     commit(origin, "with rules")
     said = update(environment, made)
     assert "Warnings:" in said
-    assert "question app_name: '1 x' cannot name things on AWS" in said
+    assert "question app_name: '1 x' is not" in said
 
 
 def test_an_answer_that_would_damage_files_is_refused_in_an_update(
@@ -424,6 +424,8 @@ def test_an_edit_of_a_line_that_the_template_changed_is_a_marked_conflict(
     try_update(environment, old)
     files = implementation(old)
     place = "ds/worker/Dockerfile"
-    assert b"<<<<<<< ours\nCOPY mine.txt ." in files[place]
-    assert b"COPY ds/worker/requirements.txt .\n>>>>>>> theirs" in files[place]
+    conflict = files[place].partition(b"<<<<<<< ours\n")[2].partition(b">>>>>>> theirs\n")[0]
+    mine, theirs = conflict.split(b"=======\n")
+    assert b"COPY mine.txt ." in mine
+    assert b"COPY ds/worker/requirements.txt ." in theirs
     assert files == {**with_mine(today), place: files[place]}

@@ -1,4 +1,4 @@
-"""`python -m tests.emulator.aws` writes the tables of docs/emulator.md anew."""
+"""`python -m tests.emulator.aws` writes the tables of docs/emulator.md."""
 
 from tests.emulator.aws import document
 

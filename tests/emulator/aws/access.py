@@ -1,4 +1,4 @@
-"""Who asks, and whether IAM lets them: moto's own enforcement, switched on by the tests."""
+"""Principals, and what IAM allows them: moto's own enforcement, which tests turn on."""
 
 import functools
 from typing import Any
@@ -19,7 +19,7 @@ ADMIN = "emulator-admin"
 
 
 def install() -> None:
-    """Let S3 ask for the right that AWS asks for (API reference, HeadBucket)."""
+    """Let S3 require the right that AWS requires (API reference, HeadBucket)."""
     rights: Any = s3.ACTION_MAP
     rights["BUCKET"]["HEAD"]["DEFAULT"] = "ListBucket"
 
@@ -33,13 +33,13 @@ def enforcing() -> bool:
 
 
 def enforce(on: bool) -> None:
-    """Let IAM's policies decide from now on, or not."""
+    """Turn the enforcement of IAM policies on or off."""
     settings.INITIAL_NO_AUTH_ACTION_COUNT = 0 if on else float("inf")
     ActionAuthenticatorMixin.request_count = 0
 
 
 def principal(key: str, region: str, environ: dict[str, Any]) -> str:
-    """The ARN of a user or of an assumed role; the key itself if it is nobody's."""
+    """Return the ARN of the key's user or assumed role, or the key itself if it has no owner."""
     if not _is_real(key):
         return key
     headers: Any = EnvironHeaders(environ)
@@ -53,7 +53,7 @@ def principal(key: str, region: str, environ: dict[str, Any]) -> str:
 def denied(
     action: str, resource: str, region: str, environ: dict[str, Any], body: bytes
 ) -> str | None:
-    """Why this request may not do `action` ("ecs:RunTask"); None if it may."""
+    """Return why this request may not do `action` ("ecs:RunTask"); None if it may."""
     if not enforcing():
         return None
     service, _, name = action.partition(":")
@@ -80,7 +80,7 @@ def denied(
 
 
 def role_credentials(role: str, region: str, account: str = DEFAULT_ACCOUNT_ID) -> dict[str, str]:
-    """Keys of a session of a role, by its name or ARN, whoever may assume it."""
+    """Return keys of a session of a role (name or ARN), without checking who may assume it."""
     partition = get_partition(region)
     arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
     session = sts_backends[account][partition].assume_role(
@@ -99,7 +99,7 @@ def role_credentials(role: str, region: str, account: str = DEFAULT_ACCOUNT_ID) 
 
 
 def user_credentials(name: str, policy: str, account: str = DEFAULT_ACCOUNT_ID) -> dict[str, str]:
-    """Keys of a user who may do what `policy` says; made if absent."""
+    """Return keys of a user with this policy; create the user if it does not exist."""
     backend = iam_backends[account]["aws"]
     if name not in backend.users:
         backend.create_user("us-east-1", name)
@@ -113,7 +113,7 @@ def user_credentials(name: str, policy: str, account: str = DEFAULT_ACCOUNT_ID) 
 
 
 def issued() -> list[dict[str, str]]:
-    """The keys of all users and sessions."""
+    """Return the keys of all users and sessions."""
     keys = [
         (key.access_key_id, key.secret_access_key, "")
         for backends in iam_backends.values()
@@ -133,7 +133,7 @@ def issued() -> list[dict[str, str]]:
 
 @functools.cache
 def everything() -> str:
-    """A policy that allows all."""
+    """Return a policy that allows everything."""
     return (
         '{"Version": "2012-10-17", "Statement": '
         '[{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'

@@ -1,4 +1,4 @@
-"""One request to AWS: which operation of which service, with what, and by whom."""
+"""One request to AWS: its service, operation, parameters and principal."""
 
 import io
 import json
@@ -26,14 +26,14 @@ NAMES = {
     "servicequotas": "service-quotas",
     "tagging": "resourcegroupstaggingapi",
 }
-"""Services whose requests are signed with another name than that of their model."""
+"""Services whose requests are signed with a different name than that of their model."""
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _RPC = re.compile(r"/service/\w+/operation/(\w+)")
 
 
 class Refused(ServiceException):
-    """What AWS would answer instead of doing it: an error code and a message."""
+    """The error response of AWS: a code and a message."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(code, message)
@@ -45,9 +45,9 @@ class Call:
     """A request.
 
     Attributes:
-        service: as boto3 names it ("ecs").
-        operation: as the API names it ("CreateCluster").
-        parameters: as the client gave them; of S3 only what stands in the path.
+        service: its name in boto3 ("ecs").
+        operation: its name in the API ("CreateCluster").
+        parameters: as the client sent them; for S3 only those in the path.
         key: access key.
         body: bytes as sent; empty for S3, whose bodies are not read here.
     """
@@ -68,7 +68,7 @@ class Call:
 
 
 def read(environ: dict[str, Any]) -> Call | None:
-    """The call that a request is; None for what is none (or is unsigned)."""
+    """Return the call in a request; None if the request is not a signed call."""
     scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if not scope:
         return None
@@ -82,13 +82,13 @@ def read(environ: dict[str, Any]) -> Call | None:
 
 
 def refusal(call: Call, error: Refused) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body of an answer, as this service words its errors."""
+    """Return status, headers and body of an error in the format of the service."""
     if call.protocol == "json":
         code = error.code.rpartition(".")[2]
         shape = {"NonExistentQueue": "QueueDoesNotExist", "QueueAlreadyExists": "QueueNameExists"}
         name = shape.get(code, code)
         headers = [("Content-Type", "application/x-amz-json-1.0")]
-        if call.service in ("sqs", "cloudwatch"):  # the code of the older protocol
+        if call.service in ("sqs", "cloudwatch"):  # the code in the older protocol
             headers.append(("x-amzn-query-error", f"{error.code};Sender"))
         text = {"__type": f"com.amazonaws.{call.service}#{name}", "message": error.message}
         return error.status, headers, json.dumps(text).encode()

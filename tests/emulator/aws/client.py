@@ -1,4 +1,4 @@
-"""For tests: start the emulator, and tell it what to do."""
+"""Start and control the emulator from tests."""
 
 import contextlib
 import http.client
@@ -26,15 +26,15 @@ class Control:
     """A running emulator.
 
     Attributes:
-        url: where it listens, as AWS and for the methods here.
-        environment: variables that make any process talk to it and to no other AWS.
+        url: its address, for AWS requests and for the methods here.
+        environment: variables that make a process talk to it and to no other AWS.
     """
 
     url: str
     environment: Mapping[str, str]
 
     def client(self, service: str, **credentials: str) -> Any:
-        """A client of a service; `credentials` as `role` and `user` return them."""
+        """Return a client of a service; `credentials` as `role` and `user` return them."""
         keys = {**self.environment, **credentials}
         return boto3.client(  # type: ignore[call-overload]
             service,
@@ -46,31 +46,31 @@ class Control:
         )
 
     def reset(self, aws: bool = True) -> None:
-        """No faults, latency, log, tasks, IAM; default settings; with `aws`, an empty account."""
+        """Remove faults, latency, log, tasks, settings and IAM; with `aws`, empty the account."""
         self._ask("reset", aws=aws)
 
     def fault(self, operation: str, kind: str, **more: Any) -> None:
-        """Let something go wrong: the fields of `faults.Fault`."""
+        """Add a fault; `more` are fields of `faults.Fault`."""
         self._ask("fault", operation=operation, kind=kind, **more)
 
     def faults(self) -> list[dict[str, Any]]:
-        """All faults, with how often they have happened."""
+        """Return all faults, with how often they happened."""
         return list(self._ask("faults"))
 
     def clear_faults(self) -> None:
-        """No faults and no latency any more."""
+        """Remove all faults and latency."""
         self._ask("clear_faults")
 
     def latency(self, milliseconds: float, operation: str = "*") -> None:
-        """Let each call of an operation take longer; `*` stands for letters."""
+        """Delay each call of an operation; `*` matches any letters."""
         self._ask("latency", milliseconds=milliseconds, operation=operation)
 
     def settings(self, **settings: Any) -> dict[str, Any]:
-        """Change fields of `state.Settings`; returns all."""
+        """Change fields of `state.Settings`, and return all of them."""
         return dict(self._ask("settings", **settings))
 
     def calls(self, name: str = "") -> list[dict[str, Any]]:
-        """The log: all calls, or those of an operation ("sqs:CreateQueue")."""
+        """Return the logged calls, or those of one operation ("sqs:CreateQueue")."""
         calls = list(self._ask("calls"))
         return [c for c in calls if name in ("", f"{c['service']}:{c['operation']}")]
 
@@ -79,19 +79,19 @@ class Control:
         self._ask("forget_calls")
 
     def enforce(self, on: bool = True) -> None:
-        """Let IAM decide what is allowed; unknown keys are refused then."""
+        """Turn IAM on or off; with IAM, unknown keys are refused."""
         self._ask("enforce", on=on)
 
     def role(self, name: str) -> dict[str, str]:
-        """Credentials of a session of a role, as environment variables."""
+        """Return credentials of a session of a role, as environment variables."""
         return dict(self._ask("role", name=name, region=self.environment["AWS_REGION"]))
 
     def user(self, name: str = "admin", policy: Mapping[str, Any] | None = None) -> dict[str, str]:
-        """Credentials of a user who may do what `policy` says, or everything."""
+        """Return credentials of a user with this policy, or with all rights."""
         return dict(self._ask("user", name=name, policy=json.dumps(policy) if policy else ""))
 
     def issued(self) -> list[dict[str, str]]:
-        """The credentials of all users and sessions, as environment variables."""
+        """Return the credentials of all users and sessions, as environment variables."""
         return list(self._ask("issued"))
 
     def play(
@@ -101,13 +101,13 @@ class Control:
         environment: Mapping[str, str] | None = None,
         output: Path | None = None,
     ) -> None:
-        """Let services have tasks: processes in `folder`, with the task definition's environment.
+        """Run the tasks of services: processes in `folder`, with the task definition's environment.
 
         Args:
             folder: an implementation.
             command: what the container runs.
-            environment: of the machine, beside the container's own.
-            output: folder for what the tasks print.
+            environment: of the machine, in addition to the container's own.
+            output: folder for the output of the tasks.
         """
         self._ask(
             "play",
@@ -118,19 +118,19 @@ class Control:
         )
 
     def tasks(self) -> list[dict[str, Any]]:
-        """The processes of tasks: task, pid, running, machine."""
+        """Return the processes of tasks: task, pid, running, machine."""
         return list(self._ask("tasks"))
 
     def kill_task(self, task: str) -> None:
-        """SIGKILL to a task's process, as out of memory."""
+        """Send SIGKILL to a task's process, as if it ran out of memory."""
         self._ask("kill_task", task=task)
 
     def notice(self, instance: str) -> None:
-        """Announce that a spot machine will end, after `Settings.notice` seconds."""
+        """Announce the end of a spot machine, `Settings.notice` seconds from now."""
         self._ask("notice", instance=instance)
 
     def lose_agent(self, instance: str) -> None:
-        """Let ECS hear no more of a machine."""
+        """Disconnect a machine's ECS agent."""
         self._ask("lose_agent", instance=instance)
 
     def _ask(self, verb: str, **given: Any) -> Any:
@@ -146,8 +146,8 @@ class Control:
 
 @contextlib.contextmanager
 def running(region: str = REGION) -> Iterator[Control]:
-    """Start an emulator, which ends with this process, however that ends."""
-    with tempfile.TemporaryFile("w+") as said:
+    """Start an emulator that ends with this process, even if this process is killed."""
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.emulator.aws.server"],
             cwd=ROOT,
@@ -159,7 +159,7 @@ def running(region: str = REGION) -> Iterator[Control]:
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=errors,
             text=True,
             start_new_session=True,
         )
@@ -168,12 +168,12 @@ def running(region: str = REGION) -> Iterator[Control]:
             port = process.stdout.readline().strip()
             if not port.isdigit():
                 process.wait()
-                said.seek(0)
-                raise RuntimeError(f"The emulator did not start:\n{said.read()}")
+                errors.seek(0)
+                raise RuntimeError(f"The emulator did not start:\n{errors.read()}")
             url = f"http://127.0.0.1:{port}"
             try:
                 yield Control(url, _environment(url, region))
             finally:
-                said.seek(0)
-                if trouble := said.read().strip():
-                    sys.stderr.write(f"The emulator said:\n{trouble}\n")
+                errors.seek(0)
+                if text := errors.read().strip():
+                    sys.stderr.write(f"The emulator reported:\n{text}\n")

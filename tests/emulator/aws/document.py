@@ -1,4 +1,4 @@
-"""The tables of docs/emulator.md, from the code that they describe."""
+"""Write the tables of docs/emulator.md from the code."""
 
 import re
 from dataclasses import fields
@@ -13,8 +13,8 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "emulator.md"
 
 
 def tables() -> str:
-    """What is refused, and the settings."""
-    refused = ["| operation | refused | code | AWS says so |", "|---|---|---|---|"]
+    """Return the tables of refusals and of settings."""
+    refused = ["| operation | refused | code | source |", "|---|---|---|---|"]
     for row in TABLE:
         many = len(row.operations) > 4
         names = "most of ECS" if many else ", ".join(f"`{o}`" for o in row.operations)
@@ -24,7 +24,7 @@ def tables() -> str:
         name = page.removesuffix(".html")
         refused.append(f"| messages | {what} | `{code}` | [{name}]({SQS}{page}) |")
     source = Path(__file__).with_name("state.py").read_text()
-    settings = ["| setting | default | what |", "|---|---|---|"]
+    settings = ["| setting | default | meaning |", "|---|---|---|"]
     for field in fields(Settings):
         text = re.search(rf'{field.name}: .*\n    """((?:.|\n)*?)"""', source)
         what = " ".join(text[1].split()) if text else ""
@@ -33,7 +33,7 @@ def tables() -> str:
 
 
 def page() -> str:
-    """docs/emulator.md with the tables as they are now."""
+    """Return docs/emulator.md with current tables."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     return f"{before}{START}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"

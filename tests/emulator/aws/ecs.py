@@ -1,6 +1,6 @@
-"""ECS: services, tasks and machines that count what is there, and task scale-in protection.
+"""ECS: real counts of services, tasks and machines, and task scale-in protection.
 
-moto's service claims to run what was asked for; here it counts its tasks, which `player` runs.
+moto's service reports its desired count as running. Here it counts its tasks, which `player` runs.
 """
 
 import datetime
@@ -28,7 +28,7 @@ def group_of(service: Any) -> str:
 
 
 def tasks_of(service: Any) -> list[Any]:
-    """A service's tasks that have not stopped."""
+    """Return a service's tasks that have not stopped."""
     tasks = ecs_backends[service._account_id][service.region_name].tasks
     return [
         task
@@ -38,7 +38,7 @@ def tasks_of(service: Any) -> list[Any]:
 
 
 def services() -> Iterator[tuple[EC2ContainerServiceBackend, Any]]:
-    """Every service that is not gone, with its backend."""
+    """Yield every service that is not INACTIVE, with its backend."""
     for backend in backends():
         for service in list(backend.services.values()):
             if service.status != "INACTIVE":
@@ -51,13 +51,13 @@ def backends() -> Iterator[EC2ContainerServiceBackend]:
 
 
 def protected_until(task: Task) -> float:
-    """Unix time; 0 if the task is not protected."""
+    """Return the end of a task's protection as Unix time; 0 without protection."""
     until = float(getattr(task, "protected_until", 0.0))
     return until if until > time.time() else 0.0
 
 
 def find_task(identity: str) -> tuple[EC2ContainerServiceBackend, Any] | None:
-    """A task by its ARN or the last part of it."""
+    """Find a task by its ARN or ID."""
     wanted = identity.rpartition("/")[2]
     for backend in backends():
         for tasks in list(backend.tasks.values()):
@@ -71,7 +71,7 @@ def protect(identity: str, on: bool, minutes: int | None) -> dict[str, Any]:
     """Set a task's protection, as UpdateTaskProtection does for one.
 
     Returns:
-        {"protected": ...} or {"failure": ...}, as the API shows them.
+        {"protected": ...} or {"failure": ...}, as in the API.
     """
     with LOCK:
         found = find_task(identity)
@@ -109,7 +109,7 @@ def service_of(backend: EC2ContainerServiceBackend, task: Task) -> Any | None:
 
 
 def tick() -> None:
-    """A deleted service is gone when its tasks are."""
+    """Set deleted services without tasks to INACTIVE."""
     with LOCK:
         for _, service in services():
             waited = time.time() - getattr(service, "deleted", 0.0)
@@ -119,7 +119,7 @@ def tick() -> None:
 
 
 def _blocked(service: Any) -> bool:
-    """While more tasks are protected than desired, ECS grants no new protection."""
+    """Return whether more tasks are protected than desired: ECS then grants no new protection."""
     protected = sum(bool(protected_until(task)) for task in tasks_of(service))
     return bool(protected > service.desired_count)
 
@@ -176,7 +176,7 @@ def _protections(answers: list[dict[str, Any]]) -> ActionResult:
     )
 
 
-# What moto's service and cluster count, counted.
+# The counts of moto's services and clusters.
 
 
 def _running(service: Any) -> int:
@@ -206,7 +206,7 @@ def _cluster_services(cluster: Any) -> int:
 
 
 def _counted(count: Any) -> property:
-    """A number that is looked up; what moto sets is ignored."""
+    """Return a property that counts at each read and ignores what moto sets."""
     return property(count, lambda _, value: None)
 
 
@@ -223,7 +223,7 @@ FORGOTTEN = (
     "healthCheckGracePeriodSeconds",
     "capacityProviderStrategy",
 )
-"""Settings of a service that moto does not keep."""
+"""Settings of a service that moto does not store."""
 
 
 def _keep(response: Any, service: Any) -> None:
@@ -254,7 +254,7 @@ def _update_service(response: Any) -> ActionResult:
 
 
 def _delete_service(response: Any) -> ActionResult:
-    """ACTIVE to DRAINING until the tasks have stopped, then INACTIVE."""
+    """Change a service to DRAINING until its tasks have stopped, then to INACTIVE."""
     backend = response.ecs_backend
     service = backend._get_service(
         response._get_param("cluster", "default"), response._get_param("service")

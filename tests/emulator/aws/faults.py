@@ -1,7 +1,7 @@
-"""What goes wrong on purpose: latency, refusals, lost answers, killed clients, partial batches.
+"""Faults on purpose: latency, refusals, lost responses, killed clients, partial batches.
 
-The process that asks is not changed and need not help: the emulator finds it by the port of its
-connection. So what a test kills is what would have died.
+The emulator finds the calling process by the port of its connection. The process needs no change,
+and tests kill exactly the process that would have died.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ KINDS = ("refused", "lost", "killed", "partial")
 
 @dataclass
 class Fault:
-    """Something that goes wrong.
+    """One kind of failure.
 
     Attributes:
-        operation: "sqs:SendMessageBatch"; `*` and `?` stand for letters.
-        kind: "refused" before it is done, with `code`; "lost": done, but the connection is
-            closed instead of an answer; "killed": done, and the asking process gets SIGKILL;
+        operation: "sqs:SendMessageBatch"; `*` and `?` are wildcards.
+        kind: "refused": the call is not done and fails with `code`; "lost": done, then the
+            connection is closed; "killed": done, then the calling process gets SIGKILL;
             "partial": the `entries` of a batch fail, the others are done.
-        skip: calls that go well first.
-        times: calls that it happens to; None for every one.
-        containing: only calls whose parameters, as JSON, have this text.
-        status: of a refusal; 500 and more are what botocore tries again.
+        skip: number of calls that succeed first.
+        times: number of calls that fail; None for all.
+        containing: only calls whose parameters, as JSON, contain this text.
+        status: HTTP status of a refusal; botocore retries 500 and above.
     """
 
     operation: str
@@ -51,10 +51,10 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind {self.kind!r} must be one of {', '.join(KINDS)}")
 
     def meets(self, call: Call) -> bool:
-        """Whether it happens to this call, counting it."""
+        """Return whether it happens to this call, and count the call."""
         if not fnmatch.fnmatchcase(call.name, self.operation):
             return False
         if self.containing and self.containing not in json.dumps(call.parameters, default=str):
@@ -66,14 +66,14 @@ class Fault:
         return True
 
     def refusal(self, call: Call) -> Refused:
-        """By default as IAM refuses."""
+        """Return the refusal; by default that of IAM."""
         code = self.code or denial_code(call)
         return Refused(code, self.message, self.status or (400 if self.code else 403))
 
 
 @dataclass
 class Faults:
-    """All of them, and the latency of each operation in ms."""
+    """All faults, and the latency of each operation in ms."""
 
     faults: list[Fault] = field(default_factory=list)
     latency: dict[str, float] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Faults:
             return next((fault for fault in self.faults if fault.meets(call)), None)
 
     def seconds(self, call: Call) -> float:
-        """The latency of a call: of the first pattern that fits."""
+        """Return the latency of a call, by the first pattern that matches."""
         for pattern, milliseconds in self.latency.items():
             if fnmatch.fnmatchcase(call.name, pattern):
                 return milliseconds / 1000
@@ -107,7 +107,7 @@ class Faults:
 
 
 def denial_code(call: Call) -> str:
-    """The error code with which a service says that IAM does not allow it."""
+    """Return the error code of a service for a request that IAM denies."""
     if call.service == "ec2":
         return "UnauthorizedOperation"
     old = call.protocol in ("query", "rest-xml") or call.service in ("sqs", "cloudwatch")
@@ -115,16 +115,16 @@ def denial_code(call: Call) -> str:
 
 
 def hang_up(environ: Mapping[str, Any]) -> None:
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
     with contextlib.suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
 
 def kill_client(environ: Mapping[str, Any]) -> int | None:
-    """SIGKILL to the process at the other end of the connection.
+    """Send SIGKILL to the process at the other end of the connection.
 
     Returns:
-        Its id; None if it is not to be found, or is the one that started the emulator.
+        Its ID; None if it was not found or is the process that started the emulator.
     """
     port = int(environ["REMOTE_PORT"])
     for connection in psutil.net_connections("tcp"):

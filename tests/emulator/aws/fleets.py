@@ -1,6 +1,7 @@
-"""EC2 Fleet: moto launches a fleet once; here its machines are as the launch template and the
-overrides say, and a `maintain` fleet replaces what ends, follows `ModifyFleet`, ends with
-`ValidUntil`, keeps a history, and meets the quota.
+"""EC2 Fleet. moto launches the machines of a fleet once.
+
+Here machines follow the launch template and the overrides. A `maintain` fleet replaces ended
+machines, follows `ModifyFleet`, ends at `ValidUntil`, keeps a history, and respects the quota.
 """
 
 import datetime
@@ -22,7 +23,7 @@ from tests.emulator.aws.call import Refused
 from tests.emulator.aws.state import STATE
 
 LOCK = threading.RLock()
-"""Held while fleets and machines change: requests and the clock do so."""
+"""Held while requests or the clock change fleets and machines."""
 
 SPOT_QUOTA = "L-34B43A08"
 """All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests, in vCPUs."""
@@ -37,7 +38,7 @@ class MaintainedFleet(fleets.Fleet):
         self._turn = itertools.count()
         self._told: str | None = None
         super().__init__(*arguments, **options)
-        # moto counts a target in parts; what the API knows is the total and its default type.
+        # moto stores the parts of a target; the API has the total and its default type.
         self.default_type = self.target_capacity_specification.get(
             "DefaultTargetCapacityType", "on-demand"
         )
@@ -52,7 +53,7 @@ class MaintainedFleet(fleets.Fleet):
         self.balance(grow=True)
         self._tell("fleetRequestChange", "active")
 
-    # moto's constructor launches by these two; `balance` does instead.
+    # moto's constructor launches with these two; here `balance` launches.
     def create_spot_requests(self, weight_to_add: float) -> list[Any]:
         return []
 
@@ -73,7 +74,7 @@ class MaintainedFleet(fleets.Fleet):
 
     @property
     def on_demand_instances(self) -> list[dict[str, Any]]:
-        """What DescribeFleetInstances shows."""
+        """Return the content of DescribeFleetInstances."""
         return [
             {"id": i.spot_request or None, "instance": i, "launch_spec": i.launch_spec}
             for i in self.living
@@ -84,7 +85,7 @@ class MaintainedFleet(fleets.Fleet):
         pass
 
     def modify(self, target: dict[str, Any], policy: str | None) -> None:
-        """Another target; excess machines end only if the policy says so."""
+        """Change the target; excess machines end only if the policy is to terminate them."""
         if policy:
             self.excess_capacity_termination_policy = policy
         total = target.get("TotalTargetCapacity")
@@ -107,7 +108,7 @@ class MaintainedFleet(fleets.Fleet):
         self._tell("fleetRequestChange", "modify_succeeded")
 
     def balance(self, grow: bool | None = None) -> None:
-        """Bring the machines to the target."""
+        """Adjust the number of machines to the target."""
         if grow is None:
             grow = self.fleet_type == "maintain"
         if self.state == "active":
@@ -214,7 +215,7 @@ class MaintainedFleet(fleets.Fleet):
         return instance
 
     def _subnet(self, given: str | None) -> str | None:
-        """One of several, in turn."""
+        """Return one of several subnets, in turn."""
         named = [subnet.strip() for subnet in (given or "").split(",") if subnet.strip()]
         return named[len(self.launched) % len(named)] if named else None
 
@@ -236,7 +237,7 @@ class MaintainedFleet(fleets.Fleet):
 
 
 def vcpus(machine: str) -> int:
-    """Cores of a type of machine."""
+    """Return the vCPUs of an instance type."""
     try:
         return int(INSTANCE_TYPES[machine]["VCpuInfo"]["DefaultVCpus"])
     except KeyError:
@@ -244,7 +245,7 @@ def vcpus(machine: str) -> int:
 
 
 def tick() -> None:
-    """What fleets do by themselves."""
+    """Balance all fleets."""
     with LOCK:
         for fleet in everywhere():
             fleet.balance()
@@ -258,7 +259,7 @@ def everywhere() -> Iterator[MaintainedFleet]:
 
 
 def interrupt(instance_id: str) -> None:
-    """EC2 takes a spot machine back, now."""
+    """End a spot machine, as an interruption does."""
     with LOCK:
         for fleet in everywhere():
             for instance in fleet.living:
@@ -342,7 +343,7 @@ _tokens: dict[tuple[str, str], str] = {}
 
 
 def _create_fleet(response: Any) -> ActionResult:
-    """A request repeated with its ClientToken makes no second fleet."""
+    """Create a fleet, but not a second one for the same ClientToken."""
     token = (response.current_account, response._get_param("ClientToken") or "")
     with LOCK:
         if token[1] and _tokens.get(token) in response.ec2_backend.fleets:
@@ -354,7 +355,7 @@ def _create_fleet(response: Any) -> ActionResult:
 
 
 def _delete_fleets(response: Any) -> ActionResult:
-    """Each fleet's own success or failure; a fleet that is gone already is a failure."""
+    """Delete fleets; report success or failure of each, and failure for a deleted fleet."""
     done, failed = [], []
     for fleet_id in response._get_param("FleetIds", []):
         fleet = response.ec2_backend.fleets.get(fleet_id)
@@ -380,7 +381,7 @@ def _delete_fleets(response: Any) -> ActionResult:
 _moto_devices: Any = vars(Ami)["block_device_mappings"].fget
 
 ECS_IMAGE_GB = 30
-"""Size of the root snapshot of the ECS-optimised images; moto says 15 for every image."""
+"""Size of the root snapshot of the ECS-optimized images; moto reports 15 for every image."""
 
 
 def _devices(image: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""What AWS's machines do: they boot, register, run the tasks of services as processes, and end.
+"""The machines of AWS: they boot, register, run the tasks of services as processes, and end.
 
-Tasks are processes of this machine, in the folder and with the environment that `play` names,
-plus what the task definition gives to its container. One turn of `tick` looks at everything.
+Tasks are processes of this machine, in the folder and with the environment of `play`, plus the
+environment in the task definition. Each `tick` updates everything.
 """
 
 import base64
@@ -27,7 +27,7 @@ from tests.emulator.aws.fleets import LOCK, interrupt
 from tests.emulator.aws.state import STATE
 
 SHARE_OF_MEMORY = 0.975
-"""Of a type's memory, what the machine registers (8,192 MiB: 7,985)."""
+"""Share of a type's memory that the machine registers (7,985 of 8,192 MiB)."""
 
 STOP_TIMEOUT = 30
 
@@ -49,9 +49,9 @@ class Play:
 
     Attributes:
         folder: current folder of the processes: an implementation.
-        command: what a container's entry point is; {cpu} etc. are not known here.
-        environment: what the machine gives beside the task definition's own.
-        output: folder for what the tasks print.
+        command: the entry point of the container.
+        environment: of the machine, in addition to the task definition's own.
+        output: folder for the output of the tasks.
     """
 
     folder: Path
@@ -66,9 +66,9 @@ class Player:
     play: Play | None = None
     processes: dict[str, Process] = field(default_factory=dict)
     notices: dict[str, float] = field(default_factory=dict)
-    """Moment of the end of machines that have their notice."""
+    """Time at which machines with an interruption notice end."""
     rest: dict[str, float] = field(default_factory=dict)
-    """Until when a service whose task died starts none."""
+    """Time until which a service whose task died starts no task."""
 
     def tick(self) -> None:
         with LOCK:
@@ -95,7 +95,7 @@ class Player:
             self.play = None
 
     def notice(self, instance_id: str) -> None:
-        """Announce a spot machine's interruption, as its metadata would."""
+        """Announce a spot machine's interruption, as its metadata does."""
         with LOCK:
             self.notices[instance_id] = time.time() + STATE.settings.notice
             for backend in ecs.backends():
@@ -105,7 +105,7 @@ class Player:
                             machine.status = "DRAINING"
 
     def lose_agent(self, instance_id: str) -> None:
-        """The machine's ECS agent is heard no more; its tasks go on."""
+        """Disconnect the machine's ECS agent; its tasks continue."""
         with LOCK:
             for backend in ecs.backends():
                 for cluster in list(backend.container_instances.values()):
@@ -114,7 +114,7 @@ class Player:
                             machine.agent_connected = False
 
     def kill_task(self, identity: str) -> None:
-        """The task's process dies, as if it ran out of memory."""
+        """Kill the task's process, as if it ran out of memory."""
         found = ecs.find_task(identity)
         if found and found[1].id in self.processes:
             _kill(self.processes[found[1].id])
@@ -139,7 +139,7 @@ class Player:
                 interrupt(instance_id)
 
     def _register(self, backend: EC2ContainerServiceBackend) -> None:
-        """Machines join the cluster that their user data names, if their profile lets them."""
+        """Register machines with a profile in the cluster that their user data names."""
         if not STATE.settings.machine_registers:
             return
         known = {
@@ -162,7 +162,7 @@ class Player:
             _size(machine, instance)
 
     def _end_machines(self, backend: EC2ContainerServiceBackend) -> None:
-        """A terminated machine's tasks die with it; ECS forgets it if its agent could say so."""
+        """End the tasks of terminated machines; deregister those with a connected agent."""
         for cluster, machines in list(backend.container_instances.items()):
             for identity, machine in list(machines.items()):
                 instance = _instance(backend, machine.ec2_instance_id)
@@ -215,7 +215,7 @@ class Player:
             )
 
     def _stop(self, task: Any, reason: str) -> None:
-        """SIGTERM, and SIGKILL after the container's stopTimeout."""
+        """Send SIGTERM, and SIGKILL after the container's stopTimeout."""
         if task.desired_status == "STOPPED":
             return
         task.desired_status = "STOPPED"
@@ -231,7 +231,7 @@ class Player:
             os.kill(process.popen.pid, signal.SIGTERM)
 
     def _drain(self, backend: EC2ContainerServiceBackend, service: Any) -> None:
-        """Tasks on DRAINING machines end as far as minimumHealthyPercent allows it."""
+        """Stop tasks on DRAINING machines as far as minimumHealthyPercent allows."""
         low = _deployment(service).get("minimumHealthyPercent", 100)
         tasks = [t for t in ecs.tasks_of(service) if t.desired_status == "RUNNING"]
         keep = -(-service.desired_count * low // 100)
@@ -333,7 +333,7 @@ class Player:
 
 
 def config_of(instance: Any) -> dict[str, str]:
-    """The lines NAME=value that the user data writes into /etc/ecs/ecs.config."""
+    """Return the NAME=value lines that the user data writes to /etc/ecs/ecs.config."""
     data = instance.user_data
     if not data:
         return {}
@@ -382,7 +382,7 @@ def _instance(backend: EC2ContainerServiceBackend, identity: str) -> Any | None:
 
 
 def _profiles(backend: EC2ContainerServiceBackend) -> Any:
-    """Machines with an instance profile, without which no agent may register."""
+    """Return the machines with an instance profile; other agents may not register."""
     return ec2_backends[backend.account_id][backend.region_name].iam_instance_profile_associations
 
 
@@ -399,7 +399,7 @@ def _kill(process: Process) -> None:
 
 
 def end_what_is_left(task: str) -> None:
-    """End all that a container started: nothing in it outlives its first process."""
+    """Kill everything that a container started: nothing outlives its first process."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get("ECS_AGENT_URI", "").endswith(f"/{task}"):

@@ -1,10 +1,9 @@
-"""A standard queue whose every operation takes the same time however long it is.
+"""A standard queue whose operations take the same time for any number of messages.
 
-moto's own counts and copies the whole queue at each send (`approximate_number_of_messages` and
-`messages` are list comprehensions over all messages, asked for the attributes at each message)
-and looks through it at each delete: 10,000 jobs take hours. Here messages that can be taken
-stand in a line, hidden ones in a heap ordered by the moment they come back, and a receipt names
-its message.
+moto counts and copies the whole queue at each send (`approximate_number_of_messages` and `messages`
+are list comprehensions over all messages) and searches it at each delete: 10,000 jobs take hours.
+Here visible messages are in a line, hidden ones in a heap ordered by the time they become visible,
+and a receipt handle contains the ID of its message.
 """
 
 import heapq
@@ -34,7 +33,7 @@ class Message:
     attributes: Mapping[str, Any]
     sent: float
     source: str = ""
-    """ARN of the queue that it was moved away from, in a dead-letter queue."""
+    """In a dead-letter queue: ARN of the queue that it came from."""
     place: str = LINE
     until: float = 0.0
     taken: float = 0.0
@@ -51,7 +50,7 @@ class Redrive:
 
 @dataclass(eq=False)
 class MessageLine:
-    """The messages of one queue. Safe for several threads."""
+    """The messages of one queue; safe for several threads."""
 
     arn: str
     clock: Callable[[], float] = time.time
@@ -80,7 +79,7 @@ class MessageLine:
         redrive: Redrive | None,
         retention: float,
     ) -> list[Message]:
-        """At most `limit` messages, hidden for `visibility` seconds; waits for the first."""
+        """Hide and return at most `limit` messages; wait for the first."""
         end = time.monotonic() + wait
         with self.changed:
             while not self.gone:
@@ -121,7 +120,7 @@ class MessageLine:
                 self._stand(message)
 
     def delete(self, receipt: str) -> None:
-        """An older receipt of a message deletes nothing, and is no error."""
+        """Delete a message; an older receipt of it is not an error but deletes nothing."""
         message = self._of(receipt)
         with self.changed:
             self._tick()
@@ -134,7 +133,7 @@ class MessageLine:
                 self._remove(message)
 
     def move_all(self, to: "MessageLine | None", find: Callable[[str], "MessageLine"]) -> int:
-        """Move what can be taken to another queue, or back to where each came from."""
+        """Move the visible messages to another queue, or to the queues they came from."""
         with self.changed:
             self._tick()
             moving = [m for m in self.messages.values() if m.place == LINE]
@@ -145,7 +144,7 @@ class MessageLine:
         return len(moving)
 
     def adopt(self, message: Message, source: str) -> None:
-        """Take over a message of another queue: it keeps its identity and its age."""
+        """Accept a message of another queue with its ID and its age."""
         message.source = source
         message.receives = 0 if not source else message.receives
         message.receipt = ""
@@ -153,7 +152,7 @@ class MessageLine:
             self._put(message, self.clock(), 0)
 
     def tally(self) -> dict[str, int]:
-        """How many can be taken, are in flight, are delayed."""
+        """Return the numbers of messages: visible, in flight, delayed."""
         with self.changed:
             self._tick()
             return dict(self.counts)
@@ -171,7 +170,7 @@ class MessageLine:
                 raise Refused("OverLimit", f"More than {MAX_IN_FLIGHT} messages are in flight.")
             message = self._line.popleft()
             if self.messages.get(message.id) is not message or message.place != LINE:
-                continue  # deleted meanwhile
+                continue  # deleted in the meantime
             if now - message.sent > retention:
                 self._remove(message)
                 continue
@@ -217,7 +216,7 @@ class MessageLine:
         self._leave(message)
 
     def _tick(self) -> None:
-        """Bring back the messages whose time has come."""
+        """Make messages visible whose time has come."""
         now = self.clock()
         while self._hidden and self._hidden[0][0] <= now:
             until, _, message = heapq.heappop(self._hidden)

@@ -1,4 +1,4 @@
-"""What moto does again and again, done once: without it each request takes 10 ms, a reset 5 s."""
+"""Caches for what moto computes repeatedly: 10 ms for each request, 5 s for each reset."""
 
 import copy
 import functools
@@ -12,7 +12,7 @@ from moto.core.model_instances import reset_model_data
 from moto.ec2.models import amis
 from moto.iam.models import IAMBackend
 
-# moto's modules and classes, to be changed.
+# The modules and classes of moto to patch.
 _backends: Any = backends
 _responses: Any = responses
 _amis: Any = amis
@@ -21,24 +21,24 @@ _in_use: Any = BackendDict._instances  # type: ignore[misc]
 
 
 def install() -> None:
-    """Let moto remember."""
-    # Which services it has: it looks through its folder at each request.
+    """Install the caches."""
+    # The services: moto lists its folder at each request.
     modules = tuple(_backends.list_of_moto_modules())
     _backends.list_of_moto_modules = lambda: modules
-    # Which operations a service has: it goes through the class's members.
+    # The operations of a service: moto inspects the class at each request.
     names = functools.cache(_responses.method_names_from_class)
     _responses.method_names_from_class = names
-    # The images of AWS, in each region and after each reset: thousands.
+    # Thousands of machine images: moto loads them for each region after each reset.
     _amis.load_resource = functools.cache(_newest)
-    # AWS's own policies, likewise.
+    # The policies that AWS manages, likewise.
     _iam._init_aws_policies = _policies
 
 
 def reset() -> None:
-    """An empty account: moto first makes everything anew and then throws it away."""
+    """Empty the account, without moto's reset, which creates everything again."""
     for service in list(_in_use):
         service.clear()
-        # Of S3's: else a bucket of before is looked for for ever.
+        # S3 would search for a deleted bucket forever.
         getattr(service, "bucket_accounts", {}).clear()
     _in_use.clear()
     reset_model_data()
@@ -48,7 +48,7 @@ _load_images = _amis.load_resource
 
 
 def _newest(path: str) -> list[dict[str, Any]]:
-    """The images of a file: of all that differ in their date only, the last."""
+    """Return the images of a file; of those that differ only in their date, the newest."""
     found: dict[str, dict[str, Any]] = {}
     for image in _load_images(path):
         family = re.sub(r"\d{6,}", "", image["name"])

@@ -1,4 +1,4 @@
-"""One row of the table of what AWS refuses, and what several rows share."""
+"""A row of the table of what AWS refuses, and rules that rows share."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.emulator.aws.call import Call
 
 Rule = Callable[[Call], str | None]
-"""The message of the refusal if a call is to be refused."""
+"""Return the message of the refusal, or None if the call is legal."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Refusal:
     Attributes:
         operations: "service:Operation", one or more.
         what: what is refused, for a reader.
-        code: the error code that the client sees.
-        page: where AWS says so.
-        when: the message if it is to be refused.
-        assumed: AWS says that it refuses this, but not with which code.
+        code: the error code for the client.
+        page: where AWS documents it.
+        when: returns the message of the refusal, or None.
+        assumed: AWS documents the refusal, but not its code.
     """
 
     operations: tuple[str, ...]
@@ -33,7 +33,7 @@ class Refusal:
 
 
 def tags_problem(tags: Mapping[str, str]) -> str | None:
-    """Why these tags would be refused, by the rules that all services share."""
+    """Return why tags are refused, by the rules that all services share."""
     if len(tags) > 50:
         return "At most 50 tags can be set."
     for key, value in tags.items():

@@ -1,8 +1,8 @@
-"""What AWS refuses and moto accepts: one table, of the rows of four modules.
+"""What AWS refuses and moto accepts: one table with the rows of four modules.
 
-A row's `when` looks at the call and at what there is, and returns the message of the refusal, or
-None. The rows of an operation are asked in order, after IAM and before the work. What messages
-of SQS are refused for stands in `sqs`, which reads them anyway; `MESSAGES` names it for the docs.
+A row's `when` examines the call and the account, and returns the refusal's message or None. The
+rows of an operation are checked in order, after IAM and before moto. `sqs` itself refuses messages,
+because it reads them anyway; `MESSAGES` lists those refusals for the docs.
 """
 
 import time
@@ -42,14 +42,14 @@ RESPONSES: Mapping[str, type] = {
 
 
 def check(call: Call) -> None:
-    """Raise Refused if a row of the table says so."""
+    """Raise Refused if a row of the table refuses the call."""
     for row in TABLE:
         if call.name in row.operations and (message := row.when(call)):
             raise Refused(row.code, message, row.status)
 
 
 def warnings(call: Call) -> list[dict[str, str]]:
-    """What AWS says of a launch template that it takes all the same (ValidationWarning)."""
+    """Return AWS's warnings about a launch template that it accepts (ValidationWarning)."""
     return [
         {"Code": row.code, "Message": message}
         for row in TABLE
@@ -60,7 +60,7 @@ def warnings(call: Call) -> list[dict[str, str]]:
 
 
 def install() -> None:
-    """Ask the table before moto does what a row names, and after IAM has allowed it."""
+    """Check the table after IAM and before moto."""
     for name in {operation for row in TABLE for operation in row.operations}:
         service, _, operation = name.partition(":")
         method = camelcase_to_underscores(operation)
@@ -92,7 +92,7 @@ def _warned(do: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _remembered(do: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The moment of a queue's deletion, for QueueDeletedRecently; who waits for it is told."""
+    """Store the time of a queue's deletion (QueueDeletedRecently), and end its long polls."""
 
     def remembered(response: Any) -> Any:
         call = response.normalized_request.environ["emulator.call"]

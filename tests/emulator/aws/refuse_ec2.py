@@ -1,4 +1,4 @@
-"""Machines, launch templates, fleets: what AWS refuses and moto accepts."""
+"""What AWS refuses and moto accepts: machines, launch templates, fleets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ CODES = EC2 + "errors-overview.html"
 
 
 def _launches(call: Call) -> list[dict[str, Any]]:
-    """What machines a call would make: template and overrides put together."""
+    """Return the machines that a call would start: template and overrides combined."""
     backend = ec2_backends[call.account][call.region]
     given = dict(call.parameters)
     if call.operation in ("CreateLaunchTemplate", "CreateLaunchTemplateVersion"):
@@ -38,7 +38,7 @@ def _launches(call: Call) -> list[dict[str, Any]]:
 
 
 def _template(backend: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """A template's data; empty if there is none of that name (other rows say so)."""
+    """Return a template's data; empty if it does not exist, which other rows refuse."""
     identity = named.get("LaunchTemplateId") or backend.launch_template_name_to_ids.get(
         named.get("LaunchTemplateName")
     )
@@ -182,7 +182,7 @@ def _small_root(call: Call, data: dict[str, Any]) -> str | None:
 
 
 def _snapshot(image: Any | None, device: str | None) -> tuple[int, str]:
-    """Size in GB and name of what a device of an image is made from; (1, "") if of nothing."""
+    """Return size in GB and ID of the snapshot of an image's device; (1, "") without one."""
     for mapping in image.block_device_mappings if image else []:
         if mapping["DeviceName"] == device:
             return mapping["Ebs"]["VolumeSize"], mapping["Ebs"]["SnapshotId"]
@@ -292,28 +292,28 @@ def _fleet_numbers(call: Call) -> str | None:
 ROWS = (
     Refusal(
         ("ec2:CreateFleet",),
-        "a launch template of an id that is not there",
+        "a launch template ID that does not exist",
         "InvalidLaunchTemplateId.NotFound",
         CODES,
         _unknown_id,
     ),
     Refusal(
         ("ec2:CreateFleet",),
-        "a launch template of a name that is not there",
+        "a launch template name that does not exist",
         "InvalidLaunchTemplateName.NotFoundException",
         CODES,
         _unknown_name,
     ),
     Refusal(
         ("ec2:CreateFleet",),
-        "a version that a launch template does not have",
+        "a launch template version that does not exist",
         "InvalidLaunchTemplateId.VersionNotFound",
         CODES,
         _unknown_version,
     ),
     Refusal(
         ("ec2:CreateFleet",),
-        "a launch template without its version",
+        "a launch template without a version",
         "MissingParameter",
         EC2 + "API_FleetLaunchTemplateSpecificationRequest.html",
         _no_version,
@@ -321,7 +321,7 @@ ROWS = (
     ),
     Refusal(
         LAUNCH,
-        "a network interface and security groups at top level at once",
+        "both a network interface and top-level security groups",
         "InvalidParameterCombination",
         RESTRICTIONS,
         _each_launch(_interface_and_groups),
@@ -335,35 +335,35 @@ ROWS = (
     ),
     Refusal(
         LAUNCH,
-        "a security group that is not there",
+        "a security group that does not exist",
         "InvalidGroup.NotFound",
         CODES,
         _each_launch(_unknown_group),
     ),
     Refusal(
         LAUNCH,
-        "a subnet that is not there",
+        "a subnet that does not exist",
         "InvalidSubnetID.NotFound",
         CODES,
         _each_launch(_unknown_subnet),
     ),
     Refusal(
         LAUNCH,
-        "a security group of another network than the subnet's",
+        "a security group in another VPC than the subnet",
         "InvalidParameter",
         CODES,
         _each_launch(_other_network),
     ),
     Refusal(
         LAUNCH,
-        "a key pair that is not there",
+        "a key pair that does not exist",
         "InvalidKeyPair.NotFound",
         CODES,
         _each_launch(_unknown_key),
     ),
     Refusal(
         LAUNCH,
-        "an instance profile that is not there",
+        "an instance profile that does not exist",
         "InvalidParameterValue",
         IAM_GUIDE + "id_roles_use_switch-role-ec2_instance-profiles.html",
         _each_launch(_unknown_profile),
@@ -371,36 +371,36 @@ ROWS = (
     Refusal(LAUNCH, "no image", "MissingParameter", RESTRICTIONS, _each_launch(_no_image)),
     Refusal(
         LAUNCH,
-        "an image that is not there",
+        "an image that does not exist",
         "InvalidAMIID.NotFound",
         CODES,
         _each_launch(_unknown_image),
     ),
     Refusal(
         LAUNCH,
-        "a root volume that is smaller than the image's snapshot",
+        "a root volume smaller than the image's snapshot",
         "InvalidBlockDeviceMapping",
         CODES,
         _each_launch(_small_root),
     ),
     Refusal(
         LAUNCH,
-        # DescribeInstanceTypes alone says InvalidInstanceType.
-        "a type of machine that is not there",
+        # Only DescribeInstanceTypes answers InvalidInstanceType.
+        "an instance type that does not exist",
         "InvalidParameterValue",
         CODES,
         _each_launch(_unknown_type),
     ),
     Refusal(
         LAUNCH,
-        "an image of another architecture than the machine's",
+        "an image for another architecture than the instance type's",
         "InvalidParameterValue",
         CODES,
         _each_launch(_architecture),
     ),
     Refusal(
         ("ec2:CreateFleet",),
-        "overrides with two subnets of one zone, or the same type and subnet twice",
+        "overrides with two subnets in one zone, or with one type and subnet twice",
         "InvalidFleetConfig",
         EC2_GUIDE + "create-ec2-fleet.html",
         _two_subnets_of_a_zone,
@@ -408,7 +408,7 @@ ROWS = (
     Refusal(
         ("ec2:CreateFleet",),
         # The code is that of RunInstances (aws/aws-cli#2865).
-        "tags for anything but the fleet, unless it is of type instant",
+        "tags for resources other than the fleet, unless its type is instant",
         "InvalidParameterValue",
         EC2 + "API_CreateFleet.html",
         _fleet_tags,
@@ -416,8 +416,8 @@ ROWS = (
     ),
     Refusal(
         ("ec2:CreateFleet", "ec2:ModifyFleet"),
-        # The code is seen with ModifyFleet, for other faults (Terraform's resource aws_ec2_fleet).
-        "parts of the target that are more than the total",
+        # The code was seen with ModifyFleet, for other errors (Terraform's aws_ec2_fleet).
+        "on-demand and spot targets above the total target",
         "InvalidTargetCapacitySpecification",
         EC2 + "API_TargetCapacitySpecificationRequest.html",
         _fleet_numbers,

@@ -1,4 +1,4 @@
-"""Clusters, services, task definitions: what AWS refuses and moto accepts."""
+"""What AWS refuses and moto accepts: clusters, services, task definitions."""
 
 import re
 from functools import partial
@@ -81,7 +81,7 @@ def _service_draining(call: Call) -> str | None:
 
 
 def _service_exists(call: Call) -> str | None:
-    """The same again is answered with what there is (`_create_service`); another is refused."""
+    """Refuse a service that exists, even if it is equal."""
     service = _service_of(call)
     if service is None or service.status != "ACTIVE":
         return None
@@ -145,7 +145,7 @@ def _family(call: Call) -> str | None:
 
 
 def _task_cpu(call: Call) -> str | None:
-    """Of the whole task. A container's can be any number (API reference, ContainerDefinition)."""
+    """Check the cpu of a task; a container's can be any number (API, ContainerDefinition)."""
     cpu = str(call.parameters.get("cpu") or "128")
     if not cpu.isdigit() or 128 <= int(cpu) <= 196_608:
         return None
@@ -245,7 +245,7 @@ def _no_instance(call: Call) -> str | None:
 
 
 def _pass_role(call: Call, parameters: tuple[str, ...]) -> str | None:
-    """Whoever hands a role to a service must be allowed iam:PassRole on it."""
+    """Require iam:PassRole on a role that a call passes to a service."""
     if not enforcing():
         return None
     for name in parameters:
@@ -258,7 +258,7 @@ def _pass_role(call: Call, parameters: tuple[str, ...]) -> str | None:
 ROWS = (
     Refusal(
         IN_CLUSTER,
-        "anything in a cluster that is not there, or deleted",
+        "an operation in a cluster that does not exist or is deleted",
         "ClusterNotFoundException",
         ECS + "DescribeServices.html",
         _no_cluster,
@@ -286,99 +286,99 @@ ROWS = (
     ),
     Refusal(
         ("ecs:CreateService",),
-        "a service of the name of one that is draining",
+        "a service with the name of a draining service",
         "InvalidParameterException",
         ECS + "DeleteService.html",
         _service_draining,
     ),
     Refusal(
         ("ecs:CreateService",),
-        "a service that there is",
+        "a service that exists",
         "InvalidParameterException",
         ECS + "CreateService.html",
         _service_exists,
     ),
     Refusal(
         ("ecs:UpdateService",),
-        "changing a service that is not there",
+        "updating a service that does not exist",
         "ServiceNotFoundException",
         ECS + "UpdateService.html",
         lambda call: None if _service_of(call) else "Service not found.",
     ),
     Refusal(
         ("ecs:UpdateService",),
-        "changing a service that is deleted",
+        "updating a deleted service",
         "ServiceNotActiveException",
         ECS + "UpdateService.html",
         _service_not_active,
     ),
     Refusal(
         ("ecs:DeleteService",),
-        "deleting a service that is not there",
+        "deleting a service that does not exist",
         "ServiceNotFoundException",
         ECS + "DeleteService.html",
         _no_service,
     ),
     Refusal(
         ("ecs:DeleteService",),
-        "deleting a service that is to have tasks, without force",
+        "deleting a service with a desired count above 0, without force",
         "InvalidParameterException",
         ECS + "DeleteService.html",
         _scaled,
     ),
     Refusal(
         ("ecs:CreateService", "ecs:UpdateService"),
-        "a deployment that could neither stop nor start a task (0/100 can)",
+        "a deployment that can neither stop nor start a task (0/100 can)",
         "InvalidParameterException",
         ECS + "DeploymentConfiguration.html",
         _deployment,
     ),
     Refusal(
-        # RunTask calls an inactive one InvalidParameterException.
+        # RunTask answers InvalidParameterException for an inactive one.
         ("ecs:CreateService", "ecs:UpdateService"),
-        "a task definition that is not there, or inactive",
+        "a task definition that does not exist or is inactive",
         "ClientException",
         ECS + "DeregisterTaskDefinition.html",
         _definition_gone,
     ),
     Refusal(
         ("ecs:DeregisterContainerInstance",),
-        "removing a machine that is not there",
+        "deregistering a machine that does not exist",
         "InvalidParameterException",
         ECS + "DeregisterContainerInstance.html",
         _no_instance,
     ),
     Refusal(
         ("ecs:DeregisterContainerInstance",),
-        "removing a machine with tasks, without force",
+        "deregistering a machine with tasks, without force",
         "InvalidParameterException",
         ECS + "DeregisterContainerInstance.html",
         _instance_tasks,
     ),
     Refusal(
         DEFINE,
-        "a family with other characters than A-Z a-z 0-9 _ -",
+        "a family with characters other than A-Z a-z 0-9 _ -",
         "ClientException",
         ECS + "RegisterTaskDefinition.html",
         _family,
     ),
     Refusal(
         DEFINE,
-        "containers without, or with the same, or with an invalid name",
+        "container names that are missing, duplicate or invalid",
         "ClientException",
         ECS + "ContainerDefinition.html",
         _container_name,
     ),
     Refusal(
         DEFINE,
-        "a task's cpu under an eighth of a core or over 192 cores",
+        "a task's cpu below an eighth of a core or above 192 cores",
         "ClientException",
         ECS_GUIDE + "task-cpu-memory-error.html",
         _task_cpu,
     ),
     Refusal(
         DEFINE,
-        "a container's memory under 6 MiB, or under its reservation",
+        "a container's memory below 6 MiB or below its reservation",
         "ClientException",
         ECS + "ContainerDefinition.html",
         _container_memory,
@@ -386,7 +386,7 @@ ROWS = (
     ),
     Refusal(
         DEFINE,
-        "environment variables without a name, or of the name of a secret",
+        "environment variables without a name, or with the name of a secret",
         "ClientException",
         ECS + "Secret.html",
         _environment,
@@ -400,29 +400,29 @@ ROWS = (
     ),
     Refusal(
         DEFINE,
-        "a task or execution role that is not there",
+        "a task or execution role that does not exist",
         "ClientException",
         ECS_GUIDE + "task-iam-roles.html",
         _roles,
     ),
     Refusal(
         DEFINE,
-        "a task definition over 64 KiB",
+        "a task definition larger than 64 KiB",
         "ClientException",
         ECS_GUIDE + "service-quotas.html",
         _definition_size,
     ),
     Refusal(
         (*DEFINE, "ecs:CreateService", "ecs:CreateCluster", "ecs:TagResource"),
-        "tags that are too many, too long, reserved, or have other characters",
-        # Seen with RunTask (PrefectHQ/prefect-aws#223).
+        "too many tags, or tags that are too long, reserved, or contain invalid characters",
+        # The code was seen with RunTask (PrefectHQ/prefect-aws#223).
         "InvalidParameterException",
         ECS + "Tag.html",
         _ecs_tags,
     ),
     Refusal(
         DEFINE,
-        "handing over a role without the right to pass it (only with IAM on)",
+        "passing a role without iam:PassRole (only with IAM on)",
         "AccessDeniedException",
         IAM_GUIDE + "id_roles_use_passrole.html",
         partial(_pass_role, parameters=("taskRoleArn", "executionRoleArn")),

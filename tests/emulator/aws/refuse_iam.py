@@ -1,4 +1,4 @@
-"""Roles and log groups: what AWS refuses and moto accepts."""
+"""What AWS refuses and moto accepts: roles, log groups, creation with tags."""
 
 import re
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ SQS_API = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference
 
 @dataclass(frozen=True)
 class _Tagging:
-    """The right that making something with tags needs, beside the one to make it.
+    """The right to tag that creating a resource with tags requires.
 
     Attributes:
-        action: as a policy names it.
-        name: the parameter with the name of what is made.
-        resource: its ARN, after the account.
+        action: its name in a policy.
+        name: the parameter with the name of the resource.
+        resource: the ARN of the resource, after the account.
         tags: the parameter with the tags.
     """
 
@@ -48,7 +48,7 @@ TAGGING = {
 
 
 def _tagging(call: Call) -> str | None:
-    """Whoever makes something with tags must be allowed to tag it."""
+    """Require the right to tag a resource that a call creates with tags."""
     right = TAGGING[call.name]
     if not enforcing() or not call.parameters.get(right.tags):
         return None
@@ -61,7 +61,7 @@ def _tagging(call: Call) -> str | None:
 
 
 def _policy_size(call: Call) -> str | None:
-    """White space does not count. All inline policies of a role, or of a user, count together."""
+    """Check the size of all inline policies of a role or user together, without white space."""
     limits = {"PutUserPolicy": 2048, "PutRolePolicy": 10_240}
     limit = limits.get(call.operation, 6144)
     given = call.parameters
@@ -117,21 +117,21 @@ def _log_group_name(call: Call) -> str | None:
 ROWS = (
     Refusal(
         ("ecs:CreateCluster", "ecs:CreateService", "ecs:RegisterTaskDefinition"),
-        "making something with tags without the right to tag it (only with IAM on)",
+        "creating a resource with tags without ecs:TagResource (only with IAM on)",
         "AccessDeniedException",
         ECS_GUIDE + "supported-iam-actions-tagging.html",
         _tagging,
     ),
     Refusal(
         ("logs:CreateLogGroup",),
-        "making a log group with tags without logs:TagResource (only with IAM on)",
+        "creating a log group with tags without logs:TagResource (only with IAM on)",
         "AccessDeniedException",
         LOGS + "CreateLogGroup.html",
         _tagging,
     ),
     Refusal(
         ("sqs:CreateQueue",),
-        "making a queue with tags without sqs:TagQueue (only with IAM on)",
+        "creating a queue with tags without sqs:TagQueue (only with IAM on)",
         "AccessDenied",
         SQS_API + "CreateQueue.html",
         _tagging,
@@ -139,7 +139,7 @@ ROWS = (
     ),
     Refusal(
         ("iam:CreateRole", "iam:CreateInstanceProfile"),
-        "making it with tags without iam:TagRole, iam:TagInstanceProfile (only with IAM on)",
+        "creating a role or profile with tags without iam:Tag... (only with IAM on)",
         "AccessDenied",
         IAM_GUIDE + "id_tags_roles.html",
         _tagging,
@@ -147,7 +147,7 @@ ROWS = (
     ),
     Refusal(
         ("iam:PutRolePolicy", "iam:PutUserPolicy", "iam:CreatePolicy"),
-        "a policy that is too long, with the other inline ones of its role or user",
+        "a policy that, with the other inline policies of its role or user, is too long",
         "LimitExceeded",
         IAM_GUIDE + "reference_iam-quotas.html",
         _policy_size,
@@ -171,14 +171,14 @@ ROWS = (
     ),
     Refusal(
         ("logs:PutRetentionPolicy",),
-        "a retention of other than AWS's numbers of days",
+        "a retention period that AWS does not offer",
         "InvalidParameterException",
         LOGS + "PutRetentionPolicy.html",
         _retention,
     ),
     Refusal(
         ("logs:CreateLogGroup",),
-        "a log group's name with other characters than A-Z a-z 0-9 _ - / . #, or aws/ first",
+        "a log group name that has characters other than A-Z a-z 0-9 _ - / . # or begins with aws/",
         "InvalidParameterException",
         LOGS + "CreateLogGroup.html",
         _log_group_name,

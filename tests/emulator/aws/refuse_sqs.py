@@ -1,4 +1,4 @@
-"""Queues: what AWS refuses and moto accepts."""
+"""What AWS refuses and moto accepts: queues."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def _other_attributes(call: Call) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """An attribute's value, however it is spelled: JSON by its content, numbers by their value."""
+    """Normalize an attribute's value: JSON by its content, numbers by their value."""
     text = str(value)
     try:
         found = json.loads(text)
@@ -116,7 +116,7 @@ def _fifo(call: Call) -> str | None:
 
 
 def _queue_tags(call: Call) -> str | None:
-    """More than 50 are "not recommended" only."""
+    """Check each tag alone: more than 50 are only "not recommended"."""
     tags = call.parameters.get("Tags") or call.parameters.get("tags") or {}
     return next(filter(None, (tags_problem({key: tags[key]}) for key in tags)), None)
 
@@ -124,14 +124,14 @@ def _queue_tags(call: Call) -> str | None:
 ROWS = (
     Refusal(
         ("sqs:CreateQueue",),
-        "a queue of a name that was deleted less than 60 s ago",
+        "a queue with the name of a queue deleted less than 60 s ago",
         "AWS.SimpleQueueService.QueueDeletedRecently",
         SQS + "CreateQueue.html",
         _queue_deleted_recently,
     ),
     Refusal(
         ("sqs:CreateQueue",),
-        "a queue that exists with other attributes",
+        "a queue that exists with different attributes",
         "QueueAlreadyExists",
         SQS + "CreateQueue.html",
         _other_attributes,
@@ -145,28 +145,28 @@ ROWS = (
     ),
     Refusal(
         QUEUE,
-        "an unknown attribute of a queue",
+        "an unknown queue attribute",
         "InvalidAttributeName",
         SQS + "SetQueueAttributes.html",
         _unknown_attribute,
     ),
     Refusal(
         QUEUE,
-        "an attribute out of its range",
+        "a queue attribute out of range",
         "InvalidAttributeValue",
         SQS + "SetQueueAttributes.html",
         _attribute_value,
     ),
     Refusal(
         QUEUE,
-        "a redrive policy without an existing target, or with a count out of 1 to 1,000",
+        "a redrive policy whose target does not exist, or whose count is not 1 to 1,000",
         "InvalidParameterValue",
         SQS_GUIDE + "sqs-dead-letter-queues.html",
         _redrive,
     ),
     Refusal(
         ("sqs:CreateQueue", "sqs:TagQueue"),
-        "a queue's tags that are too long, reserved, or have other characters",
+        "queue tags that are too long, reserved, or contain invalid characters",
         "InvalidParameterValue",
         SQS_GUIDE + "quotas-queues.html",
         _queue_tags,
@@ -175,36 +175,48 @@ ROWS = (
 )
 
 MESSAGES: tuple[tuple[str, str, str], ...] = (
-    ("a message with characters that XML 1.0 lacks", "InvalidMessageContents", "SendMessage.html"),
-    ("a message over the queue's MaximumMessageSize", "InvalidParameterValue", "SendMessage.html"),
-    ("an empty message", "MissingParameter", "SendMessage.html"),
-    ("more than 10 attributes of a message", "InvalidParameterValue", "SendMessage.html"),
-    ("an attribute that is empty", "InvalidParameterValue", "MessageAttributeValue.html"),
     (
-        "an attribute's value with characters that XML 1.0 lacks",
+        "a message with characters that XML 1.0 does not allow",
+        "InvalidMessageContents",
+        "SendMessage.html",
+    ),
+    (
+        "a message larger than the queue's MaximumMessageSize",
+        "InvalidParameterValue",
+        "SendMessage.html",
+    ),
+    ("an empty message", "MissingParameter", "SendMessage.html"),
+    ("a message with more than 10 attributes", "InvalidParameterValue", "SendMessage.html"),
+    ("an empty message attribute", "InvalidParameterValue", "MessageAttributeValue.html"),
+    (
+        "a message attribute with characters that XML 1.0 does not allow",
         "InvalidParameterValue",
         "MessageAttributeValue.html",
     ),
-    ("an attribute's name or type of another form", "InvalidParameterValue", "SendMessage.html"),
-    ("a delay over 900 s", "InvalidParameterValue", "SendMessage.html"),
     (
-        "a batch of more than 10",
+        "a message attribute with an invalid name or type",
+        "InvalidParameterValue",
+        "SendMessage.html",
+    ),
+    ("a delay above 900 s", "InvalidParameterValue", "SendMessage.html"),
+    (
+        "a batch of more than 10 entries",
         "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
         "SendMessageBatch.html",
     ),
-    ("a batch of none", "AWS.SimpleQueueService.EmptyBatchRequest", "SendMessageBatch.html"),
+    ("an empty batch", "AWS.SimpleQueueService.EmptyBatchRequest", "SendMessageBatch.html"),
     (
-        "a batch over 1 MiB",
+        "a batch larger than 1 MiB",
         "AWS.SimpleQueueService.BatchRequestTooLong",
         "SendMessageBatch.html",
     ),
     (
-        "an Id of a batch twice",
+        "the same Id twice in a batch",
         "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
         "SendMessageBatch.html",
     ),
     (
-        "an Id of a batch of another form",
+        "an invalid Id in a batch",
         "AWS.SimpleQueueService.InvalidBatchEntryId",
         "SendMessageBatch.html",
     ),
@@ -214,15 +226,15 @@ MESSAGES: tuple[tuple[str, str, str], ...] = (
         "ChangeMessageVisibility.html",
     ),
     (
-        "changing the visibility of a message that is deleted, or beyond 12 h from its receipt",
+        "changing the visibility of a deleted message, or beyond 12 h from its receipt",
         "InvalidParameterValue",
         "ChangeMessageVisibility.html",
     ),
-    ("a receipt that is none", "ReceiptHandleIsInvalid", "ChangeMessageVisibility.html"),
+    ("an invalid receipt handle", "ReceiptHandleIsInvalid", "ChangeMessageVisibility.html"),
     (
-        "purging twice in 60 s",
+        "purging a queue twice within 60 s",
         "AWS.SimpleQueueService.PurgeQueueInProgress",
         "PurgeQueue.html",
     ),
 )
-"""What is refused, code, page: of messages (`sqs.message_problem`, `queue`)."""
+"""What is refused, code, page. `sqs.message_problem` and `queue` refuse these messages."""

@@ -1,4 +1,4 @@
-"""The process: control address, the agent's address for tasks, and AWS itself."""
+"""The process: the control address, the ECS agent's address for tasks, and AWS itself."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from tests.emulator.aws.state import STATE
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 TICK = 0.1
-"""Seconds between two looks at fleets, services and tasks."""
+"""Seconds between two updates of fleets, services and tasks."""
 
 CALLS_KEPT = 50_000
 
@@ -87,14 +87,14 @@ class Server:
         return [body]
 
     def aws(self, call: Call) -> Answer | None:
-        """Answer a call; None where the connection was closed instead."""
+        """Answer a call; return None if the connection was closed instead."""
         entry = Entry(call, time.time(), self._principal(call))
         self.log.append(entry)
         if seconds := self.faults.seconds(call):
             resets = self.resets
             time.sleep(seconds)
             if self.resets != resets:
-                # Asked of the account of another test.
+                # Its account is that of an earlier test.
                 hang_up(call.environ)
                 return None
         fault = self.faults.of(call)
@@ -107,7 +107,7 @@ class Server:
         if fault and fault.kind == "killed":
             entry.outcome += f", client killed: {kill_client(call.environ)}"
         if fault and fault.kind in ("lost", "killed"):
-            entry.outcome += ", answer lost"
+            entry.outcome += ", response lost"
             hang_up(call.environ)
             return None
         return answer
@@ -145,7 +145,7 @@ class Server:
         return int(given[0].split()[0]), given[1], body
 
     def _partly(self, call: Call, fault: Fault) -> Answer:
-        """Do a batch of SQS without some of its entries, which fail."""
+        """Do an SQS batch without the entries that the fault names; they fail."""
         entries = call.parameters["Entries"]
         failing = [entry for i, entry in enumerate(entries) if i in fault.entries]
         rest = [entry for i, entry in enumerate(entries) if i not in fault.entries]
@@ -183,7 +183,7 @@ class Server:
     # For tests
 
     def control(self, method: str, path: str, given: dict[str, Any]) -> Any:
-        """What tests ask: see `client.Control`, whose methods have the same names."""
+        """Handle a request of a test: see `client.Control`, whose methods have the same names."""
         verb = path.removeprefix("/emulator/")
         return getattr(self, f"_on_{verb}")(**given)
 
@@ -253,11 +253,11 @@ class Server:
     # For containers
 
     def agent(self, method: str, path: str, given: dict[str, Any]) -> Any:
-        """The ECS agent's address: /agent/TASK/..."""
+        """Handle a request to the ECS agent: /agent/TASK/..."""
         _, _, identity, what = path.split("/", 3)
         found = ecs.find_task(identity)
         if found is None:
-            raise LookupError(f"no task {identity}")
+            raise LookupError(f"task {identity} does not exist")
         backend, task = found
         if what == "task-protection/v1/state":
             return _agent_protection(method, task, given)
@@ -285,7 +285,7 @@ class Server:
         raise LookupError(what)
 
     def clock(self) -> Iterator[None]:
-        """What happens by itself; one turn for each `next`."""
+        """Advance fleets, tasks and services, once for each `next`."""
         while True:
             for turn in (fleets.tick, self.player.tick, ecs.tick):
                 try:
@@ -296,7 +296,7 @@ class Server:
 
 
 def _app(service: Any) -> Any:
-    """moto's application for a service; its mistakes come out, to be told."""
+    """Create moto's application for a service, with its exceptions propagated."""
     app = create_backend_app(service)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app
@@ -343,7 +343,7 @@ def _plain(value: object) -> object:
 
 
 def install() -> None:
-    """Put everything into moto, once in a process."""
+    """Patch moto, once per process."""
     access.install()
     quick.install()
     sqs.install()
@@ -353,7 +353,7 @@ def install() -> None:
 
 
 def main() -> None:
-    """Serve on a free port, print it, and end when standard input is closed."""
+    """Serve on a free port, print the port, and end when standard input is closed."""
     install()
     server = Server()
     listener = make_server("127.0.0.1", 0, server, threaded=True, request_handler=_Quiet)
@@ -369,7 +369,7 @@ def main() -> None:
     sys.stdout.flush()
     sys.stdin.read()
     server.player.reset()
-    # Its threads may be serving long polls: nobody waits for the answers any more.
+    # Threads may still serve long polls whose clients are gone.
     os._exit(0)
 
 

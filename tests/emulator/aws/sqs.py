@@ -1,6 +1,6 @@
-"""The operations of SQS that a run calls thousands of times, answered without moto's web layer.
+"""The SQS operations that a run calls thousands of times, without moto's web layer.
 
-Creating, deleting, tagging and configuring queues stays moto's: `FastQueue` is one of its queues.
+moto still creates, deletes, tags and configures queues: `FastQueue` is one of its queues.
 """
 
 import base64
@@ -33,13 +33,13 @@ MAX_BYTES = 1_048_576
 BATCH = 10
 MAX_ATTRIBUTES = 10
 ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
-"""Characters of a body or of the text of an attribute (API reference, SendMessage)."""
+"""Characters that a body or attribute can have (API reference, SendMessage)."""
 
 
 class FastQueue(models.Queue):
-    """A queue of moto's, its messages kept by a `MessageLine`."""
+    """A queue of moto whose messages are in a `MessageLine`."""
 
-    # Set by moto under these names.
+    # moto sets these.
     delay_seconds: int
     maximum_message_size: int
     message_retention_period: int
@@ -63,7 +63,7 @@ class FastQueue(models.Queue):
         return self.line.tally()[DELAY]
 
     def add_message(self, message: Any) -> None:
-        """For moto's other services, such as EventBridge."""
+        """Send a message from moto's other services, such as EventBridge."""
         self.line.send(message.body, message.message_attributes)
 
     @property
@@ -75,7 +75,7 @@ class FastQueue(models.Queue):
 
 
 def install() -> None:
-    """Let moto make queues of ours."""
+    """Let moto create queues of this class."""
     module: Any = models
     module.Queue = FastQueue
 
@@ -85,15 +85,15 @@ def handles(call: Call) -> bool:
 
 
 def answer(call: Call) -> dict[str, Any]:
-    """Do what the call asks.
+    """Do a call.
 
     Raises:
-        Refused: as AWS would refuse it.
+        Refused: AWS would refuse the call.
     """
     operation = OPERATIONS[call.operation]
     queue = None if call.operation in _WITHOUT_QUEUE else _queue(call)
     resource = queue.queue_arn if queue else "*"
-    action = call.name.replace("Batch", "")  # there are no rights of their own for batches
+    action = call.name.replace("Batch", "")  # batches have no separate rights
     if why := denied(action, resource, call.region, call.environ, call.body):
         raise Refused("AccessDenied", why, 403)
     found: dict[str, Any] = operation(queue, call)
@@ -196,7 +196,7 @@ _moves_lock = threading.Lock()
 
 
 def _start_move(_: None, call: Call) -> dict[str, Any]:
-    """All messages that can be taken go at once; AWS takes its time, and moves new ones too."""
+    """Move all visible messages at once; AWS takes longer, and also moves new ones."""
     source = _by_arn(call, call.parameters["SourceArn"])
     to = call.parameters.get("DestinationArn")
     redrives_here = [q for q in _queues(call) if q.dead_letter_queue is source]
@@ -225,7 +225,7 @@ def _list_moves(_: None, call: Call) -> dict[str, Any]:
     source = _by_arn(call, call.parameters["SourceArn"])
     with _moves_lock:
         moves = _moves.get(source.queue_arn, [])[: call.parameters.get("MaxResults", 1)]
-    # AWS gives the handle only while a task runs.
+    # AWS returns the handle only while a task runs.
     return {"Results": [{k: v for k, v in move.items() if k != "TaskHandle"} for move in moves]}
 
 
@@ -245,7 +245,7 @@ _WITHOUT_QUEUE = ("StartMessageMoveTask", "ListMessageMoveTasks")
 
 
 def message_size(given: Mapping[str, Any]) -> int:
-    """Bytes that count: the body, and name, type and value of every attribute."""
+    """Return the size in bytes: the body, and name, type and value of every attribute."""
     size = len(given["MessageBody"].encode(errors="surrogatepass"))
     for name, value in (given.get("MessageAttributes") or {}).items():
         size += len(name.encode()) + len(value.get("DataType", ""))
@@ -255,7 +255,7 @@ def message_size(given: Mapping[str, Any]) -> int:
 
 
 def message_problem(queue: FastQueue, given: Mapping[str, Any]) -> Refused | None:
-    """Why AWS would not take this message."""
+    """Return the refusal of this message, or None."""
     body = given["MessageBody"]
     if not body:
         return Refused("MissingParameter", "The request must contain the parameter MessageBody.")
@@ -291,7 +291,7 @@ def message_problem(queue: FastQueue, given: Mapping[str, Any]) -> Refused | Non
 
 
 def attribute_problem(name: str, value: Mapping[str, Any]) -> str | None:
-    """Why AWS would not take this attribute of a message."""
+    """Return why AWS refuses this message attribute, or None."""
     kind = value.get("DataType", "")
     if (
         not re.fullmatch(r"[A-Za-z0-9_.-]{1,256}", name)
@@ -319,7 +319,7 @@ def attribute_problem(name: str, value: Mapping[str, Any]) -> str | None:
 
 
 def _entries(call: Call) -> list[dict[str, Any]]:
-    """The entries of a batch, as a whole legal."""
+    """Return the entries of a batch that is legal as a whole."""
     entries: list[dict[str, Any]] = call.parameters.get("Entries") or []
     ids = [entry["Id"] for entry in entries]
     prefix = "AWS.SimpleQueueService."
@@ -347,7 +347,7 @@ def _entries(call: Call) -> list[dict[str, Any]]:
 def _each(
     entries: list[dict[str, Any]], do: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Each entry's own success or failure."""
+    """Do each entry, and collect successes and failures."""
     done: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for entry in entries:
@@ -425,7 +425,7 @@ def _digests(message: Message) -> dict[str, str]:
 
 
 def attributes_digest(attributes: Mapping[str, Any]) -> str:
-    """As the developer guide's "Calculating the MD5 message digest for message attributes"."""
+    """See "Calculating the MD5 message digest for message attributes" in the developer guide."""
     digest = hashlib.md5()
 
     def add(part: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What this AWS is like: times and limits that tests may change, and what moto does not keep."""
+"""The times and limits that tests can change, and the state that moto does not store."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -6,34 +6,34 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds. The defaults are AWS's own where AWS names one."""
+    """Times in seconds. The defaults are those that AWS documents, if any."""
 
     queue_name_blocked: float = 60
-    """A deleted queue's name cannot be used for so long (API reference, DeleteQueue)."""
+    """Time for which the name of a deleted queue is blocked (API reference, DeleteQueue)."""
     service_drains: float = 0
-    """A deleted service is DRAINING at least so long, and until its last task has stopped."""
+    """Minimum time for which a deleted service is DRAINING; it also waits for its last task."""
     machine_boots: float = 0
-    """From launch to the registration of a machine; AWS needs one to three minutes."""
+    """Time from a machine's launch to its registration; one to three minutes on AWS."""
     machine_registers: bool = True
-    """False: machines never register, as without a way to ECS or with a wrong profile."""
+    """If False, machines never register, as without a route to ECS or with a wrong profile."""
     notice: float = 120
-    """From the notice of interruption to the end of a spot machine."""
+    """Time from a spot machine's interruption notice to its end."""
     capacity: int = 1_000_000
-    """Machines that EC2 has left to give to fleets."""
+    """Maximum number of machines, as if EC2 had no more."""
     spot_vcpus: float = 1_000_000
-    """Quota L-34B43A08, which in a new account may be 5."""
+    """Quota L-34B43A08; a new account can have 5."""
     draining_stops_protected: bool = True
-    """Whether a DRAINING machine's protected tasks get SIGTERM. AWS names scale-in and
-    deployments as what protection is against, not draining; False is the other reading."""
+    """Whether protected tasks of a DRAINING machine get SIGTERM. AWS documents that protection
+    prevents scale-in and deployments from stopping a task, and does not mention draining."""
     restart_pause: float = 0.2
-    """Between tasks of a service that die; ECS slows down much more."""
+    """Time between restarts of tasks that die; ECS waits much longer."""
 
 
 @dataclass
 class State:
     settings: Settings = field(default_factory=Settings)
     deleted_queues: dict[tuple[str, str, str], float] = field(default_factory=dict)
-    """Moment of deletion by account, region, name."""
+    """Time of deletion by account, region, name."""
 
     def change(self, **settings: Any) -> dict[str, Any]:
         self.settings = replace(self.settings, **settings)

@@ -1,7 +1,7 @@
-"""`python -m ds.worker [JOB_PY]`: what a container runs. It is told everything by its environment,
-and does the jobs of the given job.py, by default the one in the current folder.
+"""What a container runs: `python -m ds.worker [JOB_PY]`.
 
-Exit codes: 0 after SIGTERM, 2 where it cannot work (one line says why).
+The worker does the jobs of the given job.py, by default the one in the current folder. Its
+environment holds its settings. Exit codes: 0 after SIGTERM, 2 if it cannot work (it prints why).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run a worker; returns its exit code."""
+    """Run a worker; return its exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Until there are jobs to care for. As a container's first process it has no default
-        # for signals: it would not hear them.
+        # The first process of a container has no default handlers: without this, a signal that
+        # comes before the worker has started would be ignored.
         signal.signal(number, lambda *_: sys.exit(0))
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("ds").setLevel(logging.INFO)
     try:
-        # Here, because they take a second to load.
+        # Imported after the handlers are set, since it takes a second.
         from ds.jobs.definition import load_job_definition
         from ds.jobs.environment import WorkerSettings
         from ds.jobs.problems import BadInput
-        from ds.worker.service import CannotStart, serve
+        from ds.worker.service import CannotWork, serve
     except ImportError as error:
         sys.stderr.write(f"worker: cannot work: {error}; build the image again (make image)\n")
         return 2
@@ -36,9 +36,9 @@ def main() -> int:
     except BadInput as error:
         sys.stderr.writelines(f"worker: {problem}\n" for problem in error.problems)
         return 2
-    except CannotStart as error:
-        said = " ".join(str(error).split())  # AWS may say it in several lines
-        sys.stderr.write(f"worker: cannot work: {said}\n")
+    except CannotWork as error:
+        reason = " ".join(str(error).split())  # AWS's own text may have several lines
+        sys.stderr.write(f"worker: cannot work: {reason}\n")
         return 2
     return 0
 

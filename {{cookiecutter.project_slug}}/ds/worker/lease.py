@@ -1,7 +1,7 @@
-"""Leases on messages: renewed for all slots together, and the fence that a lost one is.
+"""Leases on messages, renewed for all slots together. A lost lease is the fence.
 
-A received message is hidden from other workers for the visibility. A worker that renews it
-holds it; one that could not (it was stopped, the network was away) must assume that another
+A received message is hidden from other workers for the visibility timeout. A worker that renews it
+holds it. A worker that could not (it was stopped, the network was down) must assume that another
 worker has the job by now, and may neither upload nor delete.
 """
 
@@ -14,23 +14,26 @@ from collections.abc import Callable
 
 from ds.worker.sqs import GONE, JobQueue, Received
 
-log = logging.getLogger("ds.worker")
+logger = logging.getLogger("ds.worker")
 
 RENEWALS = 3
-"""Renewals in one visibility: every 20 s for 60 s."""
+"""Renewals in one visibility timeout: every 20 s for 60 s."""
 
 RETRIES = 4
-"""Tries in the time of one renewal where SQS could not be asked: every 5 s for 60 s."""
+"""Tries in the time of one renewal while SQS does not answer: every 5 s for 60 s."""
+
+POLL_SHARE = 4
+"""A long poll takes at most this part of the visibility timeout: it counts as part of the lease."""
 
 
 def clock() -> float:
-    """Seconds that go on while a process is stopped (SIGSTOP) and, where the system has such a
-    clock, while the machine sleeps: a lease ends then, too."""
+    """Return seconds that also pass while the process is stopped (SIGSTOP) and, where the system
+    has such a clock, while the machine sleeps: leases end then, too."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
-    """One message that this worker holds, as long as `held`."""
+    """A message that belongs to this worker while it is `held`."""
 
     def __init__(
         self, message: Received, since: float, seconds: float, clock: Callable[[], float]
@@ -47,16 +50,16 @@ class Lease:
         return not self._revoked and self._clock() - self._confirmed < self._seconds
 
     def confirm(self, since: float) -> None:
-        """SQS hid the message again, at `since` or later.
+        """Note that SQS hid the message again, at `since` or later.
 
-        An answer that comes when the lease is over does not count: another worker may have
-        received the message before SQS did what was asked, and SQS may take the old receipt.
+        An answer that comes after the lease has ended does not count: another worker may have
+        received the message first, and SQS may accept the old receipt all the same.
         """
         if self.held:
             self._confirmed = since
 
     def revoke(self) -> None:
-        """SQS says that the message is not ours."""
+        """Note that SQS reported that the message is not ours."""
         self._revoked = True
 
 
@@ -65,9 +68,8 @@ class Leases:
 
     Args:
         queue: where the messages are.
-        seconds: the visibility.
-        clock: monotonic seconds. It goes on while the process is stopped (SIGSTOP), which is
-            what makes the fence hold.
+        seconds: the visibility timeout.
+        clock: monotonic seconds; they must also pass while the process is stopped (SIGSTOP).
     """
 
     def __init__(self, queue: JobQueue, seconds: float, clock: Callable[[], float]) -> None:
@@ -79,14 +81,10 @@ class Leases:
         self._ended = threading.Event()
 
     def receive(self, limit: int, wait_seconds: int) -> list[Lease]:
-        """Receive at most `limit` messages, each held from now on.
-
-        Args:
-            limit: 1 to 10.
-            wait_seconds: of the long poll; well below the visibility, of which it is a part.
-        """
-        # The request's time, the earliest at which SQS can have hidden them: a worker stopped
-        # between the answer and this line must not take them for fresh.
+        """Receive at most `limit` (1 to 10) messages by a long poll of at most `wait_seconds`."""
+        wait_seconds = max(1, min(wait_seconds, int(self._seconds / POLL_SHARE)))
+        # The lease begins with the request, the earliest time at which SQS can hide a message: a
+        # worker that is stopped before it reads the answer must not take the message for fresh.
         since = self._clock()
         messages = self._queue.receive(limit, wait_seconds, self._seconds)
         leases = [Lease(message, since, self._seconds, self._clock) for message in messages]
@@ -100,10 +98,10 @@ class Leases:
             self._leases.pop(lease.message.receipt, None)
 
     def renew(self) -> float:
-        """Renew every lease that is still held; one that is not stays lost.
+        """Renew every lease that is still held; the others stay lost.
 
         Returns:
-            Seconds until the next call: fewer where SQS could not be asked.
+            Seconds until the next call: fewer if SQS did not answer.
         """
         pause = self._seconds / RENEWALS
         with self._lock:
@@ -113,8 +111,8 @@ class Leases:
         since = self._clock()
         try:
             refused = self._queue.extend(list(held), self._seconds)
-        except Exception as error:  # of any kind: all slots' jobs depend on this thread
-            log.warning("could not renew %d messages: %s", len(held), error)
+        except Exception as error:  # any: the jobs of all slots depend on this thread
+            logger.warning("cannot renew %d messages: %s", len(held), error)
             return pause / RETRIES
         for receipt, lease in held.items():
             code = refused.get(receipt)

@@ -1,4 +1,4 @@
-"""Where a worker writes: lines and records to CloudWatch, and one file an attempt for S3."""
+"""A worker's logs: lines and records for CloudWatch, and one file for each attempt for S3."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ds.jobs.record import Record
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
 
-log = logging.getLogger("ds.worker")
+logger = logging.getLogger("ds.worker")
 
 SEND_SECONDS = 5
 
 LONGEST_LINE = 16_384
-"""Bytes; a longer line goes to CloudWatch in pieces. The attempt's own log has it whole."""
+"""Bytes; a longer line goes to CloudWatch in pieces, and to the attempt's own log as it is."""
 
 MOST_BYTES = 500_000_000
-"""Of an attempt's own log: one that prints for ever may not fill the disk for all slots."""
+"""Of an attempt's own log: a program that prints for ever must not fill the disk of all slots."""
 
 MOST_LINES = 10_000
-"""Of one attempt to CloudWatch: its queue is in memory and a line costs, so a program that prints
-for ever must not fill them. The attempt's own log has all of them."""
+"""Of one attempt to CloudWatch: each line takes memory and costs money, and a program may print for
+ever. The attempt's own log has all of them."""
 
 
 class WorkerLogs:
-    """The worker's two log groups. CloudWatch being away never stops a job.
+    """The worker's two log groups. A job goes on if CloudWatch does not answer.
 
     Args:
         client: CloudWatch Logs.
-        log_group, record_group: their names; both exist already.
-        worker: names this worker's streams: one a slot, one for the machine, one for records.
-        slots: how many slots it has.
+        log_group, record_group: names of existing log groups.
+        worker: prefix of this worker's streams: one for each slot, for the machine, for records.
+        slots: number of slots.
     """
 
     def __init__(
@@ -50,33 +50,29 @@ class WorkerLogs:
         slots: int,
     ) -> None:
         threads = [*(f"slot-{slot}" for slot in range(slots)), "machine"]
-        _make_streams(client, log_group, [f"{worker}/{thread}" for thread in threads])
-        _make_streams(client, record_group, [worker])
-        self._lines = _logger("ds.lines", client, log_group, f"{worker}/{{thread_name}}")
-        self._records = _logger("ds.records", client, record_group, worker)
+        _create_streams(client, log_group, [f"{worker}/{thread}" for thread in threads])
+        _create_streams(client, record_group, [worker])
+        self._lines = _channel("ds.lines", client, log_group, f"{worker}/{{thread_name}}")
+        self._records = _channel("ds.records", client, record_group, worker)
 
     def line(self, job_id: str, text: str) -> None:
-        """One line of a job, to the stream of the slot whose thread this is."""
+        """Send one line of a job to the stream of the slot whose thread this is."""
         self._lines.info("%s %s", job_id, text)
 
     def record(self, record: Record) -> None:
-        """The record of an attempt that has ended."""
+        """Send the record of an attempt that has ended."""
         self._records.info("%s", record.line())
 
     def close(self) -> None:
-        """Send what is still here."""
-        for logger in (self._lines, self._records):
-            for handler in list(logger.handlers):
-                logger.removeHandler(handler)
+        """Send what has not been sent yet; no calls after this."""
+        for channel in (self._lines, self._records):
+            for handler in list(channel.handlers):
+                channel.removeHandler(handler)
                 handler.close()
 
 
 class AttemptLog:
-    """The full log of one attempt: what the worker says of it and what the program prints.
-
-    Attributes:
-        path: the file.
-    """
+    """The full log of one attempt: what the worker reports and what the program prints."""
 
     def __init__(self, path: Path, job_id: str, logs: WorkerLogs) -> None:
         self.path = path
@@ -90,21 +86,21 @@ class AttemptLog:
 
     @property
     def last_line(self) -> str:
-        """What a terminal would show of the last line that the program printed, if not blank."""
+        """What a terminal shows of the last line that the program printed and that is not blank."""
         *_, shown = (
             "",
             *filter(str.strip, _ESCAPE.sub("", self._last.decode(errors="replace")).split("\r")),
         )
         return "".join(c if c.isprintable() else " " for c in shown).strip()
 
-    def say(self, text: str) -> None:
-        """A line of the worker's own."""
+    def report(self, text: str) -> None:
+        """Add a line of the worker's own."""
         self._end_line()
         self._file.write(f"[ds] {text}\n".encode(errors="replace"))
         self._logs.line(self._job_id, f"[ds] {text}")
 
     def program(self, data: bytes) -> None:
-        """A piece of what the program printed, as it came."""
+        """Add a piece of what the program printed."""
         if self._bytes_left > 0:
             self._file.write(data)
             self._bytes_left -= len(data)
@@ -119,12 +115,12 @@ class AttemptLog:
             self._rest = self._rest[end:]
 
     def flush(self) -> None:
-        """Everything said and printed so far is in the file."""
+        """Write everything so far to the file."""
         self._end_line()
         self._file.flush()
 
     def close(self) -> None:
-        """The last call."""
+        """Flush and close; no calls after this."""
         self.flush()
         self._file.close()
 
@@ -153,24 +149,24 @@ _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and the like (ECMA-4
 
 
 def _end_of_piece(data: bytes) -> int:
-    """Where to cut what is longer than LONGEST_LINE: not inside a character of UTF-8."""
+    """Return where to cut a line longer than LONGEST_LINE: not inside a character of UTF-8."""
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
 
 
-def _make_streams(client: CloudWatchLogsClient, group: str, streams: Iterable[str]) -> None:
-    """Make streams before anything is written: watchtower makes a missing one by itself, but
-    drops what it is given meanwhile."""
+def _create_streams(client: CloudWatchLogsClient, group: str, streams: Iterable[str]) -> None:
+    """Create streams before anything is written: watchtower creates a missing one itself, but drops
+    what it receives meanwhile."""
     for stream in streams:
         try:
             client.create_log_stream(logGroupName=group, logStreamName=stream)
         except client.exceptions.ResourceAlreadyExistsException:
             pass
         except (BotoCoreError, ClientError) as error:
-            log.warning("could not make the log stream %s: %s", stream, error)
+            logger.warning("cannot create log stream %s: %s", stream, error)
 
 
-def _logger(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
+def _channel(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
     handler = CloudWatchLogHandler(
         log_group_name=group,
         log_stream_name=stream,
@@ -179,8 +175,8 @@ def _logger(name: str, client: CloudWatchLogsClient, group: str, stream: str) ->
         create_log_group=False,
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger(name)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    return logger
+    channel = logging.getLogger(name)
+    channel.setLevel(logging.INFO)
+    channel.propagate = False
+    channel.addHandler(handler)
+    return channel

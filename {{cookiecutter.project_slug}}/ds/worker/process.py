@@ -1,4 +1,4 @@
-"""Run one command: in its own session, watched, measured, and ended with all that it started."""
+"""Run one command in a session of its own: watch it, measure it, end it and all that it started."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from pathlib import Path
 
 import psutil
 
-MARK = "DS_ATTEMPT"
-"""Environment variable by which a command's descendants are known, whatever they did to their
-process group."""
+from ds.worker.stop import GRACE_SECONDS, Failed, Stop
 
-GRACE_SECONDS = 5.0
-"""From SIGTERM to SIGKILL; and for what a finished command left behind (`> >(gzip)`) to end."""
+MARK = "DS_ATTEMPT"
+"""Environment variable that identifies a command's descendants, whatever their process group."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 _PIECE = 1 << 16
 _FULL_PIPE = 16
-"""Pieces that a pipe can hold ("pipe(7)": 1 MiB unless the system allows more)."""
+"""Pieces that a pipe can hold (pipe(7): 1 MiB unless the system allows more)."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ class Finished:
     """How a command ended.
 
     Attributes:
-        exit_code: None if it was stopped; negative is a signal's number.
+        exit_code: None if it was stopped; a signal's number if negative.
         peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
-        left_over: processes that had to be killed after it.
+        left_over: processes that it left behind and that had to be killed.
     """
 
     exit_code: int | None
@@ -46,27 +44,12 @@ class Finished:
     left_over: int
 
 
-class Stop(Exception):
-    """Raised by a `gate` where an attempt must end now.
-
-    Args:
-        reason: why, for a person.
-        grace_seconds: what the command gets between SIGTERM and SIGKILL.
-    """
-
-    def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.grace_seconds = grace_seconds
-        self.peak_memory_mb = 0  # what `run` saw until then
-
-
-class NotStarted(Exception):
-    """The program cannot be started; the text says why."""
+class NotStarted(Failed):
+    """The program cannot be started."""
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of orphaned descendants, so that none can hide (Linux)."""
+    """Become the parent of orphaned descendants, so that none can hide (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -83,20 +66,20 @@ def run(
 ) -> Finished:
     """Run a command to its end and leave no process behind.
 
-    What it started and did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS to
-    end, and longer as long as it writes to the results: a file cut short would pass for whole.
+    A process that it did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS to end,
+    and longer while it writes to the results: a truncated file would pass for a complete one.
 
     Args:
-        arguments: program and arguments; no shell.
-        folder: where it runs.
-        environment: all of its environment; the mark is added.
-        mark: names this attempt among all that run on this machine.
+        arguments: program and arguments; there is no shell.
+        folder: the working directory.
+        environment: all of it; only the mark is added.
+        mark: identifies this attempt among all that run on this machine.
         results: the folder of the command's outputs.
-        output: takes what it prints (stdout and stderr), as it comes.
-        gate: called every now and then; raises Stop to end the command.
+        output: receives what the command prints to stdout and stderr.
+        check_stop: called regularly; raises Stop to end the command.
 
     Raises:
-        Stop: from the gate, when all processes are gone.
+        Stop: from `check_stop`, after all processes have ended.
         NotStarted: the program cannot be started.
     """
     with _starting:
@@ -112,8 +95,8 @@ def run(
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
-            raise NotStarted(str(error)) from error
-        # Not before: starting it takes memory, too, and what the kernel had not counted yet.
+            raise NotStarted(f"{arguments[:1]} cannot be started: {error}") from error
+        # Read after the start, which itself takes memory.
         own_memory = _own_peak_kb()
         _roots.add(process.pid)
     watch = _Watch(process, mark, output, own_memory)
@@ -136,7 +119,7 @@ def run(
 
 
 class _Watch:
-    """A running command and all that it started: output, memory, end."""
+    """The output, memory and end of a running command and all that it started."""
 
     FIRST_LOOK_SECONDS = 0.01
     LONGEST_LOOK_SECONDS = 1.0
@@ -154,7 +137,7 @@ class _Watch:
         self._output = output
         self._own_peak_kb = own_peak_kb
         self._pipe = process.stdout
-        self._silent = False  # at the end of its output
+        self._silent = False  # its output has ended
         self._pause = 0.0005
         self._peak_bytes = 0
         self._seen: set[psutil.Process] = set()
@@ -178,25 +161,26 @@ class _Watch:
                 next_look = time.monotonic() + look
 
     def until_gone(self, seconds: float) -> None:
-        """Wait for its whole process group, at most so long."""
+        """Wait for its whole process group, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
 
     def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
-        """Wait for what still writes below a folder."""
+        """Wait for processes that still write below a folder."""
         while any(_writes(process, folder) for process in self._living()):
             check_stop()
             self._read(0.2)
 
     def terminate(self) -> None:
-        """Ask all of it to end."""
+        """Send SIGTERM to all of it."""
         for process in self._living():
             with contextlib.suppress(psutil.Error):
                 process.terminate()
 
     def kill(self) -> int:
-        """End all of it, see it gone, read its last words; how many processes it took."""
+        """Kill all of it, wait until it has ended, read its last output; return how many processes
+        were killed."""
         killed = set()
         deadline = time.monotonic() + GRACE_SECONDS
         while (living := self._living()) and time.monotonic() < deadline:
@@ -210,7 +194,7 @@ class _Watch:
         with _starting:
             _roots.discard(self._process.pid)
         try:
-            # Not to its end: what could not be killed may print for ever.
+            # Not until the end: a process that could not be killed may print for ever.
             for _ in range(_FULL_PIPE):
                 if not self._read(0):
                     break
@@ -220,9 +204,9 @@ class _Watch:
         return len(killed)
 
     def _read(self, wait_seconds: float) -> bool:
-        """Pass on what is printed, one piece at most; False if there was none in that time."""
+        """Pass on at most one piece of output; return False if none came in time."""
         if self._silent:
-            # Most end with their output; one that goes on is asked ever more rarely.
+            # Most commands end with their output; the others are asked less and less often.
             time.sleep(min(wait_seconds, self._pause))
             self._pause = min(2 * self._pause, 0.1)
             return False
@@ -240,8 +224,8 @@ class _Watch:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
-                # A child counts its parent's memory until it has become its program, so a
-                # figure that is not larger than our own says nothing.
+                # A child counts its parent's memory until exec, so a figure that does not exceed
+                # the worker's own means nothing.
                 if sys.platform == "linux" and usage.ru_maxrss > self._own_peak_kb:
                     self._peak_bytes = max(self._peak_bytes, usage.ru_maxrss * 1024)
         return self._process.returncode is not None
@@ -250,11 +234,11 @@ class _Watch:
         self._exited()
         if not _group_exists(self._process.pid):
             return False
-        self._living()  # zombies keep a group in being until they are reaped
+        self._living()  # a group exists until its zombies are reaped
         return _group_exists(self._process.pid)
 
     def _living(self) -> list[psutil.Process]:
-        """What lives of it: its group, all that carries its mark, all that was seen below it."""
+        """Return its living processes: its group, all with its mark, all descendants seen."""
         found = []
         for process in {*psutil.Process().children(recursive=True), *self._seen}:
             with contextlib.suppress(psutil.Error, OSError):
@@ -269,8 +253,8 @@ class _Watch:
         return found
 
     def _measure(self) -> None:
-        """Look at all that lives of it, which also reaps what ended: a long command may leave
-        more orphans than there are process ids."""
+        """Measure its living processes, and reap those that ended: a long command may leave more
+        orphans than there are process ids."""
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self._process.pid)
             self._seen.update([root, *root.children(recursive=True)])
@@ -284,15 +268,15 @@ class _Watch:
 
 _starting = threading.Lock()
 _roots: set[int] = set()
-"""The commands of all slots, which their own watch reaps."""
+"""The commands of all slots; each is reaped by its own _Watch."""
 
 
 @contextlib.contextmanager
 def _killed_first() -> Iterator[None]:
-    """Where memory is short, the kernel kills what is started within this, not the worker (Linux).
+    """Have the kernel, when memory is short, kill what is started in this block before the worker.
 
-    It is inherited, so it must be there before a command can start more. Everybody may raise it
-    for oneself, and put it back (proc(5), oom_score_adj).
+    Linux only. The score is inherited, so it must be set before a command can start others. Every
+    process may raise its own score and lower it again (proc(5), oom_score_adj).
     """
     own = Path("/proc/self/oom_score_adj")
     try:
@@ -324,16 +308,16 @@ def _writes(process: psutil.Process, folder: str) -> bool:
 def _group_exists(root: int) -> bool:
     try:
         os.killpg(root, 0)
-    except (ProcessLookupError, PermissionError):  # the latter is macOS's for zombies alone
+    except (ProcessLookupError, PermissionError):  # macOS: the latter if only zombies are left
         return False
     return True
 
 
 def _reap(pid: int) -> None:
-    """Take the exit status of an adopted orphan, so that no zombie stays.
+    """Reap an adopted orphan.
 
-    Not that of what the worker itself started (a function of job.py, a helper of boto3): only
-    commands have sessions of their own.
+    A process that the worker itself started (a function of job.py, a helper of boto3) is left
+    alone: only commands have sessions of their own.
     """
     with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
         if pid not in _roots and os.getsid(pid) != os.getsid(0):

@@ -1,4 +1,4 @@
-"""Objects in and out: the worker's thin edge to S3. Many at a time, by s3transfer."""
+"""The worker's thin edge to S3: objects in and out, many at a time, by s3transfer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
+from ds.worker.stop import Failed
+
 if TYPE_CHECKING:
     from s3transfer.futures import TransferFuture
     from types_boto3_s3 import S3Client
@@ -30,13 +32,13 @@ CheckStop = Callable[[], None]
 Begin = Callable[[BaseSubscriber], "TransferFuture"]
 
 
-class TransferFailed(Exception):
-    """Something could not be fetched or uploaded; the text is the reason."""
+class TransferFailed(Failed):
+    """An object cannot be fetched or uploaded."""
 
 
 @dataclass(frozen=True)
 class S3Object:
-    """One object of a listing; size in bytes."""
+    """An object of a listing; its size in bytes."""
 
     bucket: str
     key: str
@@ -50,15 +52,15 @@ class S3Object:
 
 @dataclass(frozen=True)
 class Upload:
-    """A local file and the key it goes to."""
+    """A local file and the key that it is uploaded to."""
 
     path: Path
     key: str
 
 
 class Storage:
-    """Lists, fetches and uploads. Every method that takes long calls its `gate` now and then,
-    which raises where the attempt must end."""
+    """Lists, fetches and uploads. A method that takes long regularly calls its `check_stop`, which
+    raises if the attempt must end."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
@@ -67,28 +69,28 @@ class Storage:
         )
 
     def listing(self, bucket: str, prefix: str) -> list[S3Object]:
-        """All objects whose key begins with `prefix`, all pages of it."""
+        """List all objects whose key begins with `prefix`."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         with _reasons(f"s3://{bucket}/{prefix}"):
             return [
                 S3Object(bucket, entry["Key"], entry["Size"], entry["ETag"])
                 for page in pages
                 for entry in page.get("Contents", [])
-                if not entry["Key"].endswith("/")  # what consoles make for an empty folder
+                if not entry["Key"].endswith("/")  # what consoles create for an empty folder
             ]
 
     def head(self, bucket: str, key: str) -> S3Object:
-        """One object's size and ETag."""
+        """Ask for one object's size and ETag."""
         with _reasons(f"s3://{bucket}/{key}"):
             answer = self._client.head_object(Bucket=bucket, Key=key)
         return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
 
     def exists(self, bucket: str, key: str) -> bool:
-        """Whether there is such an object."""
+        """Whether an object exists."""
         return any(item.key == key for item in self.listing(bucket, key))
 
     def fetch(self, objects: Iterable[tuple[S3Object, Path]], check_stop: CheckStop) -> None:
-        """Download objects to files; their folders are made."""
+        """Download objects to files; create the folders."""
         begin = []
         for item, path in objects:
             with _reasons(item.url):
@@ -97,7 +99,7 @@ class Storage:
         self._all(begin, check_stop)
 
     def upload(self, bucket: str, uploads: Iterable[Upload], check_stop: CheckStop) -> None:
-        """Upload files. The gate is passed before each is begun."""
+        """Upload files; call `check_stop` before each."""
         self._all(
             [
                 (f"s3://{bucket}/{item.key}", partial(self._begin_upload, bucket, item))
@@ -112,7 +114,7 @@ class Storage:
             self._client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def delete(self, bucket: str, key: str) -> None:
-        """Remove one object; none there is fine."""
+        """Delete one object, if it exists."""
         with _reasons(f"s3://{bucket}/{key}"):
             self._client.delete_object(Bucket=bucket, Key=key)
 
@@ -132,7 +134,7 @@ class Storage:
         transfers: Iterable[tuple[str, Callable[[BaseSubscriber], TransferFuture]]],
         check_stop: CheckStop,
     ) -> None:
-        """Run named transfers, at most THREADS of them begun and unfinished at a time."""
+        """Run named transfers, at most THREADS at a time."""
         finished = _Finished()
         begun: list[tuple[str, TransferFuture]] = []
         running = 0
@@ -149,7 +151,7 @@ class Storage:
         except BaseException:
             for _, future in begun:
                 future.cancel()
-            for _, future in begun:  # their files may be removed only when none is written to
+            for _, future in begun:  # no file may be removed while it is written to
                 with contextlib.suppress(Exception):
                     future.result()
             raise
@@ -159,9 +161,9 @@ class Storage:
 
 
 class SharedInputs:
-    """Inputs that all jobs of a container name: fetched once, read-only, checked by ETag.
+    """Inputs that all jobs of a container share: fetched once, read-only, checked by ETag.
 
-    Checked too is that no job changed the local file: no rights stop one that runs as root.
+    A file that a job changed is fetched again: read-only means nothing to a program run by root.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -170,9 +172,9 @@ class SharedInputs:
         self._lock = threading.Lock()
 
     def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
-        """Fetch what is not here as it is in S3; returns its bytes.
+        """Fetch what is missing or out of date; return its bytes.
 
-        One slot at a time: the others want the same files.
+        One slot at a time, since the others need the same files.
         """
         while not self._lock.acquire(timeout=CHECK_SECONDS):
             check_stop()
@@ -195,7 +197,7 @@ _Stamp = tuple[int, int, int] | None
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes when a file does; None where there is none."""
+    """Return what changes when a file does; None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -204,7 +206,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 class _SizeFromListing(BaseSubscriber):
-    """Tells s3transfer what the listing said, which saves a request for each file."""
+    """Passes a listing's size and ETag to s3transfer, which saves a request for each file."""
 
     def __init__(self, item: S3Object) -> None:
         self._item = item
@@ -235,7 +237,7 @@ class _Finished(BaseSubscriber):
 
 @contextlib.contextmanager
 def _reasons(name: str) -> Iterator[None]:
-    """Turn AWS's and the disk's errors into TransferFailed with a reason for a person."""
+    """Turn errors of AWS and of the disk into TransferFailed with a reason for a person."""
     try:
         yield
     except ClientError as error:
@@ -250,10 +252,10 @@ def _reasons(name: str) -> Iterator[None]:
 
 
 _REASONS = {
-    "404": "is not there",
-    "NoSuchKey": "is not there",
-    "NoSuchBucket": "its bucket is not there",
-    "403": "may not be read, or is not there",
+    "404": "does not exist",
+    "NoSuchKey": "does not exist",
+    "NoSuchBucket": "its bucket does not exist",
+    "403": "access is denied, or it does not exist",
     "AccessDenied": "access is denied",
     "412": "changed while it was fetched",
     "PreconditionFailed": "changed while it was fetched",

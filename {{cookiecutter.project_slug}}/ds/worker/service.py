@@ -1,4 +1,4 @@
-"""A worker: does as many jobs at a time as it has slots, until it is told to end."""
+"""A worker: it does as many jobs at a time as it has slots, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,77 +20,52 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ds.jobs.definition import JobDefinition
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.record import Record
-from ds.worker.attempt import WorkerContext, attempt, remove
+from ds.worker.attempt import WorkerContext, attempt
+from ds.worker.folders import remove
+from ds.worker.identity import host_identity
 from ds.worker.lease import Lease, Leases
 from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
-from ds.worker.resources import Cgroup, ResourceMonitor, host_identity
+from ds.worker.resources import Cgroup, ResourceMonitor
 from ds.worker.s3 import THREADS, SharedInputs, Storage
 from ds.worker.sqs import BATCH, JobQueue
 
-log = logging.getLogger("ds.worker")
+logger = logging.getLogger("ds.worker")
 
 ENDING_SECONDS = 90
-"""What attempts that check or upload may take after SIGTERM; ECS kills after 120."""
+"""Time after SIGTERM for attempts that check or upload; ECS sends SIGKILL after 120 s."""
 
 QUEUE_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
-class CannotStart(Exception):
-    """The worker cannot do its work; the text says why."""
+class CannotWork(Exception):
+    """The worker cannot do any job; the text is the reason."""
 
 
 def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     """Do jobs until SIGTERM or SIGINT.
 
-    Args:
-        settings: from the environment.
-        definition: of job.py.
-
     Raises:
-        CannotStart: AWS refused the queue, or job.py's `on_start` failed, or there is no place
-            for files, or the queue vanished.
+        CannotWork: for want of queues or of a folder, or because job.py's `on_start` fails.
     """
     adopt_orphans()
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix="ds-", dir=settings.scratch or None))
-    except OSError as error:
-        todo = "let DS_SCRATCH name a folder that this user may write to"
-        raise CannotStart(f"no place for its files: {error}; {todo}") from error
+    scratch = _create_scratch(settings.scratch)
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
-    region = os.environ.get("AWS_REGION")
     config = Config(
+        region_name=os.environ.get("AWS_REGION"),
         retries={"mode": "standard", "max_attempts": 10},
         max_pool_connections=THREADS + settings.DOCKER_CORES + 4,
     )
-    # For receiving and renewing: one request that hangs must not take as long as a message is
-    # hidden, and both are asked again soon by themselves.
-    quick = config.merge(
-        Config(
-            connect_timeout=5,
-            read_timeout=settings.poll_seconds + 5,
-            retries={"mode": "standard", "max_attempts": 2},
-        )
-    )
-    queues = (settings.queue_url, settings.dead_letter_url)
-    try:
-        jobs = JobQueue(boto3.client("sqs", region_name=region, config=config), *queues)
-        held = JobQueue(boto3.client("sqs", region_name=region, config=quick), *queues)
-        jobs.probe()
-        if "on_start" in definition.functions:
-            definition.functions["on_start"]()
-    except (BotoCoreError, ClientError) as error:
-        raise CannotStart(f"its queues cannot be used: {error}") from error
-    except Exception as error:
-        raise CannotStart(f"job.py, on_start() fails: {type(error).__name__}: {error}") from error
+    jobs, held = _open_queues(settings, config)
+    _start(definition)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     cgroup = Cgroup()
-    storage = Storage(boto3.client("s3", region_name=region, config=config))
+    storage = Storage(boto3.client("s3", config=config))
     logs = WorkerLogs(
-        boto3.client("logs", region_name=region, config=config),
+        boto3.client("logs", config=config),
         settings.LOG_GROUP_NAME,
         settings.record_group,
         name,
@@ -109,18 +84,54 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         cgroup=cgroup,
     )
     kind = f" on {where.machine_type}" if where.machine_type else ""
-    log.info("worker %s%s, %d slots, begins", name, kind, settings.DOCKER_CORES)
+    logger.info("worker %s%s started with %d slots", name, kind, settings.DOCKER_CORES)
     try:
         with ResourceMonitor(scratch, partial(logs.line, "machine"), cgroup):
-            _Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
+            Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
     finally:
         logs.close()
         storage.close()
         remove(scratch)
-    log.info("worker %s has ended", name)
+    logger.info("worker %s ended", name)
 
 
-class _Slots:
+def _create_scratch(parent: str) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="ds-", dir=parent or None))
+    except OSError as error:
+        hint = "set DS_SCRATCH to a folder that this user can write to"
+        raise CannotWork(f"cannot create a folder for its files: {error}; {hint}") from error
+
+
+def _open_queues(settings: WorkerSettings, config: Config) -> tuple[JobQueue, JobQueue]:
+    """Return the queues to settle messages, and the same to receive and renew them: there, a
+    request that hangs must end long before the visibility timeout, and is repeated soon anyway."""
+    quick = Config(
+        connect_timeout=5,
+        read_timeout=settings.poll_seconds + 5,
+        retries={"mode": "standard", "max_attempts": 2},
+    )
+    urls = (settings.queue_url, settings.dead_letter_url)
+    try:
+        jobs = JobQueue(boto3.client("sqs", config=config), *urls)
+        jobs.probe()
+        return jobs, JobQueue(boto3.client("sqs", config=config.merge(quick)), *urls)
+    except (BotoCoreError, ClientError) as error:
+        hint = "check that the run still exists, and the rights of its task role"
+        raise CannotWork(f"the queues cannot be used: {error}; {hint}") from error
+
+
+def _start(definition: JobDefinition) -> None:
+    """Call job.py's `on_start`."""
+    try:
+        if "on_start" in definition.functions:
+            definition.functions["on_start"]()
+    except Exception as error:
+        problem = f"fails: {type(error).__name__}: {error}; correct it"
+        raise CannotWork(f"job.py, on_start(): {problem}") from error
+
+
+class Slots:
     """Fills free slots with messages; one poll and one renewal serve all slots."""
 
     def __init__(self, context: WorkerContext, leases: Leases) -> None:
@@ -130,43 +141,41 @@ class _Slots:
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(context.settings.DOCKER_CORES):
             self._free.put(slot)
-        # A part of the visibility, because a lease counts from the request's beginning.
-        longest = int(context.settings.visibility_seconds / 4)
-        self._wait_seconds = max(1, min(context.settings.poll_seconds, longest))
+        self._poll_seconds = context.settings.poll_seconds
         self._pool = ThreadPoolExecutor(context.settings.DOCKER_CORES)
         self._running: set[Future[Record]] = set()
         self._trouble: str | None = None
 
     def serve(self) -> None:
-        heart = threading.Thread(target=self._leases.keep_renewing, daemon=True)
-        heart.start()
+        renewer = threading.Thread(target=self._leases.keep_renewing, daemon=True)
+        renewer.start()
         poller = threading.Thread(target=self._poll, daemon=True)
         poller.start()
         self._stopping.wait()
-        poller.join(self._wait_seconds + 2)
+        poller.join(self._poll_seconds + 2)
         unfinished = wait(self._running.copy(), timeout=ENDING_SECONDS).not_done
         self._leases.end()
         self._pool.shutdown(wait=False)
         if unfinished:
-            log.error("%d attempts did not end in %d s", len(unfinished), ENDING_SECONDS)
+            logger.error("%d attempts did not end in %d s", len(unfinished), ENDING_SECONDS)
             logging.shutdown()
             os._exit(1)
         if self._trouble:
-            raise CannotStart(self._trouble)
+            raise CannotWork(self._trouble)
 
     def _poll(self) -> None:
         pause = 1.0
         while slots := self._free_slots():
             try:
-                leases = self._leases.receive(len(slots), self._wait_seconds)
+                leases = self._leases.receive(len(slots), self._poll_seconds)
                 pause = 1.0
             except (BotoCoreError, ClientError) as error:
                 leases = []
                 if isinstance(error, ClientError) and _code(error) in QUEUE_GONE:
-                    self._trouble = f"its queue is gone: {error}"
+                    self._trouble = f"the queue does not exist any more: {error}"
                     self._stopping.set()
                 else:
-                    log.warning("could not receive, again in %d s: %s", pause, error)
+                    logger.warning("cannot receive; next try in %d s: %s", pause, error)
                     self._stopping.wait(pause)
                     pause = min(2 * pause, 30)
             for slot in slots[len(leases) :]:
@@ -175,7 +184,7 @@ class _Slots:
                 self._begin(lease, slot)
 
     def _free_slots(self) -> list[int]:
-        """At least one free slot, as soon as there is one; none when the worker must end."""
+        """Wait for a free slot and return all that are free; none if the worker must end."""
         while not self._stopping.is_set():
             try:
                 slots = [self._free.get(timeout=0.5)]
@@ -196,13 +205,13 @@ class _Slots:
         future.add_done_callback(self._running.discard)
 
     def _attempt(self, lease: Lease, slot: int) -> Record:
-        threading.current_thread().name = f"slot-{slot}"  # which names its log stream
+        threading.current_thread().name = f"slot-{slot}"  # the name of its log stream
         try:
             record = attempt(lease, slot, self._context)
         finally:
             self._leases.drop(lease)
             self._free.put(slot)
-        log.info(
+        logger.info(
             "%s attempt %d: %s %s", record.job_id, record.attempt, record.outcome, record.reason
         )
         return record

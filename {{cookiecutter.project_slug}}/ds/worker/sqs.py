@@ -1,4 +1,4 @@
-"""The run's queue and its dead-letter queue: the worker's thin edge to SQS."""
+"""The worker's thin edge to SQS: the run's queue and its dead-letter queue."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BATCH = 10
 REASON_BYTES = 1024
 
 GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
-"""Codes that say a message is no longer ours (API reference, ChangeMessageVisibility); an
-expired handle is told as InvalidParameterValue."""
+"""Codes that report that a message is no longer ours (API reference, ChangeMessageVisibility); for
+an expired handle that is InvalidParameterValue."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A message as received, for `attempt`-th time."""
+    """A message that was received for the `attempt`-th time."""
 
     receipt: str
     body: str
@@ -33,7 +33,7 @@ class Received:
 
 
 class JobQueue:
-    """Takes messages from one queue, and moves dead ones to the other."""
+    """The run's queue, and the dead-letter queue for its dead jobs."""
 
     def __init__(self, client: SQSClient, url: str, dead_letter_url: str) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class JobQueue:
             self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
 
     def receive(self, limit: int, wait_seconds: int, visibility_seconds: float) -> list[Received]:
-        """At most `limit` (1 to 10) messages, hidden from others for `visibility_seconds`."""
+        """Receive at most `limit` (1 to 10) messages; hide them for `visibility_seconds`."""
         answer = self._client.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=limit,
@@ -64,11 +64,7 @@ class JobQueue:
         ]
 
     def extend(self, receipts: Sequence[str], seconds: float) -> dict[str, str]:
-        """Hide messages for `seconds` from now.
-
-        Returns:
-            The error code of each receipt that was refused.
-        """
+        """Hide messages for `seconds` from now; return the error code of each refused receipt."""
         refused = {}
         for start in range(0, len(receipts), BATCH):
             batch = receipts[start : start + BATCH]
@@ -84,7 +80,7 @@ class JobQueue:
         return refused
 
     def release(self, receipt: str, seconds: float) -> None:
-        """Make a message visible again after `seconds`; no matter if it is not ours any more."""
+        """Make a message visible again after `seconds`, if it is still ours."""
         try:
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=round(seconds)
@@ -94,14 +90,14 @@ class JobQueue:
                 raise
 
     def delete(self, receipt: str) -> None:
-        """Remove a message for good."""
+        """Delete a message."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
 
     def dead_letter(self, message: Received, attributes: Mapping[str, str]) -> None:
-        """Move a message to the dead-letter queue, with attributes that say why.
+        """Move a message to the dead-letter queue, with attributes that report why.
 
-        Sent before it is deleted: a worker that dies in between doubles the dead job, which
-        readers see by its `job_id`, and never loses it.
+        It is sent before it is deleted: a worker that dies in between duplicates the dead job, but
+        never loses it. Readers recognize a duplicate by its `job_id`.
         """
         self._client.send_message(
             QueueUrl=self._dead_letter_url,
@@ -114,7 +110,7 @@ class JobQueue:
 def message_attributes(
     attributes: Mapping[str, str],
 ) -> dict[str, MessageAttributeValueTypeDef]:
-    """Texts as SQS takes them: no control characters, none empty, each at most 1 KiB."""
+    """Return texts as SQS accepts them: not empty, no control characters, at most 1 KiB each."""
     clean = {name: _printable(text) for name, text in attributes.items()}
     return {
         name: {"DataType": "String", "StringValue": text} for name, text in clean.items() if text

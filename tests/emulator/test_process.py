@@ -1,4 +1,4 @@
-"""Commands are run to their end and leave nothing behind: real processes, short times."""
+"""Commands run to their end and leave nothing behind: real processes, short times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ import pytest
 
 from ds.jobs.resolve import MAX_ARGUMENT_BYTES
 from ds.worker import process as module
-from ds.worker.process import MARK, Finished, NotStarted, Stop, adopt_orphans, run
+from ds.worker.process import MARK, Finished, NotStarted, adopt_orphans, run
+from ds.worker.stop import Stop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -37,7 +38,7 @@ def _adopts() -> Iterator[None]:
 
 @dataclass
 class Command:
-    """Runs in a folder under a mark of its own."""
+    """Runs commands in a folder, with one mark."""
 
     folder: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -69,7 +70,7 @@ class Command:
         return self.run("bash", "-c", script, check_stop=check_stop)
 
     def left(self) -> list[str]:
-        """What still runs of it, and zombies that are ours."""
+        """Return its processes that still run, and our zombies."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -88,7 +89,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
 
 def after(seconds: float, error: Exception) -> Callable[[], None]:
-    """A gate that raises when that time is over."""
+    """Return a `check_stop` that raises an error after some time."""
     end = time.monotonic() + seconds
 
     def check_stop() -> None:
@@ -126,13 +127,13 @@ def test_output_and_exit_code(
     assert bytes(command.printed) == printed.replace(b"FOLDER", os.fsencode(command.folder))
 
 
-def test_its_environment_is_what_it_is_given_and_the_mark(command: Command) -> None:
+def test_the_environment_is_the_given_one_and_the_mark(command: Command) -> None:
     command.run("env", name="x")
     names = {line.split("=")[0] for line in command.printed.decode().splitlines()}
     assert names == {"PATH", "PYTHON", "name", MARK}
 
 
-def test_it_has_no_descriptor_of_ours_and_the_usual_signals(command: Command) -> None:
+def test_a_command_has_none_of_our_descriptors_and_the_usual_signals(command: Command) -> None:
     with (command.folder / "ours").open("w"):
         command.bash("ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status")
     lines = command.printed.decode().split()
@@ -141,12 +142,19 @@ def test_it_has_no_descriptor_of_ours_and_the_usual_signals(command: Command) ->
     assert [int(line, 16) & standard for line in lines if len(line) == 16] == [0, 0]
 
 
+def test_what_a_command_starts_is_killed_before_the_worker(command: Command) -> None:
+    own = Path("/proc/self/oom_score_adj").read_text()
+    command.run("sh", "-c", "cat /proc/self/oom_score_adj")
+    assert bytes(command.printed) == b"1000\n"
+    assert Path("/proc/self/oom_score_adj").read_text() == own
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["/no/such/program"], ["/etc/hostname"], ["a\0b"], ["true", "x" * 200_000]],
     ids=lambda arguments: str(arguments)[:30],
 )
-def test_what_cannot_be_started_says_so_and_leaves_nothing(
+def test_a_command_that_cannot_be_started_leaves_nothing(
     command: Command, arguments: Sequence[str]
 ) -> None:
     before = psutil.Process().num_fds()
@@ -156,7 +164,7 @@ def test_what_cannot_be_started_says_so_and_leaves_nothing(
     assert command.run("true").exit_code == 0
 
 
-def test_the_longest_texts_that_a_plan_allows_can_be_given_to_a_program(command: Command) -> None:
+def test_the_longest_allowed_texts_can_be_passed_to_a_program(command: Command) -> None:
     text = "x" * MAX_ARGUMENT_BYTES
     assert command.run("printenv", "name", name=text).exit_code == 0
     assert command.run("test", text, "=", text).exit_code == 0
@@ -206,7 +214,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     assert [p for p in psutil.Process().children() if p not in command.others] == []
 
 
-def test_a_command_that_is_stopped_may_say_its_last_words(command: Command) -> None:
+def test_the_last_output_of_a_stopped_command_is_kept(command: Command) -> None:
     script = "trap 'echo bye; exit 0' TERM; echo hello; while true; do sleep 0.05; done"
     with pytest.raises(Stop) as stop:
         command.bash(script, check_stop=after(0.3, Stop("too long")))
@@ -215,19 +223,19 @@ def test_a_command_that_is_stopped_may_say_its_last_words(command: Command) -> N
     assert stop.value.peak_memory_mb > 0
 
 
-def test_no_grace_is_none(command: Command) -> None:
+def test_without_grace_a_command_is_killed_at_once(command: Command) -> None:
     script = "trap 'sleep 0.5; echo late' TERM; while true; do sleep 0.05; done"
     with pytest.raises(Stop):
         command.bash(script, check_stop=after(0.3, Stop("lost", 0)))
     assert b"late" not in command.printed
 
 
-def test_a_gate_that_fails_leaves_no_process_either(command: Command) -> None:
+def test_an_error_in_check_stop_leaves_no_process(command: Command) -> None:
     with pytest.raises(KeyError):
         command.bash("sleep 1000 & setsid sleep 1000 & wait", check_stop=after(0.1, KeyError("x")))
 
 
-def test_output_that_nobody_takes_ends_the_command(command: Command) -> None:
+def test_output_that_cannot_be_kept_ends_the_command(command: Command) -> None:
     before = psutil.Process().num_fds()
 
     def full(data: bytes) -> None:
@@ -239,7 +247,7 @@ def test_output_that_nobody_takes_ends_the_command(command: Command) -> None:
     assert not module._roots
 
 
-def test_what_ends_shortly_after_the_command_is_not_cut(command: Command) -> None:
+def test_processes_that_end_shortly_after_the_command_are_waited_for(command: Command) -> None:
     finished = command.bash(
         "seq 200000 > >(sleep 0.7; gzip > numbers.gz); (sleep 0.5; echo last > last) & exit 0"
     )
@@ -250,7 +258,7 @@ def test_what_ends_shortly_after_the_command_is_not_cut(command: Command) -> Non
     assert whole.stdout.split() == [b"%d" % i for i in range(1, 200_001)]
 
 
-def test_what_still_writes_its_results_is_waited_for(
+def test_processes_that_still_write_results_are_waited_for(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
@@ -259,7 +267,7 @@ def test_what_still_writes_its_results_is_waited_for(
     assert (command.folder / "late").read_text() == "1\n2\n3\n4\n"
 
 
-def test_what_never_stops_writing_is_ended_by_the_gate(
+def test_a_process_that_never_stops_writing_can_be_stopped(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
@@ -283,12 +291,12 @@ def test_what_never_stops_writing_is_ended_by_the_gate(
         ("setsid yes & sleep 0.2; exit 0", 1),
         ("(trap '' TERM; exec sleep 1000) & setsid sleep 1000 & sleep 0.2; exit 0", 2),
         (f"exec $PYTHON -c '{DAEMON.format(seconds=0.3)}'", 1),
-        # No results are cut short.
+        # These do not write results.
         ("echo > read; (exec sleep 1000 < read) & exit 0", 1),
         ('(exec sleep 1000 > "$PWD-beside") & exit 0', 1),
     ],
 )
-def test_what_does_not_end_after_the_command_is_killed_and_counted(
+def test_processes_left_behind_are_killed_and_counted(
     command: Command, monkeypatch: pytest.MonkeyPatch, script: str, left_over: int
 ) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
@@ -299,7 +307,7 @@ def test_what_does_not_end_after_the_command_is_killed_and_counted(
 
 
 @pytest.mark.parametrize("script", ["sleep 1.2", "timeout 1.2 yes"])
-def test_a_gate_is_asked_all_the_time(command: Command, script: str) -> None:
+def test_check_stop_is_called_all_the_time(command: Command, script: str) -> None:
     times = [time.monotonic()]
     command.bash(script, check_stop=lambda: times.append(time.monotonic()))
     assert len(times) > 3
@@ -319,7 +327,7 @@ print(len(ballast), finished.peak_memory_mb)
 
 
 def measured(script: str, own_bytes: int = 0) -> int:
-    """Peak memory as a process sees it that has only that much memory itself."""
+    """Measure peak memory in a process that itself has only `own_bytes`."""
     # Forked by a small shell: a process begins with the peak of what started it (getrusage(2)).
     words = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", MEASURE, str(own_bytes)]
     words += ["bash", "-c", script]
@@ -355,7 +363,7 @@ def test_slots_do_not_take_each_others_exit_codes(tmp_path: Path) -> None:
         command = Command(tmp_path)
         codes = []
         for i in range(12):
-            # Orphans, which are everybody's to reap, at different times.
+            # Orphans, which any slot may reap, at different times.
             script = (
                 f"(setsid sleep 0.0{i % 5} &) ; (sleep 0.01 &) ; exit {(number * 12 + i) % 200}"
             )
@@ -370,7 +378,7 @@ def test_slots_do_not_take_each_others_exit_codes(tmp_path: Path) -> None:
 
 
 def test_slots_do_not_end_each_others_commands(tmp_path: Path) -> None:
-    """One that is killed again and again beside one that lives, both with daemons."""
+    """One command is killed again and again while another one runs, both with daemons."""
     script = (
         f"$PYTHON -c '{DAEMON.format(seconds=0)}'; sleep 0.2; setsid sleep 1000 & sleep 1.5; jobs"
     )

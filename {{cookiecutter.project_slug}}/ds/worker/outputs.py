@@ -1,0 +1,106 @@
+"""A job's outputs: found on disk, uploaded, or kept beside the log of an attempt that failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ds.jobs.environment import WorkerSettings
+from ds.jobs.outputs import OutputFile
+from ds.jobs.resolve import ResolvedJob
+from ds.jobs.variables import control_character
+from ds.worker.s3 import CheckStop, Storage, Upload
+from ds.worker.stop import Failed
+
+SMALL_BYTES = 10_000_000
+SMALL_FILES = 100
+"""The most that a failed attempt may have written for it to be kept."""
+
+
+def find_outputs(folder: Path) -> list[OutputFile]:
+    """Return everything that a program wrote; raise Failed if S3 cannot hold it."""
+    found = []
+    for path, name in _written(folder):
+        if not path.is_file():
+            raise Failed(f"output {name!r} is not a file (is it a link to elsewhere, or a pipe?)")
+        if control_character(name) is not None:
+            raise Failed(f"output {name!r} has a name that S3 cannot hold")
+        found.append(OutputFile(name, path.stat().st_size))
+    return found
+
+
+class OutputStore:
+    """The outputs and the log of one attempt in the bucket.
+
+    One object appears whole or not at all. Several do not, so a marker object exists until all of
+    them do: a worker that dies while it uploads must not leave what passes for a job that is done.
+    """
+
+    def __init__(
+        self, storage: Storage, settings: WorkerSettings, resolved: ResolvedJob, attempt: int
+    ) -> None:
+        self.log_key = f"{settings.log_prefix}/{resolved.job_id}/{attempt}.log"
+        self._storage = storage
+        self._bucket = settings.AWS_BUCKET
+        self._rule = settings.output_rule
+        self._prefix = resolved.output_prefix
+        self._failed_prefix = f"{settings.log_prefix}/failed/{resolved.job_id}"
+        self._marker = f"logs/{settings.APP_NAME}/uploading/{resolved.job_id}"
+        self._marker_may_exist = attempt > 1 or settings.CHECK_IF_DONE_BOOL
+
+    def already_done(self) -> bool:
+        """Whether the bucket has all outputs, so that the job can be skipped."""
+        prefix = f"{self._prefix}/"
+        found = self._storage.listing(self._bucket, prefix)
+        files = [OutputFile(item.key.removeprefix(prefix), item.size) for item in found]
+        return self._rule.already_done(files) and not self._storage.exists(
+            self._bucket, self._marker
+        )
+
+    def upload(
+        self, folder: Path, outputs: Sequence[OutputFile], log: Path, check_stop: CheckStop
+    ) -> None:
+        """Upload outputs and log."""
+        check_stop()
+        if len(outputs) > 1:
+            self._storage.put(self._bucket, self._marker, b"")
+        uploads = [Upload(folder / file.path, f"{self._prefix}/{file.path}") for file in outputs]
+        self._storage.upload(self._bucket, [*uploads, Upload(log, self.log_key)], check_stop)
+        if len(outputs) > 1 or self._marker_may_exist:
+            self._storage.delete(self._bucket, self._marker)
+
+    def keep(self, log: Path, folder: Path | None) -> None:
+        """Upload the log of an attempt that did not succeed, and what its program had written if
+        that is small. The latter never goes under the output prefix."""
+        files = [file for file in _written(folder) if file[0].is_file()] if folder else []
+        if len(files) > SMALL_FILES or sum(path.stat().st_size for path, _ in files) > SMALL_BYTES:
+            files = []
+        uploads = [
+            Upload(path, f"{self._failed_prefix}/{name}")
+            for path, name in files
+            if control_character(name) is None
+        ]
+        self._storage.upload(self._bucket, [Upload(log, self.log_key), *uploads], _never_stop)
+
+
+def _written(top: Path) -> list[tuple[Path, str]]:
+    """Return the path and name of everything below a folder that is not itself a folder. A link
+    to a folder elsewhere is not followed."""
+    found = []
+    for folder, folders, names in os.walk(top, onerror=_raise):
+        links = [name for name in folders if _leads_out(Path(folder, name), top)]
+        found += [Path(folder, name) for name in sorted(names + links)]
+    return [(path, path.relative_to(top).as_posix()) for path in found]
+
+
+def _leads_out(path: Path, top: Path) -> bool:
+    return path.is_symlink() and not path.resolve().is_relative_to(top.resolve())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _never_stop() -> None:
+    """Let what follows the end of an attempt go on."""

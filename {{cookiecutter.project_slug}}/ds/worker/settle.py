@@ -1,0 +1,64 @@
+"""How an attempt ended, and what then becomes of its message and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ds.jobs.message import InvalidMessage
+from ds.jobs.problems import BadInput
+from ds.jobs.record import Outcome
+from ds.worker.sqs import JobQueue, Received
+from ds.worker.stop import Failed, Interrupted, Lost
+
+EXPECTED = (InvalidMessage, BadInput, Failed)
+"""Errors by which an attempt ends; any other is a fault of the worker."""
+
+
+def outcome_of(error: Exception, attempt: int, retries: int) -> tuple[Outcome, str]:
+    """Return outcome and reason of a job's `attempt`-th of `retries` attempts."""
+    if isinstance(error, InvalidMessage | BadInput):
+        return "invalid", f"invalid message: {one_line(error)}"
+    if isinstance(error, Lost):
+        return "lost", str(error)
+    if isinstance(error, Interrupted):
+        return "interrupted", str(error)
+    reason = str(error)
+    if not isinstance(error, EXPECTED):
+        reason = f"the worker failed: {type(error).__name__}: {error}"
+    return ("dead" if attempt >= retries else "failed"), reason
+
+
+def settle(
+    outcome: Outcome,
+    message: Received,
+    queue: JobQueue,
+    *,
+    keep_log: Callable[[], None],
+    attributes: Mapping[str, str],
+    retry_delays: Sequence[float],
+) -> None:
+    """Let message and log follow from the outcome; `attributes` are those of a dead letter."""
+    match outcome:
+        case "done" | "skipped":
+            queue.delete(message.receipt)
+        case "failed":
+            keep_log()
+            delay = retry_delays[min(message.attempt, len(retry_delays)) - 1]
+            queue.release(message.receipt, delay)
+        case "dead":
+            keep_log()
+            queue.dead_letter(message, attributes)
+        case "invalid":
+            queue.dead_letter(message, attributes)
+        case "interrupted":
+            queue.release(message.receipt, 0)  # first: another worker may have it at once
+            keep_log()
+        case "lost":
+            pass  # neither may be ours
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text; several problems become one line."""
+    if isinstance(error, BadInput):
+        return ", ".join(f"{problem.where} {problem.message}" for problem in error.problems)
+    return str(error)

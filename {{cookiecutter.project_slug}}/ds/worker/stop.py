@@ -1,0 +1,91 @@
+"""What ends an attempt before its job is done, and the rule when it must stop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+Phase = Literal["fetch", "run", "check", "upload"]
+
+INTERRUPTIBLE: tuple[Phase, ...] = ("fetch", "run")
+"""Phases that SIGTERM ends. The others take seconds and save what may have taken hours."""
+
+GRACE_SECONDS = 5.0
+"""From SIGTERM to SIGKILL."""
+
+LONGEST_SECONDS = (11 * 60 + 50) * 60
+"""SQS hides a message for at most 12 h after its receive ("Amazon SQS visibility timeout")."""
+
+
+class Failed(Exception):
+    """The attempt did not succeed; the text is the reason."""
+
+
+class Stop(Failed):
+    """The attempt must end now.
+
+    Attributes:
+        grace_seconds: what the command gets between SIGTERM and SIGKILL.
+        peak_memory_mb: what the command had used until then.
+    """
+
+    def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
+        super().__init__(reason)
+        self.grace_seconds = grace_seconds
+        self.peak_memory_mb = 0
+
+
+class Lost(Stop):
+    """Another worker may have the message by now: nothing of this attempt may count."""
+
+
+class Interrupted(Stop):
+    """The worker must end."""
+
+
+class Phases:
+    """The phase that an attempt is in, and how long each phase took."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = self._current_began = clock()
+        self.current: Phase = "fetch"
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def total_seconds(self) -> float:
+        return self._clock() - self._began
+
+    @property
+    def current_seconds(self) -> float:
+        return self._clock() - self._current_began
+
+    @contextlib.contextmanager
+    def enter(self, phase: Phase) -> Iterator[None]:
+        self.current, self._current_began = phase, self._clock()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(self.current_seconds, 3)
+
+
+def reason_to_stop(
+    phases: Phases, *, held: bool, stopping: bool, timeout_minutes: float
+) -> Stop | None:
+    """Return why an attempt must end now, or None if it may go on.
+
+    Args:
+        held: whether the message is still this worker's.
+        stopping: whether the worker must end.
+        timeout_minutes: what the command may take.
+    """
+    if not held:
+        return Lost("the worker could not keep the message; another worker may have it", 0)
+    if stopping and phases.current in INTERRUPTIBLE:
+        return Interrupted("the worker received SIGTERM")
+    if phases.current == "run" and phases.current_seconds > timeout_minutes * 60:
+        return Stop(f"took longer than JOB_TIMEOUT_MINUTES = {timeout_minutes:g}")
+    if phases.total_seconds > LONGEST_SECONDS:
+        return Stop("took longer than 11 h 50 min, the longest that SQS allows")
+    return None
