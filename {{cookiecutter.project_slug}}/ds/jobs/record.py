@@ -48,12 +48,12 @@ class Record:
 
     def line(self) -> str:
         """Write the record as one line of JSON of at most MAX_BYTES bytes."""
-        lines = (json.dumps(asdict(one), separators=(",", ":")) for one in _shortened(self))
+        lines = (json.dumps(asdict(one), separators=(",", ":")) for one in _versions(self))
         return next(line for line in lines if len(line) <= MAX_BYTES)
 
 
-def _shortened(record: Record) -> list[Record]:
-    """Shorten the record in steps: not, the reason, the values of the group, then both further."""
+def _versions(record: Record) -> list[Record]:
+    """Return the record, then shorter ones: less reason, less of the group, no group."""
     reason = record.reason[:300]
     group = {name[:30]: str(value)[:30] for name, value in list(record.group.items())[:8]}
     return [
