@@ -232,10 +232,12 @@ class _Run:
 
 
 def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """Return the jobs to run, by their group number."""
-    if only:
-        return {number: jobs.job(number) for number in sorted(only)}
-    return dict(enumerate(jobs.jobs(), 1))
+    """Return the jobs to run, by their group number. The file is read once: it can be large."""
+    wanted = set(only) or range(1, jobs.count + 1)
+    chosen = {number: job for number, job in enumerate(jobs.jobs(), 1) if number in wanted}
+    for number in sorted(set(only) - chosen.keys()):
+        jobs.job(number)  # raises BadInput, because the group does not exist
+    return chosen
 
 
 def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
