@@ -16,7 +16,7 @@ from ds.cloud.client import Aws
 from ds.cloud.rights import RoleTarget, policies
 from ds.control import cli
 from ds.control.commands.setup_aws import setup_aws
-from ds.control.files.config_file import read_config
+from ds.control.files.config_file import check_config, execute_config
 from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
@@ -93,7 +93,7 @@ class Account:
 
     @property
     def settings(self) -> Settings:
-        return read_config(self.root / "config.py")
+        return check_config(*execute_config(self.root / "config.py"))
 
 
 def _be_the_command(
