@@ -206,7 +206,7 @@ def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
 
 
 def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
-    """Answers are text, but an answers file in YAML can have numbers, lists and empty values."""
+    """Require text: an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
             hint = "write it as text in quotes, '' for none"
@@ -215,7 +215,7 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
 
 
 def characters_rule(answers: Answers) -> Iterator[Problem]:
-    """Answers are one printable line without Jinja: cruft renders them again at every update."""
+    """Require one printable line without Jinja: cruft renders answers again at every update."""
     for question in QUESTIONS:
         where = f"question {question}"
         for character in answers[question]:
@@ -230,7 +230,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """The new folder is directly in the output folder."""
+    """Require a new folder directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
         hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
@@ -241,7 +241,7 @@ _NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is not a number in Python
 
 
 def number_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are written into config.py unchanged."""
+    """Require whole numbers, which are written into config.py unchanged."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
             message = f"is {_shown(answers[question])}"
@@ -254,7 +254,7 @@ def _number_hint(question: str) -> str:
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
-    """The lists are valid; only groups have several examples."""
+    """Require valid lists, and several examples only for groups."""
     for question in LISTS:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
@@ -269,7 +269,7 @@ def list_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
-    """Names are valid, and each is defined once."""
+    """Require valid names, each defined once."""
     seen: dict[str, str] = {}
     for question, variables in _lists(answers).items():
         for variable in variables:
@@ -289,7 +289,7 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def setting_rule(answers: Answers) -> Iterator[Problem]:
-    """A setting of the program does not have the name of a DS setting."""
+    """Refuse a setting of the program with the name of a DS setting."""
     for variable in _lists(answers)["config_variables"]:
         if variable.name in SETTING_NAMES:
             message = "is the name of a DS setting"
@@ -301,8 +301,7 @@ def setting_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
-    """A setting of the program is neither a typo of a DS setting, which would keep its default,
-    nor a secret."""
+    """Refuse a secret, and a typo of a DS setting, which would keep its default."""
     for variable in _lists(answers)["config_variables"]:
         where = f"question config_variables, {variable.name}"
         if variable.name in SETTING_NAMES:
@@ -318,13 +317,13 @@ def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
-    """The project has a name."""
+    """Require a name for the project."""
     if not answers["project_name"].strip():
         yield Problem("question project_name", "is empty", "write a name")
 
 
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
-    """The name is valid for queues, clusters and roles."""
+    """Require a name that is valid for queues, clusters and roles."""
     if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
         message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
         hint = "must be a letter, then at most 39 letters, digits and -"
@@ -332,7 +331,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """The names of images are valid; the new image does not have a digest yet."""
+    """Require valid names of images; the image to build does not have a digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
@@ -346,7 +345,7 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are in their range."""
+    """Require numbers in their range."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
@@ -354,7 +353,7 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
-    """EC2 instance types are valid, and each is listed once."""
+    """Require valid EC2 instance types, each listed once."""
     where = "question machine_types"
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
@@ -366,7 +365,7 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Examples fit their types, and all groups are complete."""
+    """Require examples of the right type, and the same number of them in each variable."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -386,7 +385,7 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
-    """The command is valid and fits the variables."""
+    """Require a valid command that fits the variables."""
     try:
         command = parse_command(answers["command"])
     except BadInput as error:
@@ -401,7 +400,7 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Variables are used. One that must be renamed, or may be used with a typo, is not reported."""
+    """Warn of unused variables, except those to rename and those that a typo may stand for."""
     try:
         command = parse_command(answers["command"])
     except BadInput:
@@ -424,7 +423,7 @@ def unused_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
-    """Every example job has its own output prefix."""
+    """Require a separate output prefix for each example job."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
         hint = "write where the outputs of one job go, such as results/{well}"
@@ -501,7 +500,7 @@ def _outer(prefix: str) -> Iterator[str]:
 
 
 def _sure_names(answers: Answers) -> set[str]:
-    """Return the names whose values in the examples are certain despite other problems."""
+    """Return the names whose example values are known, whatever else is wrong."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)

@@ -32,8 +32,8 @@ class Problem:
 
     Attributes:
         where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
-        message: what is wrong, without a period.
-        hint: what to do about it, without a period.
+        message: what is wrong.
+        hint: what to do.
         warning: true if it may be intended; nothing is refused because of it.
         code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
@@ -79,7 +79,7 @@ def at(problems: Iterable[Problem], where: str) -> list[Problem]:
 
 
 def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
-    """Sort problems by their offsets in a text, and name each one's line and column."""
+    """Sort problems by their offsets in a text; add "column 14", or "line 2, column 3"."""
     return [
         replace(problem, where=_line_and_column(text, offset))
         for offset, problem in sorted(found, key=itemgetter(0))
@@ -87,7 +87,6 @@ def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
 
 
 def _line_and_column(text: str, offset: int) -> str:
-    """Write "column 14", or "line 2, column 3" if the text has several lines."""
     line = text.count("\n", 0, offset) + 1
     column = offset - text.rfind("\n", 0, offset)
     return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
@@ -113,10 +112,10 @@ def _folded(name: str) -> str:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that differs from `name` in one or two letters, if there is one.
+    """Find the known name that differs from `name` in one or two letters; else None.
 
-    Stricter than `closest`, because the name is refused. For short names the limit is lower: GPU is
-    a typo of GPUS, but PLUS is a name in its own right.
+    This is stricter than `closest`, because the name is refused. The limit is lower for short
+    names: GPU is a typo of GPUS, but PLUS may be a name that the owner chose.
     """
     distances = {other: _distance(name, other) for other in known}
     near = [other for other in distances if 0 < distances[other] <= min(2, len(other) // 3)]
@@ -173,18 +172,18 @@ def environment_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """Explain in one sentence why a variable cannot have this name, and what to do; else None."""
+    """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "a name must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must have only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
-        return "job files ignore every key that contains _comment, choose another name"
+        return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
-        return "this name is built in, choose another one"
+        return "is a built-in name"
     if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
-        return "this name is reserved, choose another one"
+        return "is a reserved name"
     if in_environment in SHELL_NAMES:
-        return "shells set this name themselves, choose another one"
+        return "is a name that shells set themselves"
     return None
 
 
@@ -205,15 +204,12 @@ def as_text(value: str | int | float | bool) -> str:
 
 
 def from_text(text: str, type_: str) -> Value:
-    """Read a value from a CSV cell, or from an example in an answer.
-
-    Raises:
-        ValueError: the text is not a value of that type; the message explains why.
-    """
+    """Read a value in a CSV cell, or an example in an answer; raise ValueError with the reason."""
     if type_ == "flag" and text:
-        if text.strip().lower() not in ("true", "false"):
+        word = text.strip().lower()
+        if word not in ("true", "false"):
             raise ValueError("must be true or false")
-        return text.strip().lower() == "true"
+        return word == "true"
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
@@ -228,11 +224,7 @@ def is_empty(value: Value) -> bool:
 
 
 def split_args(text: str) -> list[str]:
-    """Split a value of type `args` into arguments, by the rules of shell quoting.
-
-    Raises:
-        ValueError: a quote is not closed, or the text ends with a backslash.
-    """
+    """Split a value of type `args` by the rules of shell quoting; ValueError if they are broken."""
     return shlex.split(text)
 
 
@@ -245,16 +237,15 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Find the first control character or lone surrogate that is not allowed; else None."""
+    """Return the index of the first control character or lone surrogate; else None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Explain why a job file's value does not fit its variable's type ("must be ..."); else None.
+    """Explain why a value in a job file does not fit its type ("must be ..."); else None.
 
-    An empty value (null, "", [] for files) fits every type: where the command uses it decides
-    whether it may be empty.
+    Null and "" fit every type. Whether they are allowed depends on their place in the command.
     """
     if value is None or value == "":
         return None
@@ -276,9 +267,7 @@ def _text_problem(value: object) -> str | None:
         return _characters_problem(value)
     if not isinstance(value, int | float):
         return "must be text, a number, true or false"
-    if not math.isfinite(value):
-        return "must be a finite number"
-    return None
+    return None if math.isfinite(value) else "must be a finite number"
 
 
 def _args_problem(value: object) -> str | None:
@@ -320,12 +309,10 @@ def _key_problem(value: object, type_: str) -> str | None:
 
 
 def _characters_problem(text: str) -> str | None:
-    found = _UNFIT.search(text)
-    if found is None:
-        return None
-    if found[0] == "\0":
-        return "must not contain a NUL character"
-    return "must not contain a lone surrogate (half a character)"
+    if found := _UNFIT.search(text):
+        part = "NUL character" if found[0] == "\0" else "lone surrogate (half a character)"
+        return f"must not contain a {part}"
+    return None
 
 
 # --- Secrets --------------------------------------------------------------------------------------
@@ -480,11 +467,7 @@ _ASSIGNMENT = re.compile(ENVIRONMENT_NAME_PATTERN + r"\+?=")
 
 
 def parse_command(text: str) -> Command:
-    """Read a command.
-
-    Raises:
-        BadInput: every problem with its column; no other exception, whatever the text.
-    """
+    """Read a command, or raise BadInput with every problem and its column."""
     scanner = _Scanner(text)
     scanner.scan()
     command = Command(text, tuple(scanner.items))
@@ -518,9 +501,8 @@ class _Scanner:
             self.read(token.lastgroup, token.group(), token.start())
         self.end_word()
         if self.bracket is not None:
-            self.refuse(
-                self.bracket_offset, "[ is not closed", "close it, or quote it if it is text"
-            )
+            hint = "close it, or quote it if it is text"
+            self.refuse(self.bracket_offset, "[ is not closed", hint)
 
     def read(self, kind: str | None, token: str, offset: int, quote: str = "") -> None:
         match kind:
@@ -536,8 +518,12 @@ class _Scanner:
                 self.add(Text("", '"', offset))
                 for inner in _INSIDE_DOUBLE_QUOTES.finditer(token[1:-1]):
                     self.read(inner.lastgroup, inner.group(), offset + 1 + inner.start(), '"')
+            case "unclosed" if token == "\\":
+                hint = "remove it, or write two"
+                self.refuse(offset, "the command ends with a backslash", hint)
             case "unclosed":
-                self.unclosed(token[0], offset)
+                hint = f"close it, or write \\{token[0]} if it is text"
+                self.refuse(offset, f"the quote {token[0]} is not closed", hint)
             case "reference":
                 self.add(Reference(token[1:-1], quote, offset))
             case "opening":
@@ -545,7 +531,10 @@ class _Scanner:
             case "closing":
                 self.closing(offset)
             case "hash":
-                self.hash(offset)
+                if self.parts is None:
+                    hint = "remove it, or quote it if it is text"
+                    self.refuse(offset, "# would begin a comment in a shell", hint)
+                self.add(Text("#", "", offset))
             case "operator":
                 self.operator(token, offset, quote)
             case _:
@@ -566,27 +555,10 @@ class _Scanner:
 
     def end_word(self) -> None:
         self.brackets_refused = False
-        if self.parts is None:
-            return
-        word = Word(tuple(self.parts), self.word_offset)
-        self.parts = None
-        if self.bracket is None:
-            self.items.append(word)
-        else:
-            self.bracket.append(word)
-
-    def unclosed(self, sign: str, offset: int) -> None:
-        if sign == "\\":
-            self.refuse(offset, "the command ends with a backslash", "remove it, or write two")
-        else:
-            hint = f"close it, or write \\{sign} if it is text"
-            self.refuse(offset, f"the quote {sign} is not closed", hint)
-
-    def hash(self, offset: int) -> None:
-        if self.parts is None:
-            message = "# would begin a comment in a shell"
-            self.refuse(offset, message, "remove it, or quote it if it is text")
-        self.add(Text("#", "", offset))
+        if self.parts is not None:
+            words = self.items if self.bracket is None else self.bracket
+            words.append(Word(tuple(self.parts), self.word_offset))
+            self.parts = None
 
     def operator(self, token: str, offset: int, quote: str) -> None:
         self.add(Text(token, quote, offset))
@@ -610,7 +582,7 @@ class _Scanner:
         if self.parts is not None:
             self.refuse_bracket(offset, "[ inside a word is not an optional part")
         elif text:
-            message = f"{text.group()} has no variable, so it is not an optional part"
+            message = f"{text[0]} has no variable, so it is not an optional part"
             self.refuse_bracket(offset, message)
         elif self.bracket is not None:
             self.refuse_bracket(offset, "[ inside another [ ] is not an optional part")
@@ -639,7 +611,7 @@ class _Scanner:
 
 
 def _missing_program(command: Command) -> Iterator[Located]:
-    """Check that one word, the program, is never removed; and what may come before it."""
+    """Report a command whose program may be removed, or comes after an assignment."""
     if not command.items:
         yield 0, Problem("", "the command is empty", "write the program and its arguments")
     elif all(isinstance(item, Bracket) for item in command.items):
@@ -670,14 +642,10 @@ def _constant_brackets(command: Command) -> Iterator[Located]:
 def command_arguments(
     command: Command, variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> list[str]:
-    """Build the arguments that one job runs.
+    """Build the arguments of one job from a command that `check_command` accepted.
 
-    Args:
-        command: accepted by `check_command`.
-        variables: type by name.
-        values: by name, including built-in ones: text, number, true or false for `text`, a local
-            path for `file` and `folder`, a list for `files` and `args`, true or false for `flag`,
-            None for no value.
+    `variables` is type by name. `values` is value by name, including built-in names: a local path
+    for `file` and `folder`, a list for `files` and `args`, None for no value.
 
     Raises:
         BadInput: a value is null, or that of a file is empty, where it is not optional. The place
@@ -687,7 +655,7 @@ def command_arguments(
     for item in command.items:
         removed = isinstance(item, Bracket) and any(is_empty(values.get(n)) for n in item.names)
         words += () if removed else words_of(item)
-    if missing := _missing_values(words, variables, values):
+    if missing := list(_missing_values(words, variables, values)):
         raise BadInput(missing)
     result = [argument for word in words for argument in _expanded(word, variables, values)]
     if not "".join(result[:1]):
@@ -697,16 +665,13 @@ def command_arguments(
 
 def _missing_values(
     words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
-) -> list[Problem]:
+) -> Iterator[Problem]:
     """Report values that must not be empty. Text may be: "" is an argument too."""
-    used = dict.fromkeys(reference.name for word in words for reference in word.references)
-    hint = "give it one, or make its part of COMMAND optional: [--option {}]"
-    return [
-        Problem(name, "has no value", hint.format(braced(name)))
-        for name in used
-        if values.get(name) is None
-        or (variables.get(name) in ("file", "files", "folder") and is_empty(values[name]))
-    ]
+    for name in dict.fromkeys(reference.name for word in words for reference in word.references):
+        is_input = variables.get(name) in ("file", "files", "folder")
+        if values.get(name) is None or (is_input and is_empty(values[name])):
+            hint = f"give it one, or make its part of COMMAND optional: [--option {braced(name)}]"
+            yield Problem(name, "has no value", hint)
 
 
 def _expanded(word: Word, variables: Mapping[str, str], values: Mapping[str, Value]) -> list[str]:
@@ -736,21 +701,22 @@ def _written(part: Text | Reference, values: Mapping[str, Value]) -> str:
 def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a command, including warnings.
 
-    Args:
-        command: from `parse_command`.
-        variables: type by name, without the built-in ones.
+    `variables` is type by name, without the built-in ones.
     """
     types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
     codes = list(_codes(command, types))
     code_words = [code.word for code in codes]
     found = [
-        *_unknown_names(command, types, code_words),
-        *_misplaced(command, types, code_words),
+        *_wrong_references(command, types, code_words),
         *_variables_in_code(codes, types),
         *_typos_in_code(codes, types),
         *_unexpected_text(command, types, code_words),
     ]
-    return [*at_offsets(command.text, found), *_no_output(command)]
+    problems = at_offsets(command.text, found)
+    if {"output_dir", "job_json"}.isdisjoint(command.names | names_in_code(command)):
+        hint = "only files in {output_dir} are uploaded: let the program write there"
+        problems.append(Problem("", "{output_dir} is never used", hint, warning=True))
+    return problems
 
 
 def check_unused(
@@ -764,16 +730,13 @@ def check_unused(
     in_code = names_in_code(command)
     if "job_json" in used | in_code:
         return []
-    return [
-        Problem(
-            "",
-            f"{braced(name)} is never used",
-            f"use it or remove it, unless the program reads ${environment_name(name)}",
-            warning=True,
-        )
-        for name in variables
-        if name not in used and environment_name(name) not in in_code
-    ]
+    problems = []
+    for name in variables:
+        read_as = environment_name(name)
+        if name not in used and read_as not in in_code:
+            hint = f"use it or remove it, unless the program reads ${read_as}"
+            problems.append(Problem("", f"{braced(name)} is never used", hint, warning=True))
+    return problems
 
 
 def names_in_code(command: Command) -> set[str]:
@@ -781,39 +744,28 @@ def names_in_code(command: Command) -> set[str]:
     return {name for code in _codes(command, {}) for name in code.interpreter.names(code.text)}
 
 
-def _no_output(command: Command) -> Iterator[Problem]:
-    if {"output_dir", "job_json"}.isdisjoint(command.names | names_in_code(command)):
-        hint = "only files in {output_dir} are uploaded: let the program write there"
-        yield Problem("", "{output_dir} is never used", hint, warning=True)
-
-
-def _unknown_names(
+def _wrong_references(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    for word in command.words:
-        for reference in word.references if word not in code_words else ():
-            if reference.name not in types:
-                otherwise = "define it as a variable, or use single quotes if it is text"
-                hint = did_you_mean(reference.name, types, otherwise, braced)
-                message = f"unknown variable {braced(reference.name)}"
-                yield reference.offset, Problem("", message, hint)
-
-
-def _misplaced(
-    command: Command, types: Mapping[str, str], code_words: Collection[Word]
-) -> Iterator[Located]:
+    """Report unknown names, and types that cannot be used where they are."""
     for item in command.items:
         for word in words_of(item):
             for reference in word.references if word not in code_words else ():
-                type_ = types.get(reference.name, "text")
-                message = f"{braced(reference.name)} is of type {type_}"
-                if type_ == "flag" and not isinstance(item, Bracket):
+                written, type_ = braced(reference.name), types.get(reference.name)
+                message = f"{written} is of type {type_}"
+                if type_ is None:
+                    message = f"unknown variable {written}"
+                    otherwise = "define it as a variable, or use single quotes if it is text"
+                    hint = did_you_mean(reference.name, types, otherwise, braced)
+                elif type_ == "flag" and not isinstance(item, Bracket):
                     message += ", which only controls an optional part"
-                    hint = f"write [--option {braced(reference.name)}]"
-                    yield reference.offset, Problem("", message, hint)
+                    hint = f"write [--option {written}]"
                 elif type_ in ("files", "args", "flag") and reference != word.lone:
                     message += " and must be a separate word, without quotes"
-                    yield reference.offset, Problem("", message, "put spaces around it")
+                    hint = "put spaces around it"
+                else:
+                    continue
+                yield reference.offset, Problem("", message, hint)
 
 
 # --- Text where something else was probably intended ----------------------------------------------
@@ -1036,27 +988,23 @@ def prefix_names(template: str) -> set[str]:
 
 
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
-    """Report every problem of a template, including warnings.
+    """Report every problem of a template such as "results/{plate}/{well}", including warnings.
 
-    Args:
-        template: such as "results/{plate}/{well}"; may end with /.
-        variables: type by name, without the built-in ones.
+    `variables` is type by name, without the built-in ones.
     """
-    return [
-        *_name_problems(template, variables),
-        *_brace_problems(template),
-        *_path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/")),
-        *_constant(template),
-    ]
+    problems = list(_name_problems(template, variables))
+    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
+        problems.append(Problem("", f"{brace} is not part of a {braced('name')}", "remove it"))
+    problems += _path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/"))
+    if template and not prefix_names(template):
+        message = "has no variable, so every job writes to the same place"
+        hint = "use a variable that differs between jobs, or {job_id}"
+        problems.append(Problem("", message, hint, warning=True))
+    return problems
 
 
 def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> str:
-    """Build the prefix of one job, without a / at either end.
-
-    Args:
-        template: accepted by `check_prefix`.
-        values: the values in the job file.
-        job_id: the value of {job_id}.
+    """Build the prefix of one job from the values in the job file, without a / at either end.
 
     Raises:
         BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
@@ -1071,10 +1019,9 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
             problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
         else:
             texts[name] = as_text(value)
-    if problems:
-        raise BadInput(problems)
-    prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
-    problems = [*_path_problems(prefix)]
+    if not problems:
+        prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
+        problems = list(_path_problems(prefix))
     if problems:
         raise BadInput(problems)
     return prefix
@@ -1091,11 +1038,6 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
             yield Problem("", message, "use another variable")
 
 
-def _brace_problems(template: str) -> Iterator[Problem]:
-    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
-        yield Problem("", f"{brace} is not part of a {braced('name')}", "remove it")
-
-
 def _path_problems(prefix: str) -> Iterator[Problem]:
     """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
     parts = prefix.split("/")
@@ -1104,9 +1046,8 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if not prefix:
         yield Problem("", "is empty", "write a prefix that differs between jobs")
     elif prefix.startswith("s3://"):
-        yield Problem(
-            "", f"{shown} contains a bucket", "write only the key: outputs go to AWS_BUCKET"
-        )
+        hint = "write only the key: outputs go to AWS_BUCKET"
+        yield Problem("", f"{shown} contains a bucket", hint)
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove the /")
     elif "s3:" in parts:
@@ -1123,13 +1064,6 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
         message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
         yield Problem("", message, "use shorter values, or {job_id}")
-
-
-def _constant(template: str) -> Iterator[Problem]:
-    if template and not prefix_names(template):
-        message = "has no variable, so every job writes to the same place"
-        hint = "use a variable that differs between jobs, or {job_id}"
-        yield Problem("", message, hint, warning=True)
 
 
 # === jobs/outputs.py
@@ -1168,10 +1102,7 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Return whether a job with these files under its prefix can be skipped.
-
-        A job that is not expected to write files is never known to be done.
-        """
+        """Return whether a job with these files can be skipped: never if it need not write any."""
         return self.expected_number_files > 0 and self.missing(files) is None
 
 
@@ -1193,13 +1124,10 @@ IMAGE_NAME = re.compile(
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a setting.
+    """Declare a setting; its default is `...` if config.py must set it.
 
-    Args:
-        default: `...` if config.py must set it.
-        doc: the meaning, one line for docs/settings.md.
-        unit: the unit of a number.
-        limits: arguments of pydantic's `Field`: ge, gt, le, pattern, min_length.
+    `doc` is its line in docs/settings.md. `limits` are arguments of pydantic's `Field`: ge, gt, le,
+    pattern, min_length.
     """
     metadata = {"doc": doc, "unit": unit, "limits": limits}
     if default is ...:
@@ -1211,11 +1139,7 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs, with their names in config.py.
-
-    Attributes:
-        program: the settings of the program: every other upper-case name in config.py.
-    """
+    """The settings that a worker needs; `program` has every other upper-case name in config.py."""
 
     APP_NAME: str = setting(
         ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
@@ -1267,11 +1191,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JobSettings):
-    """All settings of a run.
-
-    Attributes:
-        warnings: what is allowed but probably not intended.
-    """
+    """All settings of a run, and `warnings` of what is probably not intended."""
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
 
@@ -1300,8 +1220,7 @@ class Settings(JobSettings):
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
     GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
     SECRETS: Mapping[str, str] = setting(
-        {},
-        "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM",
+        {}, "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM"
     )
 
     warnings: tuple[Problem, ...] = ()
@@ -1340,7 +1259,7 @@ SETTING_NAMES = (*SETTINGS, *NEEDLESS)
 
 
 def limits_of(name: str) -> Mapping[str, Any]:
-    """Return the limits of a setting, as `setting` has them."""
+    """Return the limits of a setting, as passed to `setting`."""
     limits: Mapping[str, Any] = SETTINGS[name].metadata["limits"]
     return limits
 
@@ -1524,7 +1443,7 @@ def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
 
 
 def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
-    """Answers are text, but an answers file in YAML can have numbers, lists and empty values."""
+    """Require text: an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
             hint = "write it as text in quotes, '' for none"
@@ -1533,7 +1452,7 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
 
 
 def characters_rule(answers: Answers) -> Iterator[Problem]:
-    """Answers are one printable line without Jinja: cruft renders them again at every update."""
+    """Require one printable line without Jinja: cruft renders answers again at every update."""
     for question in QUESTIONS:
         where = f"question {question}"
         for character in answers[question]:
@@ -1548,7 +1467,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """The new folder is directly in the output folder."""
+    """Require a new folder directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
         hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
@@ -1559,7 +1478,7 @@ _NUMBER = re.compile("0|[1-9][0-9]{0,9}")  # 010 is not a number in Python
 
 
 def number_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are written into config.py unchanged."""
+    """Require whole numbers, which are written into config.py unchanged."""
     for question in NUMBERS:
         if not _NUMBER.fullmatch(answers[question]):
             message = f"is {_shown(answers[question])}"
@@ -1572,7 +1491,7 @@ def _number_hint(question: str) -> str:
 
 
 def list_rule(answers: Answers) -> Iterator[Problem]:
-    """The lists are valid; only groups have several examples."""
+    """Require valid lists, and several examples only for groups."""
     for question in LISTS:
         variables, without_value, problems = _read_list(answers[question])
         yield from at(problems, f"question {question}")
@@ -1587,7 +1506,7 @@ def list_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def name_rule(answers: Answers) -> Iterator[Problem]:
-    """Names are valid, and each is defined once."""
+    """Require valid names, each defined once."""
     seen: dict[str, str] = {}
     for question, variables in _lists(answers).items():
         for variable in variables:
@@ -1607,7 +1526,7 @@ def name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def setting_rule(answers: Answers) -> Iterator[Problem]:
-    """A setting of the program does not have the name of a DS setting."""
+    """Refuse a setting of the program with the name of a DS setting."""
     for variable in _lists(answers)["config_variables"]:
         if variable.name in SETTING_NAMES:
             message = "is the name of a DS setting"
@@ -1619,8 +1538,7 @@ def setting_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
-    """A setting of the program is neither a typo of a DS setting, which would keep its default,
-    nor a secret."""
+    """Refuse a secret, and a typo of a DS setting, which would keep its default."""
     for variable in _lists(answers)["config_variables"]:
         where = f"question config_variables, {variable.name}"
         if variable.name in SETTING_NAMES:
@@ -1636,13 +1554,13 @@ def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def required_rule(answers: Answers) -> Iterator[Problem]:
-    """The project has a name."""
+    """Require a name for the project."""
     if not answers["project_name"].strip():
         yield Problem("question project_name", "is empty", "write a name")
 
 
 def app_name_rule(answers: Answers) -> Iterator[Problem]:
-    """The name is valid for queues, clusters and roles."""
+    """Require a name that is valid for queues, clusters and roles."""
     if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
         message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
         hint = "must be a letter, then at most 39 letters, digits and -"
@@ -1650,7 +1568,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """The names of images are valid; the new image does not have a digest yet."""
+    """Require valid names of images; the image to build does not have a digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
@@ -1664,7 +1582,7 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Numbers are in their range."""
+    """Require numbers in their range."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
@@ -1672,7 +1590,7 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def machine_rule(answers: Answers) -> Iterator[Problem]:
-    """EC2 instance types are valid, and each is listed once."""
+    """Require valid EC2 instance types, each listed once."""
     where = "question machine_types"
     types = [type_.strip() for type_ in answers["machine_types"].split(",")]
     for type_ in dict.fromkeys(types):
@@ -1684,7 +1602,7 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Examples fit their types, and all groups are complete."""
+    """Require examples of the right type, and the same number of them in each variable."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -1704,7 +1622,7 @@ def example_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def command_rule(answers: Answers) -> Iterator[Problem]:
-    """The command is valid and fits the variables."""
+    """Require a valid command that fits the variables."""
     try:
         command = parse_command(answers["command"])
     except BadInput as error:
@@ -1719,7 +1637,7 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Variables are used. One that must be renamed, or may be used with a typo, is not reported."""
+    """Warn of unused variables, except those to rename and those that a typo may stand for."""
     try:
         command = parse_command(answers["command"])
     except BadInput:
@@ -1742,7 +1660,7 @@ def unused_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def output_prefix_rule(answers: Answers) -> Iterator[Problem]:
-    """Every example job has its own output prefix."""
+    """Require a separate output prefix for each example job."""
     where = "question output_prefix"
     if not answers["output_prefix"].strip():
         hint = "write where the outputs of one job go, such as results/{well}"
@@ -1819,7 +1737,7 @@ def _outer(prefix: str) -> Iterator[str]:
 
 
 def _sure_names(answers: Answers) -> set[str]:
-    """Return the names whose values in the examples are certain despite other problems."""
+    """Return the names whose example values are known, whatever else is wrong."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)
@@ -1970,7 +1888,7 @@ def output_folder() -> Path:
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Save the answers in a file; explain how to use it."""
+    """Save the answers in a file, and return the lines that explain how to use it."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
         return ["Change the answers; in an implementation run:", "", f"  {command}"]
@@ -1992,7 +1910,7 @@ def how_to_try_again(folder: Path) -> list[str]:
 
 
 def write_new_file(folder: Path, text: str) -> Path:
-    """Write a file under the first unused name: somebody may have edited the existing ones."""
+    """Write a file with the first unused name: someone may have edited the existing ones."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"

@@ -43,7 +43,7 @@ def output_folder() -> Path:
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Save the answers in a file; explain how to use it."""
+    """Save the answers in a file, and return the lines that explain how to use it."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
         return ["Change the answers; in an implementation run:", "", f"  {command}"]
@@ -65,7 +65,7 @@ def how_to_try_again(folder: Path) -> list[str]:
 
 
 def write_new_file(folder: Path, text: str) -> Path:
-    """Write a file under the first unused name: somebody may have edited the existing ones."""
+    """Write a file with the first unused name: someone may have edited the existing ones."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"

@@ -11,8 +11,8 @@ sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}"))
 
 from ds.cloud.rights import (  # noqa: E402
     CONTROL_ROLE,
-    EVERY,
     HAS_APP_TAG,
+    RIGHTS,
     ROLES,
     SETS_APP_TAG,
 )
@@ -143,10 +143,8 @@ def roles_page() -> str:
         parts.append(f"\n## {role}\n\n{purpose[0].upper()}{purpose[1:]}.\n")
         parts.append(f"\nWho may assume it: {who}.\n")
         parts.append("\n| action | resource | condition | why |\n|---|---|---|---|\n")
-        for right in EVERY:
-            if right.role != role:
-                continue
-            actions = ", ".join(f"`{action}`" for action in right.actions)
+        for right in RIGHTS[role]:
+            actions = ", ".join(f"`{action}`" for action in right.actions.split())
             condition = conditions.get(str(right.condition)) or ", ".join(
                 f"`{key}` = `{value}`"
                 for test in right.condition.values()

@@ -7,11 +7,13 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("Python 3.11 or newer is required.")
 
-if __name__ == "__main__":
+
+def start(program: str) -> None:
+    """Run the command line of this process; report a package that is not installed."""
     try:
         from ds.control.cli import main
 
-        main(Path(__file__).resolve().parent)
+        main(Path(__file__).resolve().parent, program)
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] == "ds":
             raise
@@ -22,3 +24,7 @@ if __name__ == "__main__":
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    start("run.py")

@@ -1,24 +1,6 @@
 """Create the IAM roles that runs need (once per AWS account): python setup_AWS.py --help."""
 
-import sys
-from pathlib import Path
-
-# Old versions of Python must be able to parse this file, so that they report this.
-if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit("Python 3.11 or newer is required.")
+from run import start
 
 if __name__ == "__main__":
-    try:
-        from ds.control.cli import main
-
-        main(Path(__file__).resolve().parent, "setup_AWS.py")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").split(".")[0] == "ds":
-            raise
-        sys.stderr.write(
-            f"The Python package '{missing.name}' is not installed; use `make`, which installs "
-            "it, or run pip install -r requirements.txt\n"
-        )
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    start("setup_AWS.py")

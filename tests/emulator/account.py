@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from ds.cloud.client import Aws
 from ds.cloud.rights import RoleTarget, policies
 from ds.control import cli
 from ds.control.commands.setup_aws import setup_aws
-from ds.control.files.config_file import read_config
+from ds.control.files.config_file import check_config, execute_config
 from ds.jobs.settings import Settings
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
@@ -50,7 +49,7 @@ class Account:
         env: Mapping[str, str] | None = None,
         without: Iterable[str] = (),
         setup_aws: bool = False,
-        interrupt_at: str = "",
+        meanwhile: Callable[[int], None] | None = None,
     ) -> Ended:
         """Run a command in a forked process, because a new Python would take most of the time.
 
@@ -59,7 +58,7 @@ class Account:
             env: variables in addition to those of the emulator.
             without: variables to omit.
             setup_aws: run setup_AWS.py, not run.py.
-            interrupt_at: an operation; after its first call, send SIGINT as Ctrl-C does.
+            meanwhile: called with the process's id while the command runs.
         """
         given = {**self.control.environment, **(env or {})}
         given = {name: text for name, text in given.items() if name not in without}
@@ -67,13 +66,15 @@ class Account:
             child = os.fork()
             if not child:
                 _be_the_command(output.fileno(), self.root, words, given, setup_aws)
-            if interrupt_at:
-                while not self.control.calls(interrupt_at):
-                    time.sleep(0.05)
-                os.kill(child, signal.SIGINT)
+            if meanwhile:
+                meanwhile(child)
             _, status = os.waitpid(child, 0)
             output.seek(0)
             return Ended(os.waitstatus_to_exitcode(status), output.read())
+
+    def wait_for_calls(self, operation: str, count: int = 1) -> None:
+        """Wait until an operation has been called this often, refused or not."""
+        until(lambda: len(self.control.calls(operation)) >= count, 60)
 
     def ok(self, *words: str, setup_aws: bool = False) -> str:
         """Run a command that must succeed, and return its output."""
@@ -92,7 +93,7 @@ class Account:
 
     @property
     def settings(self) -> Settings:
-        return read_config(self.root / "config.py")
+        return check_config(*execute_config(self.root / "config.py"))
 
 
 def _be_the_command(

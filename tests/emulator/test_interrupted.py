@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -273,6 +275,30 @@ def test_a_command_completes_after_a_failure_at(
     check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
 
 
+READING = ("Get", "List", "Describe")
+CHANGING = [case for case in CASES if not str(case.values[2]).split(":")[1].startswith(READING)]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("prepare", "words", "operation"), CHANGING)
+def test_a_command_completes_although_a_response_was_lost(
+    fresh: Fresh, prepare: Prepare, words: list[str], operation: str
+) -> None:
+    expected = undisturbed(fresh(), prepare, words)
+    account = fresh()
+    prepare(account)
+    account.control.fault(operation, "lost")
+    account.ok(*words, setup_aws=is_roles(words))  # botocore sends the request again
+    (fault,) = account.control.faults()
+    assert fault["happened"] == 1
+    account.control.clear_faults()
+    if operation == "ecs:RegisterTaskDefinition":
+        assert state(account)["definitions"] == ["Test:1", "Test:2"]
+        assert "nothing to do" in account.ok(*words)
+    else:
+        check(account, words, expected, 10 if operation == "sqs:SendMessageBatch" else 0)
+
+
 # The state before, the command, the operation during which Ctrl-C is pressed, and the report.
 CTRL_C = [
     (
@@ -305,7 +331,12 @@ def test_ctrl_c_reports_what_exists_and_how_to_continue(
     prepare(account)
     account.control.forget_calls()
     account.control.latency(2000, operation)
-    ended = account.run(*words, setup_aws=is_roles(words), interrupt_at=operation)
+
+    def interrupt(command: int) -> None:
+        account.wait_for_calls(operation)
+        os.kill(command, signal.SIGINT)
+
+    ended = account.run(*words, setup_aws=is_roles(words), meanwhile=interrupt)
     account.control.clear_faults()
     assert ended.code == 130, ended.output
     assert expected in ended.output

@@ -140,16 +140,26 @@ def test_a_blocked_name_and_a_draining_service_are_reported_and_waited_for(
 ) -> None:
     account.ok("setup")
     sqs, ecs = account.client("sqs"), account.client("ecs")
-    account.control.settings(queue_name_blocked=6, service_drains=7)
+    account.control.settings(queue_name_blocked=600, service_drains=600)
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="Test")["QueueUrl"])
     ecs.delete_service(cluster="Test", service="Test", force=True)
-    said = account.ok("setup")
-    assert "waiting, 0 s: SQS blocks the name of deleted queue Test for 60 s" in said
-    assert "waiting, 0 s: the tasks of deleted service Test are stopping" in said
+    account.control.forget_calls()
+
+    def end_the_waits(_: int) -> None:
+        # The second call of each follows a refusal.
+        account.wait_for_calls("sqs:CreateQueue", 2)
+        account.control.settings(queue_name_blocked=0)
+        account.wait_for_calls("ecs:CreateService", 2)
+        account.control.settings(service_drains=0)
+
+    ended = account.run("setup", meanwhile=end_the_waits)
+    assert ended.code == 0, ended.output
+    assert "waiting, 0 s: SQS blocks the name of deleted queue Test for 60 s" in ended.output
+    assert "waiting, 0 s: the tasks of deleted service Test are stopping" in ended.output
     (service,) = ecs.describe_services(cluster="Test", services=["Test"])["services"]
     assert service["status"] == "ACTIVE"
     # The queue has its old URL, so the containers need no change.
-    assert "register" not in said
+    assert "register" not in ended.output
 
 
 def test_a_new_dead_letter_queue_that_is_not_known_yet_is_waited_for(account: Account) -> None:

@@ -644,6 +644,12 @@ CASES: tuple[tuple[str, Step, Step, Step], ...] = (
         ],
     ),
     (
+        "a second service-linked role of a service",
+        lambda a: a.iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com"),
+        lambda a: a.iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com"),
+        lambda a: a.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com"),
+    ),
+    (
         "a second role in an instance profile",
         lambda a: a.iam.create_role(RoleName="second", AssumeRolePolicyDocument=TRUST),
         lambda a: a.iam.add_role_to_instance_profile(

@@ -16,16 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from ds.cloud.rights import RIGHTS, TASK_ROLE
+from ds.cloud.rights import TASK_ROLE, WORKER
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
 from tests.emulator.account import enforceable, start_machines, until
 from tests.emulator.aws.client import Control
 from tests.implementation import make_implementation
 
-ACTIONS = sorted(
-    {action for right in RIGHTS if right.role == TASK_ROLE for action in right.actions}
-)
+ACTIONS = sorted({action for right in WORKER for action in right.actions.split()})
 
 # All that a worker does: inputs by name and by folder; outputs of several files; a job that takes
 # longer than its message is hidden; one that fails; an upload in parts that S3 refuses at its end.

@@ -135,13 +135,16 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ),
     ({**OWN, "shared_variables": "a-b=1; a_b=2"}, ["question shared_variables, a_b: is def"]),
     ({**OWN, "shared_variables": "x=a|b"}, ["question shared_variables, x: contains |"]),
-    ({**OWN, "shared_variables": "PATH=a"}, ["question shared_variables, PATH: this name is res"]),
+    (
+        {**OWN, "shared_variables": "PATH=a"},
+        ["question shared_variables, PATH: is a reserved name"],
+    ),
     ({**OWN, "shared_variables": "AWS_X=a"}, ["question shared_variables, AWS_X"]),
     (
         {**OWN, "shared_variables": "=a"},
-        ["question shared_variables, : a name must have only letters"],
+        ["question shared_variables, : must have only letters"],
     ),
-    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: a name must have"]),
+    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: must have"]),
     (
         {**OWN, "shared_variables": "x:file=/etc/passwd"},
         ["question shared_variables, x: '/etc/pas"],
@@ -159,7 +162,7 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
         {**OWN, "config_variables": "MEMORI=1"},
         ["question config_variables, MEMORI: looks like a typo"],
     ),
-    ({**OWN, "config_variables": "ECS_X=1"}, ["question config_variables, ECS_X: this name is"]),
+    ({**OWN, "config_variables": "ECS_X=1"}, ["question config_variables, ECS_X: is a reserved"]),
     ({**OWN, "config_variables": "DB_PASSWORD=1"}, ["question config_variables, DB_PASSWORD: loo"]),
     ({**OWN, "command": ""}, ["question command"]),
     ({**OWN, "command": "a {image} > b"}, ["question command, column 11: unquoted >"]),
@@ -218,7 +221,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
             "group_variables, x: has the unknown type 'fles'",
             "group_variables, image: has 2 examples, but x has 3",
             "shared_variables, sigma: has no =",
-            "shared_variables, AWS_BUCKET: this name is reserved, choose another one",
+            "shared_variables, AWS_BUCKET: is a reserved name",
             "shared_variables, script: '/abs.awk' must not begin with /",
             "config_variables, API_KEY: looks like a secret, which must not be stored in a file",
             "config_variables, MEMORYY: looks like a typo of the setting MEMORY",
@@ -304,7 +307,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
     "an entry without a name may be the unknown variable": (
         {**OWN, "shared_variables": "=1", "command": "m {image} {output_dir} {sigma}"},
         [
-            "shared_variables, : a name must have only letters, digits, _ and -, and begin "
+            "shared_variables, : must have only letters, digits, _ and -, and begin "
             "with a letter or _"
         ],
     ),
@@ -313,7 +316,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
         | {"output_prefix": "{image}/{mask}/{y}"},
         [
             "command, column 34: unknown variable {z}",
-            "shared_variables, my mask: a name must have only letters, digits, _ and -, and begin "
+            "shared_variables, my mask: must have only letters, digits, _ and -, and begin "
             "with a letter or _",
             "output_prefix: unknown variable {y}",
         ],

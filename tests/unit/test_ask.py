@@ -18,11 +18,11 @@ from ds.cloud.names import ECR_IMAGE
 from ds.control.checks.ask import (
     MOST_PAGES,
     ami_variant,
+    describe_bucket,
     ecr_image,
     find_subnets,
     input_exists,
     is_enabled,
-    look_at_bucket,
     snapshot_size,
     spot_prices,
 )
@@ -178,7 +178,7 @@ def test_a_bucket_with_an_unclear_answer_exists_and_may_be_writable() -> None:
     aws = Stubbed("s3")
     aws.stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
     aws.stub.add_client_error("create_multipart_upload", "SlowDown")
-    assert look_at_bucket(aws, "b") == Bucket("exists", "eu-west-1", None)  # type: ignore[arg-type]
+    assert describe_bucket(aws, "b") == Bucket("exists", "eu-west-1", None)  # type: ignore[arg-type]
 
 
 ARM = Machine(8192, 2, architectures=("arm64",))

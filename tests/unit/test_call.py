@@ -83,19 +83,18 @@ def test_details_are_for_a_dry_run_only() -> None:
     assert carry(Service(), call("a", details="{}")) == ["create a"]
 
 
-def test_a_refusal_that_means_done_already_is_success() -> None:
-    service = Service(lambda count: refusal("Exists") if count == 0 else None)
-    carry(service, call("a", done_already=("Exists",)), call("b"))
+@pytest.mark.parametrize("error", [refusal("ItExists"), refusal("Invalid", "It exists.")])
+def test_a_refusal_that_means_done_already_is_success(error: ClientError) -> None:
+    service = Service(lambda count: error if count == 0 else None)
+    carry(service, call("a", done_already="Exists"), call("b"))
     assert len(service.requests) == 2
 
 
-@pytest.mark.parametrize("code", ["Other", "ExistsNot"])
+@pytest.mark.parametrize("code", ["Other", "Exist"])
 def test_any_other_refusal_is_raised_and_the_rest_is_not_sent(code: str) -> None:
     service = Service(lambda count: refusal(code))
     with pytest.raises(ClientError, match=code):
-        carry(
-            service, call("a", done_already=("Exists",), wait_while={"Soon": "it is new"}), call()
-        )
+        carry(service, call("a", done_already="Exists", wait_while={"Soon": "it is new"}), call())
     assert len(service.requests) == 1
 
 

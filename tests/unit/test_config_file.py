@@ -4,16 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from ds.control.files.config_file import read_config
+from ds.control.files.config_file import check_config, execute_config
 from ds.control.files.project import load_project
 from ds.jobs.problems import BadInput
-from ds.jobs.settings import INSTEAD, NEEDLESS, SETTING_NAMES, SETTINGS
+from ds.jobs.settings import INSTEAD, NEEDLESS, SETTING_NAMES, SETTINGS, Settings
 
 
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "config.py"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def read_config(path: Path) -> Settings:
+    return check_config(*execute_config(path))
 
 
 def refusal(tmp_path: Path, text: str) -> str:
@@ -104,8 +108,8 @@ REFUSED = [
     ("Memory = 16000", "config.py line 2, Memory: unknown setting; write MEMORY"),
     ("GPU = 1", "GPU: unknown setting; did you mean GPUS?"),
     ("JOB_RETRIE = 1", "did you mean JOB_RETRIES?"),
-    ("AWS_THING = 1", "config.py line 2, AWS_THING: this name is reserved"),
-    ("PATH = '/x'", "PATH: this name is reserved"),
+    ("AWS_THING = 1", "config.py line 2, AWS_THING: is a reserved name"),
+    ("PATH = '/x'", "PATH: is a reserved name"),
     ("API_KEY = 'hunter2'", "API_KEY: looks like a secret, which must not be stored in a file"),
     ("DB_PASSWORD = 'hunter2'", 'write SECRETS = {"DB_PASSWORD": "arn:aws:...'),
     (
@@ -116,7 +120,7 @@ REFUSED = [
         "AWS_SECRET_ACCESS_KEY = 'x'",
         "a secret, which must not be stored in a file; remove it: you have",
     ),
-    (f"SECRETS = {{'PATH': '{ARN}'}}", "SECRETS, PATH: this name is reserved"),
+    (f"SECRETS = {{'PATH': '{ARN}'}}", "SECRETS, PATH: is a reserved name"),
     (
         f"SECRETS = {{'MEMORY': '{ARN}'}}",
         "SECRETS, MEMORY: is the name of a DS setting; give it another",
@@ -285,7 +289,7 @@ BROKEN = [
     ("APP_NAME = 'Me'\n\nx = 1 / 0\n", "config.py line 3: fails: ZeroDivisionError"),
     ("APP_NAME = 'Me'\nimport nonsense_here\n", "config.py line 2: fails: ModuleNotFoundError"),
     ("raise SystemExit(3)\n", "config.py line 1: fails: SystemExit: 3"),
-    ("A = '\0'\n", "config.py line"),
+    ("A = '\0'\n", "config.py: is not valid Python: source code string cannot contain null"),
 ]
 
 

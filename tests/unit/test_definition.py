@@ -153,7 +153,6 @@ def test_a_warning_does_not_refuse_the_file(tmp_path: Path) -> None:
         ("OUTPUT_PREFIX =", "import no_such_library #", ["job.py line 4: fails: ModuleNotFound"]),
         ("OUTPUT_PREFIX =", "import sys; sys.exit(3) #", ["job.py line 4: fails: SystemExit: 3"]),
         ("OUTPUT_PREFIX =", "\0 #", ["job.py: is not valid Python: "]),
-        ("OUTPUT_PREFIX =", "OUTPUT_PREFIX = '\ud800' #", ["job.py line "]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -188,6 +187,13 @@ def test_a_setting_and_a_variable_with_one_environment_name_are_refused(
     assert told.startswith(
         "job.py, VARIABLES, MY_NAME: has the same name as MY-NAME in the environment"
     )
+
+
+def test_the_file_must_be_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "job.py"
+    path.write_bytes(GOOD.encode() + b"X = '\xff'\n")
+    with pytest.raises(BadInput, match=r"job\.py: cannot be read: byte 139 is not UTF-8; save it"):
+        load_job_definition(path)
 
 
 def test_the_file_must_exist(tmp_path: Path) -> None:

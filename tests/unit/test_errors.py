@@ -6,7 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+from ds.cloud.client import explain, reporting_errors
 from ds.cloud.errors import AwsError, CommandError, Interrupted
 
 ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "ds"
@@ -40,3 +42,13 @@ def test_every_error_has_its_hint_after_a_semicolon(path: Path) -> None:
 
 def test_each_kind_of_error_has_its_exit_code() -> None:
     assert [kind("x; y").exit_code for kind in (CommandError, AwsError, Interrupted)] == [2, 3, 130]
+
+
+def test_the_hint_is_separate_whatever_the_text_of_aws_contains() -> None:
+    error = ClientError({"Error": {"Code": "Odd", "Message": "first; second"}}, "CreateCluster")
+    problem = explain(error)
+    assert problem.message == "AWS refused CreateCluster: Odd: first; second"
+    assert problem.hint == "fix that, then run the same command again"
+    with pytest.raises(AwsError) as raised, reporting_errors("default"):
+        raise error
+    assert str(raised.value) == str(problem)

@@ -77,8 +77,8 @@ def test_an_image_needs_two_builds() -> None:
     assert program == [*start, "--tag", "me/x:1-program", "."]
     assert both == [
         *start,
-        *("--build-arg=PROGRAM_IMAGE=me/x:1-program", "--label=a=b c"),
-        *("--file", "ds/worker/Dockerfile", "--tag", "me/x:1", "."),
+        *("--build-arg=PROGRAM_IMAGE=me/x:1-program", "--file", "ds/worker/Dockerfile"),
+        *("--label=a=b c", "--tag", "me/x:1", "."),
     ]
 
 

@@ -160,7 +160,7 @@ LIST = '{"groups": [{"plate": "P1", "well": "A01"}, %s]}'
 REFUSED = [
     ('{"plate": "P", "well": "A"}', "jobs.json: has no groups; add groups"),
     ('{"group": [{}]}', "jobs.json: has no groups; did you mean groups instead of group?"),
-    ('{"groups": []}', "jobs.json, groups: is empty"),
+    ('{"groups": []}', "jobs.json: has no groups; write at least one"),
     ('{"groups": "x"}', "jobs.json, groups: is not one of the three forms"),
     ('{"groups": {"matrix": {}, "csv": "x"}}', "jobs.json, groups: is not one of the three forms"),
     ('{"groups": {"csv": "a", "csv": "b"}}', "jobs.json, groups: is not one of the three forms"),

@@ -111,6 +111,26 @@ def test_removal_deletes_what_was_created_and_keeps_policies_of_others() -> None
     ] + [("delete role ds-task", "delete_role", {"RoleName": TASK_ROLE})]
 
 
+# The refusal of the same request again, after its first response was lost.
+DONE_ALREADY = {
+    "create_service_linked_role": "has been taken in this account",
+    "create_role": "EntityAlreadyExists",
+    "put_role_policy": "",
+    "update_assume_role_policy": "",
+    "delete_role_policy": "NoSuchEntity",
+    "delete_role": "NoSuchEntity",
+}
+
+
+def test_the_refusals_that_mean_done_already() -> None:
+    calls = [
+        *plan(TARGET, dict.fromkeys(ROLES), has_ecs_linked_role=False),
+        *plan(TARGET, changed(), has_ecs_linked_role=True),
+        *plan_removal(complete()),
+    ]
+    assert {call.operation: call.done_already for call in calls} == DONE_ALREADY
+
+
 def test_a_role_without_our_tag_was_created_by_somebody_else() -> None:
     role = Role({}, {}, {})
     (problem,) = problems({TASK_ROLE: role, CONTROL_ROLE: None, EXECUTION_ROLE: Role({}, TAGS, {})})

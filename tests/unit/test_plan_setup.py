@@ -33,7 +33,7 @@ def nothing(app: str = "Test") -> SetupState:
     return SetupState(
         region="eu-west-1",
         urls={name: f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}" for name in queues},
-        arns={name: f"arn:aws:sqs:eu-west-1:123456789012:{name}" for name in queues},
+        dead_letter_arn=f"arn:aws:sqs:eu-west-1:123456789012:{app}-dead",
         roles={name: f"arn:aws:iam::123456789012:role/{name}" for name in roles()},
         queues=dict.fromkeys(queues),
         log_groups=dict.fromkeys((app, f"{app}_records")),
@@ -83,10 +83,10 @@ def after(state: SetupState, wanted: Settings) -> SetupState:
             case "create_service" | "update_service":
                 assert state.definition
                 assert given["taskDefinition"] == named.family  # its latest revision
-                percents = given["deploymentConfiguration"]
-                healthy = (percents["minimumHealthyPercent"], percents["maximumPercent"])
+                # ECS adds its own.
+                deployment = {"strategy": "ROLLING", **given["deploymentConfiguration"]}
                 arn = state.definition.arn
-                service = Service("service-arn", "ACTIVE", arn, healthy, TAGS)
+                service = Service("service-arn", "ACTIVE", arn, deployment, TAGS)
                 state = replace(state, service=service)
             case operation:
                 pytest.fail(f"unexpected {operation}")
@@ -180,13 +180,27 @@ def test_in_an_empty_account_everything_is_created_with_its_tags_the_cluster_fir
     assert [(c.message, c.service, c.operation, c.parameters) for c in calls] == CALLS
 
 
-def test_refusals_that_mean_done_already_and_those_that_pass() -> None:
+# The refusal of the same request again, after its first response was lost. "": AWS returns the
+# existing queue or cluster, sets the same retention, or registers another revision.
+DONE_ALREADY = {
+    "create_cluster": "",
+    "create_queue": "",
+    "create_log_group": "ResourceAlreadyExistsException",
+    "put_retention_policy": "",
+    "register_task_definition": "",
+    "create_service": "Creation of service was not idempotent",
+}
+
+
+def test_the_refusals_that_mean_done_already() -> None:
     calls = plan(settings(), nothing(), RUN)
-    groups = [call for call in calls if call.operation == "create_log_group"]
+    assert {call.operation: call.done_already for call in calls} == DONE_ALREADY
+
+
+def test_the_refusals_that_pass() -> None:
+    calls = plan(settings(), nothing(), RUN)
     queues = [call for call in calls if call.operation == "create_queue"]
     service = calls[-1]
-    assert {call.done_already for call in groups} == {("ResourceAlreadyExistsException",)}
-    assert all(call.done_already == () for call in calls if call not in groups)
     for queue in queues:
         assert set(queue.wait_while) == {
             "QueueDeletedRecently",
@@ -260,6 +274,9 @@ def test_another_log_group_is_created_and_the_old_one_is_kept() -> None:
     ]
 
 
+WAITS = {"minimumHealthyPercent": 100, "maximumPercent": 200}
+
+
 def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
     queue, group = COMPLETE.queues["Test"], COMPLETE.log_groups["Test"]
     assert queue
@@ -296,7 +313,7 @@ def changed_by_hand() -> list[tuple[str, SetupState, list[str]]]:
         ),
         (
             "service that waits for replacements",
-            replace(COMPLETE, service=replace(COMPLETE.service, healthy_percent=(100, 200))),
+            replace(COMPLETE, service=replace(COMPLETE.service, deployment=WAITS)),
             [SERVICE],
         ),
         (
@@ -438,7 +455,7 @@ def test_what_lost_a_tag_is_tagged_again() -> None:
         ),
         ({"log_groups": {"Test": LogGroup("arn", 1, {})}}, "log group Test: "),
         ({"definition": TaskDefinition("arn", {}, {})}, "task definition Test: "),
-        ({"service": Service("arn", "ACTIVE", "d", (0, 100), {})}, "service Test: "),
+        ({"service": Service("arn", "ACTIVE", "d", {}, {})}, "service Test: "),
         (
             {"roles": {TASK_ROLE: None, EXECUTION_ROLE: "arn"}},
             f"role {TASK_ROLE}: ",

@@ -68,16 +68,16 @@ def test_the_state_of_a_job_follows_from_its_records_and_dead_letter(
     assert (result.group, result.job_id) == (7, "one")
 
 
-def test_the_order_of_records_does_not_matter() -> None:
-    records = [record("dead", 3, exit_code=9), record("failed", 1), record("failed", 2)]
+def test_a_dead_job_has_the_exit_code_of_its_last_attempt_and_the_peak_of_all() -> None:
+    records = [record("failed", 1), record("failed", 2), record("dead", 3, exit_code=9)]
     (result,) = results([(1, "one")], records, DEAD, True)
     assert (result.exit_code, result.seconds, result.peak_memory_mb) == (9, 4.5, 99)
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_the_last_attempt_is_the_one_that_started_last(finished: bool) -> None:
+def test_of_several_attempts_with_the_same_outcome_the_last_counts(finished: bool) -> None:
     outcome = "done" if finished else "interrupted"
-    records = [record(outcome, 3), record(outcome, 1), record(outcome, 2)]
+    records = [record(outcome, attempt) for attempt in (1, 2, 3)]
     (result,) = results([(1, "one")], records, {}, finished)
     assert result.seconds == 4.5
     assert result.reason == ("" if finished else "reason 3")

@@ -5,11 +5,14 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ds.control import cli
+from ds.control.files.job_file import JobFile
+from ds.jobs.message import Job
 from tests.implementation import make_implementation, run, write_jobs
 
 VARIABLES = {
@@ -92,7 +95,11 @@ BAD = [
     (["local", "files/exampleJob.json", "--workers", "0"], "Invalid value for '--workers'"),
     (["local", "none.json"], "none.json: does not exist; use a job file"),
     (["local", "files/exampleJob.json", "--only", "3"], "has no group 3; use a number from 1 to 2"),
-    (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this computer"),
+    (
+        ["local", "files/exampleJob.json", "--only", "9", "--only", "1", "--only", "3"],
+        "has no group 3; use a number from 1 to 2",
+    ),
+    (["local", "files/exampleJob.json"], "prog: not found on PATH; install it on this machine"),
     (["local", "files/exampleJob.json", "--output", "run.py"], "prog: not found on PATH"),
 ]
 
@@ -175,6 +182,32 @@ def test_show_does_not_load_what_only_other_commands_need(root: Path) -> None:
     words = [sys.executable, "-c", LOADED]
     ended = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
     assert ended.stderr.splitlines()[-1] == "[]"
+
+
+def test_local_reads_the_job_file_once_for_several_groups(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    original = JobFile.jobs
+
+    def counted(self: JobFile) -> Iterator[Job]:
+        reads.append(self)
+        return original(self)
+
+    monkeypatch.setattr(JobFile, "jobs", counted)
+    path = str(root / "files" / "exampleJob.json")
+    # The program does not exist, so nothing is started.
+    assert cli.run(root, ["local", path, "--only", "2", "--only", "1", "--only", "2"]) == 2
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_help_does_not_cut_what_a_command_does(
+    root: Path, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert cli.run(root, ["--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:\n")[2]
 
 
 def test_help_lists_every_command_and_each_has_help(

@@ -15,12 +15,12 @@ from rich.console import Console
 from ds.cloud.errors import CommandError
 from ds.control.progress import Progress
 from ds.control.submission.done_groups import DoneGroups, prefixes_to_list
-from ds.control.submission.journal import Journal, QueueIdentity, merged
+from ds.control.submission.journal import Journal, merged
 from ds.control.submission.submission import Unsent
 from ds.jobs.message import Job
 from ds.jobs.outputs import OutputRule
 
-TARGET = QueueIdentity("https://sqs/1/Test", "100")
+QUEUE = "https://sqs/1/Test"
 
 
 def jobs(count: int) -> list[Job]:
@@ -28,11 +28,14 @@ def jobs(count: int) -> list[Job]:
 
 
 def opened(
-    path: Path, *, again: bool = False, target: QueueIdentity = TARGET, digest: str = "d"
+    path: Path,
+    *,
+    again: bool = False,
+    queue: str = QUEUE,
+    created: str = "100",
+    digest: str = "d",
 ) -> Journal:
-    journal = Journal(path / "j.jsonl", digest, 100, target)
-    journal.open(again)
-    return journal
+    return Journal(path / "j.jsonl", digest, 100, queue, created, again)
 
 
 def test_a_journal_remembers_what_sqs_accepted(tmp_path: Path) -> None:
@@ -63,8 +66,8 @@ def test_the_unfinished_line_of_a_killed_process_is_ignored(tmp_path: Path) -> N
 
 
 OTHERS = [
-    {"target": QueueIdentity("https://sqs/1/Test", "200")},
-    {"target": QueueIdentity("https://sqs/1/Other", "100")},
+    {"created": "200"},
+    {"queue": "https://sqs/1/Other"},
     {"digest": "e"},
     {"again": True},
 ]
@@ -202,7 +205,7 @@ def test_a_journal_holds_numbers_only(tmp_path: Path) -> None:
     journal.add(1, 10)
     journal.finish("2026-01-01T00:00:00Z")
     head, *lines = map(json.loads, (tmp_path / "j.jsonl").read_text().splitlines())
-    assert head == {"jobs": "d", "count": 100, "queue": TARGET.url, "created": "100"}
+    assert head == {"jobs": "d", "count": 100, "queue": QUEUE, "created": "100"}
     assert lines == [[1, 10], {"finished": "2026-01-01T00:00:00Z"}]
 
 

@@ -92,6 +92,14 @@ def _second_role(call: Call) -> str | None:
     return None
 
 
+def _linked_role_exists(call: Call) -> str | None:
+    path = f"/aws-service-role/{call.parameters.get('AWSServiceName')}/"
+    for role in iam_backends[call.account]["aws"].roles.values():
+        if role.path == path:
+            return f"Service role name {role.name} has been taken in this account, please try a different suffix."  # noqa: E501
+    return None
+
+
 RETENTIONS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
     1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -152,6 +160,13 @@ ROWS = (
         IAM_GUIDE + "reference_iam-quotas.html",
         _policy_size,
         409,
+    ),
+    Refusal(
+        ("iam:CreateServiceLinkedRole",),
+        "a second service-linked role of a service",
+        "InvalidInput",
+        IAM + "CreateServiceLinkedRole.html",
+        _linked_role_exists,
     ),
     Refusal(
         ("iam:DeleteRole",),

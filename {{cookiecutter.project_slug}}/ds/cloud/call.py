@@ -22,13 +22,13 @@ class Call:
     """One request to AWS.
 
     Attributes:
-        message: what it does, in a line for a person: "create queue X".
+        message: what it does, such as "create queue X".
         service, operation, parameters: as boto3 names them.
-        done_already: error codes that mean success: the response to the first request was lost,
-            and botocore sent it again.
-        wait_while: refusals that pass: part of the code or text of the error, and the reason to
-            report while waiting.
-        patience: seconds to wait for that.
+        done_already: part of the code or text of the error that means success: the response to the
+            first request was lost, and botocore sent it again.
+        wait_while: errors that pass: part of the code or text of each, and what to report while
+            waiting.
+        patience: longest wait, in seconds.
         details: further lines that a dry run shows.
     """
 
@@ -36,7 +36,7 @@ class Call:
     service: str
     operation: str
     parameters: Mapping[str, Any]
-    done_already: tuple[str, ...] = ()
+    done_already: str = ""
     wait_while: Mapping[str, str] = field(default_factory=dict)
     patience: float = 120
     details: str = ""
@@ -52,19 +52,19 @@ def carry_out(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Send the calls in order, and report each one before it is sent.
+    """Send the calls in order, and report each one before it is sent; a dry run only reports them.
 
     Args:
         client: returns the client of a service.
         calls: the plan.
         report: receives one line at a time.
-        dry_run: report the calls, and send none.
-        reassurance: what to add, on interruption, about an incomplete plan.
+        dry_run: send nothing.
+        reassurance: what an interruption adds about the incomplete plan.
         sleep, clock: in seconds.
 
     Raises:
         Interrupted: by Ctrl-C.
-        CommandError: a refusal did not pass within the call's patience.
+        CommandError: an error did not pass within the call's patience.
         ClientError: AWS refused a call.
     """
     completed = 0
@@ -100,9 +100,9 @@ def _send(
             getattr(client, call.operation)(**call.parameters)
             return
         except ClientError as error:
-            if code_of(error) in call.done_already:
-                return
             refusal = f"{code_of(error)} {message_of(error)}".lower()
+            if call.done_already and call.done_already.lower() in refusal:
+                return
             reasons = [why for sign, why in call.wait_while.items() if sign.lower() in refusal]
             if not reasons:
                 raise

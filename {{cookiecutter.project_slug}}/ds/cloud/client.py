@@ -29,6 +29,7 @@ from botocore.exceptions import (
 
 from ds.cloud.errors import AwsError
 from ds.jobs.links import docs_url
+from ds.jobs.problems import Problem
 from ds.jobs.settings import Settings
 
 ATTEMPTS = 8
@@ -58,9 +59,10 @@ _DENIED = {
 
 
 def session(profile: str = "default") -> botocore.session.Session:
-    """Return botocore's session of a profile, whatever the environment variable AWS_PROFILE is.
+    """Return botocore's session of a profile; the environment variable AWS_PROFILE is ignored.
 
-    boto3's session takes longer to load, and its clients are the same.
+    "default" is what boto3 finds by itself: keys in the environment, the default profile, or the
+    role of the machine. boto3's own session takes longer to load, and its clients are the same.
 
     Raises:
         ProfileNotFound: the profile does not exist.
@@ -75,14 +77,7 @@ class Aws:
     """The account and region of config.py."""
 
     def __init__(self, settings: Settings) -> None:
-        """Find the profile; no request is sent yet.
-
-        'default' is what boto3 finds by itself: keys in the environment, the default profile, or
-        the role of the machine. The environment variable AWS_PROFILE is ignored.
-
-        Raises:
-            ProfileNotFound: the profile does not exist.
-        """
+        """Find the profile, as `session` does; no request is sent yet."""
         self.region = settings.AWS_REGION
         self.profile = settings.AWS_PROFILE
         self._session = session(self.profile)
@@ -91,11 +86,9 @@ class Aws:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, region: str = "") -> Any:
-        """Return a client of a service; botocore's adaptive mode handles throttling.
+        """Return a client of a service, in AWS_REGION if no other region is named.
 
-        Args:
-            service: as boto3 names it.
-            region: if not AWS_REGION.
+        botocore's adaptive mode handles throttling.
         """
         key = f"{service} {region}"
         if key not in self._clients:
@@ -119,9 +112,6 @@ class Aws:
         """Get credentials before the first request, to turn every failure into botocore's errors.
 
         botocore itself passes on whatever a failing credential_process raises.
-
-        Raises:
-            BotoCoreError, ClientError: there are no credentials.
         """
         try:
             if "mfa_serial" in self._session.get_scoped_config() and not _at_a_terminal():
@@ -139,17 +129,17 @@ class Aws:
 
     @functools.cached_property
     def caller(self) -> str:
-        """The ARN of the caller."""
+        """The caller's ARN."""
         return str(self.client("sts").get_caller_identity()["Arn"])
 
     @property
     def account(self) -> str:
-        """The id of the account."""
+        """The account's id."""
         return self.caller.split(":")[4]
 
     @property
     def partition(self) -> str:
-        """ "aws", or the partition of China or a government."""
+        """The account's partition: "aws", or another in China or for a government."""
         return self.caller.split(":")[1]
 
     def queue_url(self, name: str) -> str:
@@ -158,7 +148,7 @@ class Aws:
 
 
 def _at_a_terminal() -> bool:
-    """Whether botocore can ask for a code: it opens the terminal itself, not standard input."""
+    """Whether botocore can ask for a code: it opens the terminal, not standard input."""
     try:
         Path("/dev/tty").open().close()
     except OSError:
@@ -176,77 +166,71 @@ def message_of(error: ClientError) -> str:
     return " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
 
 
-def explain(error: BotoCoreError | ClientError, profile: str = "default") -> str:
-    """Explain an error to a person: what is wrong; what to do.
-
-    Args:
-        error: of botocore.
-        profile: AWS_PROFILE of config.py.
-    """
+def explain(error: BotoCoreError | ClientError, profile: str = "default") -> Problem:
+    """Return what is wrong and what to do; `profile` is AWS_PROFILE of config.py."""
     if isinstance(error, ClientError):
         return _explain_refusal(error, profile)
     text = " ".join(str(error).split()).rstrip(".")
-    if isinstance(error, ProfileNotFound):
-        return f"{text}; set AWS_PROFILE in config.py to one of `aws configure list-profiles`"
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return (
-            f"Profile {profile} has no complete credentials: {text}; run aws configure or "
-            "aws configure sso, or set AWS_PROFILE in config.py"
-        )
-    if isinstance(error, (InvalidConfigError, ConfigParseError)):
-        return f"{text}; correct profile {profile} in ~/.aws/config"
-    if text.startswith("Error when retrieving"):  # "... credentials from custom-process: why"
-        text = text.partition(": ")[2]
-    failed = f"The credentials of profile {profile} cannot be retrieved: {text}"
-    if isinstance(error, (SSOError, TokenRetrievalError)):
-        return f"{failed}; {_sso_login(profile)}"
-    if isinstance(error, CredentialRetrievalError):
-        return f"{failed}; check what the profile in ~/.aws/config refers to"
-    if isinstance(error, (ConnectionError, HTTPClientError)):
-        return (
-            f"AWS cannot be reached: {text}; check the network and AWS_REGION, then run the same "
-            "command again"
-        )
-    return f"The request to AWS failed: {text}; {_AGAIN}"
+    # "Error when retrieving credentials from custom-process: why"
+    why = text.partition(": ")[2] if text.startswith("Error when retrieving") else text
+    failed = f"The credentials of profile {profile} cannot be retrieved: {why}"
+    match error:
+        case ProfileNotFound():
+            message = text
+            hint = "set AWS_PROFILE in config.py to one of `aws configure list-profiles`"
+        case NoCredentialsError() | PartialCredentialsError():
+            message = f"Profile {profile} has no complete credentials: {text}"
+            hint = "run aws configure or aws configure sso, or set AWS_PROFILE in config.py"
+        case InvalidConfigError() | ConfigParseError():
+            message, hint = text, f"correct profile {profile} in ~/.aws/config"
+        case SSOError() | TokenRetrievalError():
+            message, hint = failed, _log_in(profile)
+        case CredentialRetrievalError():
+            message, hint = failed, "check what the profile in ~/.aws/config refers to"
+        case ConnectionError() | HTTPClientError():
+            message = f"AWS cannot be reached: {text}"
+            hint = "check the network and AWS_REGION, then run the same command again"
+        case _:
+            message, hint = f"The request to AWS failed: {text}", _AGAIN
+    return Problem("", message, hint)
 
 
 _AGAIN = "fix that, then run the same command again"
 
 
-def _sso_login(profile: str) -> str:
+def _log_in(profile: str) -> str:
     return f"log in again (aws sso login --profile {profile})"
 
 
-def _explain_refusal(error: ClientError, profile: str) -> str:
-    code, message = code_of(error), message_of(error)
+def _explain_refusal(error: ClientError, profile: str) -> Problem:
+    code, text = code_of(error), message_of(error)
     refused = f"AWS refused {error.operation_name}: {code or 'no reason given'}"
-    quoted = f"{refused}: {message}".rstrip(": .")
-    login = f"{_sso_login(profile)}, or renew the keys"
+    message = f"{refused}: {text}".rstrip(": .")
+    hint = _AGAIN
     if code in _EXPIRED:
-        return f"AWS refused {error.operation_name}: the credentials have expired; {login}"
-    if code == "RequestTimeTooSkewed" or message.startswith(_WRONG_CLOCK):
-        return f"{quoted}; set the clock of this computer: it differs from AWS's by minutes"
-    if code in _WRONG_KEYS:
-        # Without AWS's message: it may quote the request, and in it the session token.
-        return f"{refused}: the keys of profile {profile} are not valid; {login}"
-    if code in _DENIED and error.operation_name == "AssumeRole":
-        return (
-            f"{quoted}: profile {profile} cannot assume its role; check role_arn and "
-            "source_profile in ~/.aws/config, and the role's trust policy (sts:AssumeRole)"
+        message = f"AWS refused {error.operation_name}: the credentials have expired"
+        hint = f"{_log_in(profile)}, or renew the keys"
+    elif code == "RequestTimeTooSkewed" or text.startswith(_WRONG_CLOCK):
+        hint = "set the clock of this machine: it differs from AWS's by minutes"
+    elif code in _WRONG_KEYS:
+        # Without AWS's text: it may quote the request, which contains the session token.
+        message = f"{refused}: the keys of profile {profile} are not valid"
+        hint = f"{_log_in(profile)}, or renew the keys"
+    elif code in _DENIED and error.operation_name == "AssumeRole":
+        message = f"{message}: profile {profile} cannot assume its role"
+        hint = (
+            "check role_arn and source_profile in ~/.aws/config, and the role's trust policy "
+            "(sts:AssumeRole)"
         )
-    if code in _DENIED:
-        return f"{quoted}; setup_AWS.py grants the right that is missing ({docs_url('roles')})"
-    return f"{quoted}; {_AGAIN}"
+    elif code in _DENIED:
+        hint = f"setup_AWS.py grants the right that is missing ({docs_url('roles')})"
+    return Problem("", message, hint)
 
 
 @contextlib.contextmanager
 def reporting_errors(profile: str) -> Iterator[None]:
-    """Turn botocore's errors into AwsError, with one line.
-
-    Raises:
-        AwsError: AWS refused a request, or cannot be reached.
-    """
+    """Turn botocore's errors into AwsError, with one line."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise AwsError(explain(error, profile)) from error
+        raise AwsError(str(explain(error, profile))) from error

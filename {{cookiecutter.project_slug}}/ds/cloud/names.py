@@ -26,12 +26,10 @@ ECR_IMAGE = re.compile(
 
 @dataclass(frozen=True)
 class Names:
-    """Names of one run's resources; `log_group` is for lines, `record_group` for records."""
+    """Names of one run's resources; those of its log groups are settings."""
 
     queue: str
     dead_letter_queue: str
-    log_group: str
-    record_group: str
     cluster: str
     service: str
     family: str
@@ -40,15 +38,7 @@ class Names:
 def names(settings: Settings) -> Names:
     """Return the names that follow from the settings."""
     app = settings.APP_NAME
-    return Names(
-        queue=app,
-        dead_letter_queue=f"{app}-dead",
-        log_group=settings.LOG_GROUP_NAME,
-        record_group=settings.record_group,
-        cluster=app,
-        service=app,
-        family=app,
-    )
+    return Names(app, f"{app}-dead", cluster=app, service=app, family=app)
 
 
 def new_run_id(now: float) -> str:

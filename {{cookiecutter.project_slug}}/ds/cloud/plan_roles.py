@@ -11,8 +11,6 @@ from ds.cloud.rights import BASE, MADE_BY, MADE_TAG, ROLES, RoleTarget, policies
 from ds.cloud.state import Role
 from ds.jobs.problems import Problem
 
-ECS_LINKED_ROLE = "AWSServiceRoleForECS"
-
 ExistingRoles = Mapping[str, Role | None]
 """As `read_roles` returns them."""
 
@@ -29,71 +27,75 @@ def problems(roles: ExistingRoles) -> list[Problem]:
 
 def plan(target: RoleTarget, roles: ExistingRoles, has_ecs_linked_role: bool) -> list[Call]:
     """Plan what makes the roles match the table; nothing where they already do."""
-    calls = [] if has_ecs_linked_role else [_create_linked_role()]
+    calls = []
+    if not has_ecs_linked_role:
+        message = "create service-linked role AWSServiceRoleForECS, which the whole account shares"
+        parameters = {"AWSServiceName": "ecs.amazonaws.com"}
+        taken = "has been taken in this account"
+        calls.append(Call(message, "iam", "create_service_linked_role", parameters, taken))
     for name, wanted in policies(target).items():
         role = roles.get(name)
-        wanted_trust = trust(name, target)
+        who = trust(name, target)
         if role is None:
-            calls.append(_create_role(name, wanted_trust))
-        elif role.trust != wanted_trust:
-            calls.append(_update_trust(name, wanted_trust))
-        existing = role.policies if role else {}
-        calls += [
-            _put_policy(name, policy, document)
-            for policy, document in wanted.items()
-            if existing.get(policy) != document
-        ]
+            calls.append(
+                _call(
+                    f"create role {name}: {ROLES[name]}",
+                    "create_role",
+                    name,
+                    shown=who,
+                    done_already="EntityAlreadyExists",
+                    AssumeRolePolicyDocument=json.dumps(who),
+                    Description=f"DS: {ROLES[name]}",
+                    Tags=[{"Key": MADE_TAG, "Value": MADE_BY}],
+                )
+            )
+        elif role.trust != who:
+            message, text = f"update trust policy of role {name}", json.dumps(who)
+            operation = "update_assume_role_policy"
+            calls.append(_call(message, operation, name, shown=who, PolicyDocument=text))
+        for policy, document in wanted.items():
+            if role is None or role.policies.get(policy) != document:
+                message = f"write policy {policy} of role {name}"
+                # IAM counts every character towards the size limit of a role's policies.
+                text = json.dumps(document, separators=(",", ":"))
+                words = {"PolicyName": policy, "PolicyDocument": text}
+                calls.append(_call(message, "put_role_policy", name, shown=document, **words))
     return calls
 
 
 def plan_removal(roles: ExistingRoles) -> list[Call]:
-    """Plan what deletes the roles, with the policies of every bucket and APP_NAME."""
+    """Plan what deletes the roles, with the policies of every bucket and APP_NAME.
+
+    The service-linked role stays, because the whole account shares it.
+    """
     calls = []
+    gone = "NoSuchEntity"
     for name, role in roles.items():
-        if role is None:
-            continue
-        for policy in role.policies:
+        for policy in role.policies if role else ():
             if policy == BASE or policy.startswith(("bucket-", "secrets-")):
                 message = f"delete policy {policy} of role {name}"
-                parameters = {"RoleName": name, "PolicyName": policy}
-                calls.append(Call(message, "iam", "delete_role_policy", parameters))
-        calls.append(Call(f"delete role {name}", "iam", "delete_role", {"RoleName": name}))
+                operation = "delete_role_policy"
+                calls.append(_call(message, operation, name, done_already=gone, PolicyName=policy))
+        if role:
+            calls.append(_call(f"delete role {name}", "delete_role", name, done_already=gone))
     return calls
 
 
-def _create_linked_role() -> Call:
-    """Create ECS's own role. The whole account shares it, so it is never deleted here."""
-    message = f"create service-linked role {ECS_LINKED_ROLE}, which the whole account shares"
-    parameters = {"AWSServiceName": "ecs.amazonaws.com"}
-    return Call(message, "iam", "create_service_linked_role", parameters)
-
-
-def _create_role(name: str, document: Mapping[str, Any]) -> Call:
-    parameters = {
-        "RoleName": name,
-        "AssumeRolePolicyDocument": json.dumps(document),
-        "Description": f"DS: {ROLES[name]}",
-        "Tags": [{"Key": MADE_TAG, "Value": MADE_BY}],
-    }
-    message = f"create role {name}: {ROLES[name]}"
-    return Call(message, "iam", "create_role", parameters, details=_readable(document))
-
-
-def _update_trust(name: str, document: Mapping[str, Any]) -> Call:
-    parameters = {"RoleName": name, "PolicyDocument": json.dumps(document)}
-    message = f"update trust policy of role {name}"
+def _call(
+    message: str,
+    operation: str,
+    role: str,
+    *,
+    shown: Mapping[str, Any] | None = None,
+    done_already: str = "",
+    **parameters: Any,
+) -> Call:
+    """Return a call about a role; a dry run also prints the document that is `shown`."""
     return Call(
-        message, "iam", "update_assume_role_policy", parameters, details=_readable(document)
+        message,
+        "iam",
+        operation,
+        {"RoleName": role, **parameters},
+        done_already,
+        details=json.dumps(shown, indent=2) if shown else "",
     )
-
-
-def _put_policy(role: str, name: str, document: Mapping[str, Any]) -> Call:
-    # IAM counts every character towards the size limit of a role's policies.
-    text = json.dumps(document, separators=(",", ":"))
-    parameters = {"RoleName": role, "PolicyName": name, "PolicyDocument": text}
-    message = f"write policy {name} of role {role}"
-    return Call(message, "iam", "put_role_policy", parameters, details=_readable(document))
-
-
-def _readable(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2)

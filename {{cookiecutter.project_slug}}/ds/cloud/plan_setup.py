@@ -17,25 +17,9 @@ from ds.jobs.settings import Settings
 LOG_DAYS = 60
 """Retention of lines and records in CloudWatch Logs."""
 
-MESSAGE_SECONDS = 14 * 24 * 3600
-"""The longest retention that SQS has."""
-
-MESSAGE_BYTES = 1024 * 1024
-
 EXTRA_RECEIVES = 20
 """Receives beyond JOB_RETRIES, by workers that died, before SQS itself moves a message to the
 dead-letter queue."""
-
-STOP_SECONDS = 120
-"""From SIGTERM to SIGKILL of a container: the time between a spot machine's notice and its end
-(attempts that upload may take 90). ECS limits it for Fargate only, to the same number."""
-
-NEW_QUEUE_SECONDS = 120
-"""The name of a deleted queue is blocked for 60 s (API reference, DeleteQueue), and a new queue can
-be used after 1 s (CreateQueue). After twice that time something else is wrong."""
-
-DRAINING_SECONDS = 900
-"""A deleted service blocks its name until its last task has stopped."""
 
 DEPLOYMENT = {"minimumHealthyPercent": 0, "maximumPercent": 100}
 """With other values, a machine that drains waits for replacements that cannot be placed, and no
@@ -44,7 +28,7 @@ task on it gets SIGTERM ("Draining Amazon ECS container instances")."""
 
 def problems(settings: Settings, state: SetupState) -> list[Problem]:
     """Report why nothing may be changed."""
-    named = names(settings)
+    named, app = names(settings), settings.APP_NAME
     existing: list[tuple[str, str, Queue | LogGroup | Cluster | TaskDefinition | Service | None]]
     existing = [
         *(("queue", name, queue) for name, queue in state.queues.items()),
@@ -53,7 +37,6 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
         ("task definition", named.family, state.definition),
         ("service", named.service, state.service),
     ]
-    app = settings.APP_NAME
     found = [
         Problem(
             f"{kind} {name}",
@@ -61,7 +44,7 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
             f"set another {'LOG_GROUP_NAME' if kind == 'log group' else 'APP_NAME'} in config.py",
         )
         for kind, name, resource in existing
-        if resource is not None and not is_ours(resource.tags, app)
+        if resource and not is_ours(resource.tags, app)
     ]
     hint = "run python setup_AWS.py once, or ask somebody who may create roles to do so"
     missing = [name for name, arn in state.roles.items() if arn is None]
@@ -71,21 +54,15 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
 def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
     """Plan what makes the state match the settings; nothing where it already does.
 
-    Args:
-        settings: of config.py.
-        state: what exists.
-        new_run: the run's id if its cluster does not exist yet: the cluster is created first, and
-            ends with the run.
+    A run begins and ends with its cluster, which is created first: `new_run` is the run's id if the
+    cluster does not exist yet.
     """
     named = names(settings)
     run_id = state.cluster.tags.get(RUN_TAG, new_run) if state.cluster else new_run
     tags = run_tags(settings.APP_NAME, run_id)
-    dead_letter_arn = state.arns[named.dead_letter_queue]
-    kept = {
-        "MessageRetentionPeriod": str(MESSAGE_SECONDS),
-        "MaximumMessageSize": str(MESSAGE_BYTES),
-    }
-    redrive = {"RedrivePolicy": redrive_policy(dead_letter_arn, settings.JOB_RETRIES)}
+    # The longest retention and the largest message that SQS has.
+    kept = {"MessageRetentionPeriod": str(14 * 24 * 3600), "MaximumMessageSize": str(1024 * 1024)}
+    policy = redrive_policy(state.dead_letter_arn, settings.JOB_RETRIES)
     content = task_definition(settings, state, run_id)
     newest = state.definition
     current = newest if newest and _same(content, newest.content) else None
@@ -93,7 +70,7 @@ def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
         *_cluster(named.cluster, state.cluster, tags),
         *_queue(named.dead_letter_queue, kept, state, tags),
         *_log_groups(state, tags),
-        *_queue(named.queue, kept | redrive, state, tags),
+        *_queue(named.queue, {**kept, "RedrivePolicy": policy}, state, tags),
         *_task_definition(content, current, tags),
         *_service(named, current, state.service, tags),
     ]
@@ -130,7 +107,9 @@ def _queue(
                         "SQS does not know the new dead-letter queue yet"
                     ),
                 },
-                patience=NEW_QUEUE_SECONDS,
+                # A name is blocked for 60 s (API reference, DeleteQueue), and a new queue can be
+                # used after 1 s (CreateQueue). After twice that time something else is wrong.
+                patience=120,
             )
         ]
     differing = {
@@ -169,7 +148,7 @@ def _log_groups(state: SetupState, tags: Mapping[str, str]) -> list[Call]:
                     "logs",
                     "create_log_group",
                     {"logGroupName": name, "tags": tags},
-                    done_already=("ResourceAlreadyExistsException",),
+                    done_already="ResourceAlreadyExistsException",
                 )
             )
         else:
@@ -221,18 +200,19 @@ def _service(
                     "propagateTags": "SERVICE",
                     "tags": _tag_list(tags),
                 },
+                done_already="Creation of service was not idempotent",
                 wait_while={
                     "still draining": f"the tasks of deleted service {named.service} are stopping"
                 },
-                patience=DRAINING_SECONDS,
+                # A deleted service blocks its name until its last task has stopped.
+                patience=900,
             )
         ]
-    percents = (DEPLOYMENT["minimumHealthyPercent"], DEPLOYMENT["maximumPercent"])
-    differs = not current or (found.definition, found.healthy_percent) != (current.arn, percents)
+    matches = current and found.definition == current.arn and _same(DEPLOYMENT, found.deployment)
     message = f"update service {named.service} to the newest task definition"
     update = Call(message, "ecs", "update_service", {**wanted, "service": named.service})
     tagging = _tag("service", named.service, found.arn, found.tags, tags)
-    return ([update] if differs else []) + tagging
+    return ([] if matches else [update]) + tagging
 
 
 def _tag(
@@ -272,20 +252,20 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
         "cpu": settings.DOCKER_CORES * settings.CPUS_PER_JOB * 1024,
         "memory": settings.MEMORY,
         "essential": True,
-        "environment": [{"name": k, "value": environment[k]} for k in sorted(environment)],
-        "secrets": [
-            {"name": name, "valueFrom": settings.SECRETS[name]} for name in sorted(settings.SECRETS)
-        ],
+        "environment": [{"name": name, "value": text} for name, text in environment.items()],
+        "secrets": [{"name": name, "valueFrom": arn} for name, arn in settings.SECRETS.items()],
         "resourceRequirements": (
             [{"type": "GPU", "value": str(settings.GPUS)}] if settings.GPUS else []
         ),
         "linuxParameters": {"initProcessEnabled": True},
-        "stopTimeout": STOP_SECONDS,
+        # From SIGTERM to SIGKILL: the time between a spot machine's notice and its end (attempts
+        # that upload may take 90). ECS limits it for Fargate only, to the same number.
+        "stopTimeout": 120,
         # For a worker that cannot start. The worker itself sends the lines of jobs.
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
-                "awslogs-group": named.log_group,
+                "awslogs-group": settings.LOG_GROUP_NAME,
                 "awslogs-region": state.region,
                 "awslogs-stream-prefix": "container",
             },

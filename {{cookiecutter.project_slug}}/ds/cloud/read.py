@@ -1,4 +1,4 @@
-"""What a run has come to: message counts, dead letters and records, read from AWS."""
+"""The results of a run so far: message counts, dead letters and records, read from AWS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MessageCounts:
-    """Messages of one queue, as far as SQS knows: its counts are approximate.
+    """The numbers of messages in a queue; SQS's counts are approximate.
 
     Attributes:
         waiting: visible, or delayed.
@@ -52,11 +52,8 @@ def dead_letters(
 ) -> dict[str, dict[str, str]]:
     """Read the attributes of all dead letters, by job_id; the messages stay in the queue.
 
-    Args:
-        sqs: a client.
-        dead_letter_url: of the dead-letter queue.
-        hidden_seconds: how long each message is hidden from other readers; longer than reading
-            all of them takes.
+    Each message is hidden from other readers for `hidden_seconds`, which must be longer than
+    reading all of them takes.
     """
     found: dict[str, dict[str, str]] = {}
     while True:

@@ -1,8 +1,7 @@
-"""The least rights that runs need: one table, from which the policies and docs/roles.md follow."""
+"""The least rights that runs need: the source of the roles' policies and of docs/roles.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,22 +28,20 @@ BASE = "ds"
 
 @dataclass(frozen=True)
 class Right:
-    """A row of the table: what a role may do, on which resource, and why.
+    """What a role may do, on which resource, and why.
 
     Attributes:
+        actions: separated by spaces.
         resource: ARN with {aws}, {account} and {bucket} for partition, account id and bucket.
         why: which command needs it, and for what.
         star: why the resource is "*".
-        policy: the inline policy that contains it: "ds" or "bucket".
     """
 
-    role: str
-    actions: tuple[str, ...]
+    actions: str
     resource: str
     why: str
-    condition: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    condition: dict[str, dict[str, str]] = field(default_factory=dict)
     star: str = ""
-    policy: str = BASE
 
 
 HAS_APP_TAG = {"Null": {"aws:ResourceTag/ds:app": "false"}}
@@ -57,285 +54,201 @@ QUEUES = "arn:{aws}:sqs:*:{account}:*"
 LOG_GROUPS = "arn:{aws}:logs:*:{account}:log-group:*"
 SERVICES = "arn:{aws}:ecs:*:{account}:service/*"
 CLUSTERS = "arn:{aws}:ecs:*:{account}:cluster/*"
-DEFINITIONS = "arn:{aws}:ecs:*:{account}:task-definition/*"
+REPOSITORIES = "arn:{aws}:ecr:*:{account}:repository/*"
 BUCKET = "arn:{aws}:s3:::{bucket}"
-NO_LEVEL = "ECS does not support resource-level permissions for this action"
 
-RIGHTS: tuple[Right, ...] = (
+SETUP_AND_SUBMIT = (
     Right(
-        CONTROL_ROLE,
-        ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"),
+        "sqs:GetQueueUrl sqs:GetQueueAttributes sqs:ListQueueTags",
         QUEUES,
         "setup, submitJob: read the queues and their tags",
     ),
     Right(
-        CONTROL_ROLE,
-        ("sqs:CreateQueue", "sqs:TagQueue"),
+        "sqs:CreateQueue sqs:TagQueue",
         QUEUES,
         "setup: create the queues with their tags; submitJob: tag the queue while it sends",
         SETS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("sqs:SetQueueAttributes",),
+        "sqs:SetQueueAttributes",
         QUEUES,
         "setup: update the queues after a change of settings",
         HAS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("sqs:SendMessage", "sqs:UntagQueue"),
+        "sqs:SendMessage sqs:UntagQueue",
         QUEUES,
         "submitJob: send the jobs, then remove its tag",
         HAS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("logs:DescribeLogGroups",),
+        "logs:DescribeLogGroups",
         "*",
         "setup: find the log groups",
         star="CloudWatch Logs does not support resource-level permissions for this action",
     ),
+    Right("logs:ListTagsForResource", LOG_GROUPS, "setup: read the tags of the log groups"),
     Right(
-        CONTROL_ROLE,
-        ("logs:ListTagsForResource",),
-        LOG_GROUPS,
-        "setup: read the tags of the log groups",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("logs:CreateLogGroup", "logs:TagResource"),
+        "logs:CreateLogGroup logs:TagResource",
         LOG_GROUPS,
         "setup: create the log groups with their tags",
         SETS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("logs:PutRetentionPolicy",),
+        "logs:PutRetentionPolicy",
         LOG_GROUPS,
         "setup: set the retention of the log groups",
         HAS_APP_TAG,
     ),
+    Right("ecs:DescribeClusters", CLUSTERS, "setup: read the cluster and its tags"),
+    Right("ecs:CreateCluster", CLUSTERS, "setup: create the cluster with its tags", SETS_APP_TAG),
     Right(
-        CONTROL_ROLE,
-        ("ecs:DescribeClusters",),
-        CLUSTERS,
-        "setup: read the cluster and its tags",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ecs:CreateCluster",),
-        CLUSTERS,
-        "setup: create the cluster with its tags",
-        SETS_APP_TAG,
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition"),
+        "ecs:ListTaskDefinitions ecs:DescribeTaskDefinition",
         "*",
         "setup: read the newest task definition",
-        star=NO_LEVEL,
+        star="ECS does not support resource-level permissions for these actions",
     ),
     Right(
-        CONTROL_ROLE,
-        ("ecs:RegisterTaskDefinition",),
-        DEFINITIONS,
+        "ecs:RegisterTaskDefinition",
+        "arn:{aws}:ecs:*:{account}:task-definition/*",
         "setup: register the task definition with its tags",
         SETS_APP_TAG,
     ),
+    Right("ecs:DescribeServices", SERVICES, "setup: read the service and its tags"),
+    Right("ecs:CreateService", SERVICES, "setup: create the service with its tags", SETS_APP_TAG),
     Right(
-        CONTROL_ROLE,
-        ("ecs:DescribeServices",),
-        SERVICES,
-        "setup: read the service and its tags",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ecs:CreateService",),
-        SERVICES,
-        "setup: create the service with its tags",
-        SETS_APP_TAG,
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ecs:UpdateService",),
+        "ecs:UpdateService",
         SERVICES,
         "setup: update the service to the newest task definition",
         HAS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("ecs:TagResource",),
+        "ecs:TagResource",
         "arn:{aws}:ecs:*:{account}:*",
         "setup: tag cluster, task definition and service",
         SETS_APP_TAG,
     ),
     Right(
-        CONTROL_ROLE,
-        ("iam:GetRole",),
-        "arn:{aws}:iam::{account}:role/ds-*",
-        "setup: find the roles of setup_AWS.py",
+        "iam:GetRole", "arn:{aws}:iam::{account}:role/ds-*", "setup: find the roles of setup_AWS.py"
     ),
     Right(
-        CONTROL_ROLE,
-        ("iam:PassRole",),
+        "iam:PassRole",
         f"arn:{{aws}}:iam::{{account}}:role/{TASK_ROLE}",
         "setup: pass the worker its role",
         {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
     ),
     Right(
-        CONTROL_ROLE,
-        ("iam:PassRole",),
+        "iam:PassRole",
         f"arn:{{aws}}:iam::{{account}}:role/{EXECUTION_ROLE}",
         "setup: pass ECS the role that starts containers",
         {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
     ),
+    Right("s3:ListBucket", BUCKET, "submitJob --skip-done: list outputs; check: list inputs"),
+)
+
+WORKER = (
     Right(
-        CONTROL_ROLE,
-        ("s3:ListBucket",),
-        BUCKET,
-        "submitJob --skip-done: list outputs; check: list inputs",
-        policy="bucket",
-    ),
-    Right(
-        TASK_ROLE,
-        (
-            "sqs:GetQueueAttributes",
-            "sqs:ReceiveMessage",
-            "sqs:ChangeMessageVisibility",
-            "sqs:DeleteMessage",
-        ),
+        "sqs:GetQueueAttributes sqs:ReceiveMessage sqs:ChangeMessageVisibility sqs:DeleteMessage",
         QUEUES,
         "read the queues, receive jobs, hide them while they run, delete them when done",
         HAS_APP_TAG,
     ),
+    Right("sqs:SendMessage", QUEUES, "send dead jobs to the dead-letter queue", HAS_APP_TAG),
     Right(
-        TASK_ROLE,
-        ("sqs:SendMessage",),
-        QUEUES,
-        "send dead jobs to the dead-letter queue",
-        HAS_APP_TAG,
-    ),
-    Right(
-        TASK_ROLE,
-        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        "logs:CreateLogStream logs:PutLogEvents",
         LOG_GROUPS,
         "write lines and records of jobs, never delete them (log streams have no tags)",
     ),
+    Right("s3:ListBucket", BUCKET, "list inputs and existing outputs"),
     Right(
-        TASK_ROLE,
-        ("s3:ListBucket",),
-        BUCKET,
-        "list inputs and existing outputs",
-        policy="bucket",
-    ),
-    Right(
-        TASK_ROLE,
-        ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+        "s3:GetObject s3:PutObject s3:DeleteObject s3:AbortMultipartUpload",
         f"{BUCKET}/*",
         "download inputs, upload outputs and logs, delete the marker of an unfinished upload",
-        policy="bucket",
     ),
+)
+
+CONTAINER_START = (
     Right(
-        EXECUTION_ROLE,
-        ("ecr:GetAuthorizationToken",),
+        "ecr:GetAuthorizationToken",
         "*",
         "pull an image from ECR",
         star="the token is for the whole registry",
     ),
     Right(
-        EXECUTION_ROLE,
-        ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-        "arn:{aws}:ecr:*:{account}:repository/*",
+        "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer",
+        REPOSITORIES,
         "pull an image from ECR",
     ),
     Right(
-        EXECUTION_ROLE,
-        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        "logs:CreateLogStream logs:PutLogEvents",
         LOG_GROUPS,
         "write what a container prints, never delete it (log streams have no tags)",
     ),
 )
+
+CHECK = (
+    Right(
+        "ec2:DescribeImages ec2:DescribeInstanceTypes ec2:DescribeKeyPairs "
+        "ec2:DescribeSecurityGroups ec2:DescribeSpotPriceHistory ec2:DescribeSubnets",
+        "*",
+        "check: read what machines are started with, and its price",
+        star="EC2 does not support resource-level permissions for these actions",
+    ),
+    Right(
+        "servicequotas:GetServiceQuota",
+        "arn:{aws}:servicequotas:*:{account}:ec2/*",
+        "check: read the quota of spot machines",
+    ),
+    Right(
+        "ssm:GetParameter",
+        "arn:{aws}:ssm:*::parameter/aws/service/ecs/*",
+        "check: read the id of the newest machine image",
+    ),
+    Right(
+        "iam:GetInstanceProfile",
+        "arn:{aws}:iam::{account}:instance-profile/*",
+        "check: find the machines' instance profile",
+    ),
+    Right(
+        "ecr:BatchGetImage ecr:GetDownloadUrlForLayer",
+        REPOSITORIES,
+        "check: read the image and its architectures",
+    ),
+    Right(
+        "s3:PutObject s3:AbortMultipartUpload",
+        f"{BUCKET}/{PROBE}",
+        "check: start an upload and abort it, to see whether the bucket accepts uploads",
+    ),
+)
+"""What `check` reads. Without one of these it reports that the answer is unknown."""
+
+PUSH = (
+    Right(
+        "ecr:GetAuthorizationToken",
+        "*",
+        "push: log in to ECR",
+        star="the token is for the whole registry",
+    ),
+    Right(
+        "ecr:BatchCheckLayerAvailability ecr:CompleteLayerUpload ecr:InitiateLayerUpload "
+        "ecr:PutImage ecr:UploadLayerPart",
+        REPOSITORIES,
+        "push: push the image to an existing repository",
+    ),
+)
+"""See "Pushing a Docker image to an Amazon ECR private repository"."""
+
+RIGHTS = {
+    CONTROL_ROLE: (*SETUP_AND_SUBMIT, *CHECK, *PUSH),
+    TASK_ROLE: WORKER,
+    EXECUTION_ROLE: CONTAINER_START,
+}
 """For actions, resources and conditions see the "Service Authorization Reference": its tables list
 the condition keys of an action and of its resource (aws:ResourceTag is one of the latter). For
 queues see also "ABAC condition keys for Amazon SQS". AWS's own policies have the same conditions:
 AmazonRDSCustomServiceRolePolicy (queues), AWSTransformApplicationECSDeploymentPolicy (log groups,
 ECS). An action on a queue or log group that may not exist yet, or may be somebody else's, cannot
 require a tag."""
-
-CHECK: tuple[Right, ...] = (
-    Right(
-        CONTROL_ROLE,
-        (
-            "ec2:DescribeImages",
-            "ec2:DescribeInstanceTypes",
-            "ec2:DescribeKeyPairs",
-            "ec2:DescribeSecurityGroups",
-            "ec2:DescribeSpotPriceHistory",
-            "ec2:DescribeSubnets",
-        ),
-        "*",
-        "check: read what machines are started with, and its price",
-        star="EC2 does not support resource-level permissions for these actions",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("servicequotas:GetServiceQuota",),
-        "arn:{aws}:servicequotas:*:{account}:ec2/*",
-        "check: read the quota of spot machines",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ssm:GetParameter",),
-        "arn:{aws}:ssm:*::parameter/aws/service/ecs/*",
-        "check: read the id of the newest machine image",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("iam:GetInstanceProfile",),
-        "arn:{aws}:iam::{account}:instance-profile/*",
-        "check: find the machines' instance profile",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-        "arn:{aws}:ecr:*:{account}:repository/*",
-        "check: read the image and its architectures",
-    ),
-    Right(
-        CONTROL_ROLE,
-        ("s3:PutObject", "s3:AbortMultipartUpload"),
-        f"{BUCKET}/{PROBE}",
-        "check: start an upload and abort it, to see whether the bucket accepts uploads",
-        policy="bucket",
-    ),
-)
-"""What `check` reads. Without one of these it reports that the answer is unknown."""
-
-PUSH: tuple[Right, ...] = (
-    Right(
-        CONTROL_ROLE,
-        ("ecr:GetAuthorizationToken",),
-        "*",
-        "push: log in to ECR",
-        star="the token is for the whole registry",
-    ),
-    Right(
-        CONTROL_ROLE,
-        (
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:CompleteLayerUpload",
-            "ecr:InitiateLayerUpload",
-            "ecr:PutImage",
-            "ecr:UploadLayerPart",
-        ),
-        "arn:{aws}:ecr:*:{account}:repository/*",
-        "push: push the image to an existing repository",
-    ),
-)
-"""See "Pushing a Docker image to an Amazon ECR private repository"."""
-
-EVERY = (*RIGHTS, *CHECK, *PUSH)
 
 
 @dataclass(frozen=True)
@@ -357,29 +270,26 @@ class RoleTarget:
 
 def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
     """Return the inline policies of each role, by the policy's name."""
-    names = {BASE: BASE, "bucket": f"bucket-{target.bucket}"}
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
-    for right in EVERY:
-        statement: dict[str, Any] = {
-            "Effect": "Allow",
-            "Action": list(right.actions),
-            "Resource": right.resource.format(
+
+    def allow(role: str, policy: str, statement: dict[str, Any]) -> None:
+        document = found[role].setdefault(policy, {"Version": "2012-10-17", "Statement": []})
+        document["Statement"].append({"Effect": "Allow", **statement})
+
+    for role, rights in RIGHTS.items():
+        for right in rights:
+            resource = right.resource.format(
                 aws=target.partition, account=target.account, bucket=target.bucket
-            ),
-        }
-        if right.condition:
-            statement["Condition"] = {key: dict(value) for key, value in right.condition.items()}
-        _add(found[right.role], names[right.policy], statement)
+            )
+            statement: dict[str, Any] = {"Action": right.actions.split(), "Resource": resource}
+            if right.condition:
+                statement["Condition"] = right.condition
+            in_bucket = "{bucket}" in right.resource
+            allow(role, f"bucket-{target.bucket}" if in_bucket else BASE, statement)
     for arn in target.secrets:
         action = "ssm:GetParameters" if ":ssm:" in arn else "secretsmanager:GetSecretValue"
-        statement = {"Effect": "Allow", "Action": [action], "Resource": arn}
-        _add(found[EXECUTION_ROLE], f"secrets-{target.app}", statement)
+        allow(EXECUTION_ROLE, f"secrets-{target.app}", {"Action": [action], "Resource": arn})
     return found
-
-
-def _add(documents: dict[str, Any], name: str, statement: dict[str, Any]) -> None:
-    documents.setdefault(name, {"Version": "2012-10-17", "Statement": []})
-    documents[name]["Statement"].append(statement)
 
 
 def trust(role: str, target: RoleTarget) -> dict[str, Any]:

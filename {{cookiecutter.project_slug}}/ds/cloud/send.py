@@ -24,7 +24,7 @@ WAITS = (0.5, 1, 2, 4, 8, 16, 30)
 
 
 def batches(jobs: Iterable[Job]) -> Iterator[list[str]]:
-    """Yield the bodies of the messages, as many at a time as one request may contain."""
+    """Yield the bodies of the messages, in the largest batches that one request may contain."""
     batch: list[str] = []
     size = 0
     for job in jobs:
@@ -51,7 +51,7 @@ def send(
 
     Args:
         jobs: only a few batches of them are in memory at a time.
-        queue_url: of the queue.
+        queue_url: where to send them.
         sqs: a client with at least as many connections as `threads`.
         threads: number of concurrent requests.
         on_sent: called after each batch with the number of jobs sent, in the order of `jobs`.

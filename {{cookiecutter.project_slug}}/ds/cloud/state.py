@@ -58,7 +58,7 @@ class Service:
     arn: str
     status: str
     definition: str
-    healthy_percent: tuple[int, int]
+    deployment: Mapping[str, Any]
     tags: Mapping[str, str]
 
 
@@ -67,13 +67,13 @@ class SetupState:
     """The resources of one APP_NAME; None for one that does not exist.
 
     Attributes:
-        urls, arns: of both queues by name, whether they exist or not.
+        urls: of both queues by name, whether they exist or not.
         roles: ARNs of the roles by name.
     """
 
     region: str
     urls: Mapping[str, str]
-    arns: Mapping[str, str]
+    dead_letter_arn: str
     roles: Mapping[str, str | None]
     queues: Mapping[str, Queue | None]
     log_groups: Mapping[str, LogGroup | None]
@@ -95,17 +95,18 @@ def read_setup_state(aws: Aws, settings: Settings) -> SetupState:
     """Read the resources that `setup` creates."""
     named = names(settings)
     queues = (named.queue, named.dead_letter_queue)
-    prefix = f"arn:{aws.partition}:sqs:{aws.region}:{aws.account}"
+    groups = (settings.LOG_GROUP_NAME, settings.record_group)
     cluster = _read_cluster(aws, named.cluster)
+    roles = {name: _get_role(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)}
     return SetupState(
         region=aws.region,
         urls={name: aws.queue_url(name) for name in queues},
-        arns={name: f"{prefix}:{name}" for name in queues},
-        roles={name: _read_role_arn(aws, name) for name in (TASK_ROLE, EXECUTION_ROLE)},
+        dead_letter_arn=(
+            f"arn:{aws.partition}:sqs:{aws.region}:{aws.account}:{named.dead_letter_queue}"
+        ),
+        roles={name: role["Arn"] if role else None for name, role in roles.items()},
         queues={name: read_queue(aws, name) for name in queues},
-        log_groups={
-            name: _read_log_group(aws, name) for name in (named.log_group, named.record_group)
-        },
+        log_groups={name: _read_log_group(aws, name) for name in groups},
         cluster=cluster,
         definition=_read_task_definition(aws, named.family),
         service=_read_service(aws, named.cluster, named.service) if cluster else None,
@@ -118,13 +119,12 @@ def read_queue(aws: Aws, name: str) -> Queue | None:
     try:
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        return Queue(
-            url, answer.get("Attributes", {}), sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
-        )
+        tags = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
     except ClientError as error:
         if code_of(error) in ("NonExistentQueue", "QueueDoesNotExist"):
             return None
         raise
+    return Queue(url, answer.get("Attributes", {}), tags)
 
 
 def _read_log_group(aws: Aws, name: str) -> LogGroup | None:
@@ -167,23 +167,14 @@ def _read_service(aws: Aws, cluster: str, name: str) -> Service | None:
     answer = aws.client("ecs").describe_services(cluster=cluster, services=[name], include=["TAGS"])
     for service in answer["services"]:
         if service["status"] != "INACTIVE":
-            deployment = service.get("deploymentConfiguration", {})
             return Service(
                 service["serviceArn"],
                 service["status"],
                 service["taskDefinition"],
-                (deployment.get("minimumHealthyPercent"), deployment.get("maximumPercent")),
+                service.get("deploymentConfiguration", {}),
                 _tag_dict(service.get("tags")),
             )
     return None
-
-
-def _read_role_arn(aws: Aws, name: str) -> str | None:
-    iam = aws.client("iam")
-    try:
-        return str(iam.get_role(RoleName=name)["Role"]["Arn"])
-    except iam.exceptions.NoSuchEntityException:
-        return None
 
 
 def _tag_dict(listed: list[dict[str, str]] | None) -> dict[str, str]:
@@ -192,13 +183,13 @@ def _tag_dict(listed: list[dict[str, str]] | None) -> dict[str, str]:
 
 def read_roles(aws: Aws) -> dict[str, Role | None]:
     """Read the roles of setup_AWS.py, by name; None for one that does not exist."""
-    return {name: _read_role(aws.client("iam"), name) for name in ROLES}
+    return {name: _read_role(aws, name) for name in ROLES}
 
 
-def _read_role(iam: Any, name: str) -> Role | None:
-    try:
-        role = iam.get_role(RoleName=name)["Role"]
-    except iam.exceptions.NoSuchEntityException:
+def _read_role(aws: Aws, name: str) -> Role | None:
+    iam = aws.client("iam")
+    role = _get_role(aws, name)
+    if role is None:
         return None
     pages = iam.get_paginator("list_role_policies").paginate(RoleName=name)
     policies = {
@@ -208,6 +199,14 @@ def _read_role(iam: Any, name: str) -> Role | None:
     }
     tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
     return Role(_document(role["AssumeRolePolicyDocument"]), tags, policies)
+
+
+def _get_role(aws: Aws, name: str) -> Any | None:
+    iam = aws.client("iam")
+    try:
+        return iam.get_role(RoleName=name)["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
 
 
 def _document(value: Any) -> Mapping[str, Any]:

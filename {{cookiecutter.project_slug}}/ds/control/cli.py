@@ -56,15 +56,10 @@ def _command(module: str) -> click.Command:
     return command
 
 
-def main(root: Path, program: str = "run.py") -> NoReturn:
-    """Run the command line of this process, and end the process.
-
-    Args:
-        root: the implementation's folder.
-        program: "run.py" or "setup_AWS.py".
-    """
+def main(root: Path, program: str) -> NoReturn:
+    """Run the command line of this process, and end the process."""
     for name in (signal.SIGTERM, signal.SIGHUP):
-        # A closed terminal interrupts like Ctrl-C: everything is ended in order.
+        # A closed terminal interrupts like Ctrl-C, so that a command can stop what it started.
         signal.signal(name, signal.default_int_handler)
     sys.exit(run(root, sys.argv[1:], program))
 

@@ -1,4 +1,7 @@
-"""The image of program and worker on this machine: pure functions decide what `docker` runs."""
+"""The image of program and worker on this machine.
+
+Pure functions build the `docker` commands and report an image's problems; the others run Docker.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,20 @@ from ds.jobs.resolve import SHOWN, ResolvedJob
 from ds.jobs.settings import Settings
 
 SYSTEM_GB = 5
-"""Disk space that a machine's system takes (AL2023 with ECS, and what is unpacked)."""
+"""Disk space for a machine's operating system (AL2023 with ECS) and unpacked files."""
 
-_TAG = re.compile(r":[\w][\w.-]{0,127}$")
+JOB_FOLDER = SHOWN.work.rpartition("/")[0]
+"""The folder in the container that holds all folders of SHOWN."""
 
 
 def program_name(image: str) -> str:
-    """Return the name of the program's own image, on which the worker is added."""
-    return f"{image}-program" if _TAG.search(image) else f"{image}:program"
+    """Return the name of the program's own image, the base of the image with the worker."""
+    has_tag = re.search(r":[\w][\w.-]{0,127}$", image)
+    return f"{image}-program" if has_tag else f"{image}:program"
 
 
 def platform_words(machine: str) -> list[str]:
-    """Return the option for images of AWS's machines if this machine has another architecture."""
+    """Return the option for linux/amd64 images, unless it is this machine's own architecture."""
     return [] if machine.lower() in ("x86_64", "amd64") else ["--platform=linux/amd64"]
 
 
@@ -53,20 +58,13 @@ def build_commands(
 ) -> list[list[str]]:
     """Return the commands that build the image: the program, then the worker on top of it.
 
-    Args:
-        image: the name of the result.
-        labels: of the result.
-        machine: this computer's architecture (`platform.machine()`).
-        more: options of `docker build`, for both commands.
+    Both have the options in `more`; `machine` is `platform.machine()`.
     """
     build = ["docker", "build", *platform_words(machine), *more]
     program = program_name(image)
-    named = [f"--label={name}={text}" for name, text in labels.items()]
-    argument = f"--build-arg=PROGRAM_IMAGE={program}"
-    return [
-        [*build, "--tag", program, "."],
-        [*build, argument, *named, "--file", "ds/worker/Dockerfile", "--tag", image, "."],
-    ]
+    worker = [f"--build-arg=PROGRAM_IMAGE={program}", "--file", "ds/worker/Dockerfile"]
+    worker += [f"--label={name}={text}" for name, text in labels.items()]
+    return [[*build, "--tag", program, "."], [*build, *worker, "--tag", image, "."]]
 
 
 def worker_command(
@@ -84,22 +82,19 @@ def worker_command(
         settings: of config.py.
         environment: of the worker.
         name: the container's host name, which becomes part of the worker's name.
-        identity: the file that will hold the container's id.
-        machine, system: this computer's (`platform.machine()`, `sys.platform`).
-        cores: of this computer; Docker refuses more.
+        identity: the file to which Docker writes the container's id.
+        machine, system: `platform.machine()` and `sys.platform` of this machine.
+        cores: of this machine; Docker refuses more.
     """
-    inside = dict(environment)
-    if system == "linux":
-        network = ["--network=host"]
-    else:  # in Docker Desktop's containers the computer has this name
+    network = ["--network=host"]
+    if system != "linux":  # Docker Desktop, whose containers reach this machine by a name
         network = []
-        url = inside.get("AWS_ENDPOINT_URL", "")
-        inside["AWS_ENDPOINT_URL"] = url.replace("127.0.0.1", "host.docker.internal")
+        url = environment["AWS_ENDPOINT_URL"].replace("127.0.0.1", "host.docker.internal")
+        environment = {**environment, "AWS_ENDPOINT_URL": url}
     return [
-        *("docker", "run", "--rm", f"--cidfile={identity}", f"--hostname={name}"),
-        *network,
+        *("docker", "run", "--rm", f"--cidfile={identity}", f"--hostname={name}", *network),
         *_limits(settings, machine, cores),
-        *(f"--env={name}={text}" for name, text in sorted(inside.items())),
+        *_environment(environment),
         settings.DOCKERHUB_TAG,
     ]
 
@@ -109,22 +104,19 @@ def shell_command(
 ) -> list[str]:
     """Return the command that opens a shell in the image, in the folder of one job.
 
-    Args:
-        settings: of config.py.
-        resolved: the job, with the folders as SHOWN.
-        folder: holds those folders on this computer.
-        machine: this computer's architecture.
-        cores: of this computer.
-        tty: whether standard input is a terminal.
+    `folder` is JOB_FOLDER on this machine; `machine` and `cores` are as for `worker_command`.
     """
-    top = SHOWN.work.rpartition("/")[0]
     return [
         *("docker", "run", "--rm", "--interactive", *(["--tty"] if tty else [])),
         *_limits(settings, machine, cores),
-        *(f"--volume={folder}:{top}", f"--workdir={SHOWN.work}", "--entrypoint=/bin/sh"),
-        *(f"--env={name}={text}" for name, text in sorted(resolved.environment.items())),
+        *(f"--volume={folder}:{JOB_FOLDER}", f"--workdir={SHOWN.work}", "--entrypoint=/bin/sh"),
+        *_environment(resolved.environment),
         settings.DOCKERHUB_TAG,
     ]
+
+
+def _environment(variables: Mapping[str, str]) -> list[str]:
+    return [f"--env={name}={text}" for name, text in sorted(variables.items())]
 
 
 def _limits(settings: Settings, machine: str, cores: int) -> list[str]:
@@ -144,9 +136,9 @@ def image_problems(
 
     Args:
         settings: of config.py.
-        both: `docker image inspect` of the image of program and worker.
-        program: the same of the program's own image.
-        job_py: text of job.py.
+        both: the output of `docker image inspect` for the image of program and worker.
+        program: the same for the program's own image.
+        job_py: the text of job.py.
     """
     where = f"image {settings.DOCKERHUB_TAG}"
     found = []
@@ -175,11 +167,7 @@ def image_problems(
 
 
 def image_name(project: Project) -> str:
-    """Return DOCKERHUB_TAG.
-
-    Raises:
-        BadInput: it is empty.
-    """
+    """Return DOCKERHUB_TAG, or raise BadInput if it is empty."""
     if not project.settings.DOCKERHUB_TAG:
         raise BadInput([NO_IMAGE])
     return project.settings.DOCKERHUB_TAG
@@ -189,7 +177,7 @@ def inspect(project: Project) -> list[Problem]:
     """Report the problems of the image on this machine.
 
     Raises:
-        BadInput, CommandError: DOCKERHUB_TAG is empty, or the image does not exist here.
+        BadInput, CommandError: DOCKERHUB_TAG is empty, or the image does not exist.
     """
     image = image_name(project)
     both = require(image)
@@ -199,11 +187,7 @@ def inspect(project: Project) -> list[Problem]:
 
 
 def require(image: str) -> dict[str, Any]:
-    """Return Docker's description of an image.
-
-    Raises:
-        CommandError: the image does not exist on this machine.
-    """
+    """Return Docker's description of an image, or raise CommandError if it does not exist."""
     description = _description(image)
     if description is None:
         raise CommandError(f"image {image}: does not exist on this machine; run make image")
@@ -211,21 +195,11 @@ def require(image: str) -> dict[str, Any]:
 
 
 def run(words: Sequence[str], root: Path, failure: str, stdin: str | None = None) -> None:
-    """Run a docker command in the implementation's folder.
-
-    Raises:
-        CommandError: with `failure`, if the command fails.
-    """
+    """Run a docker command in the implementation's folder; `failure` is the error's message."""
     _require_docker()
-    ended = subprocess.run(
-        words,
-        cwd=root,
-        # Older clients of Docker need it.
-        env={**os.environ, "DOCKER_BUILDKIT": "1"},
-        input=stdin,
-        text=True,
-        check=False,
-    )
+    # Older versions of Docker do not use BuildKit by default.
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    ended = subprocess.run(words, cwd=root, env=environment, input=stdin, text=True, check=False)
     if ended.returncode:
         raise CommandError(failure)
 
@@ -235,9 +209,9 @@ def _description(image: str) -> dict[str, Any] | None:
     words = ["docker", "image", "inspect", image]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
-        if "no such image" not in ended.stderr.lower():
-            raise CommandError(f"Docker does not respond: {ended.stderr.strip()[-300:]}")
-        return None
+        if "no such image" in ended.stderr.lower():
+            return None
+        raise CommandError(f"Docker does not respond: {ended.stderr.strip()[-300:]}")
     description: dict[str, Any] = json.loads(ended.stdout)[0]
     return description
 

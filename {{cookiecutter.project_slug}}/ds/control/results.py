@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ MOST_ROWS = 50
 
 MEMORY_HEADROOM = 1.3
 TIME_HEADROOM = 3
+"""Factors between the largest measured value and the suggested setting."""
+
 WORKER_MB = 150
 """The worker's own memory."""
 
@@ -32,12 +34,12 @@ class Result:
 
     Attributes:
         group: its number in the job file; 1 is the first.
-        attempts: how often work on it started.
+        attempts: how many attempts were started.
         seconds: of the last attempt; None if it left no record.
         exit_code: of the last attempt's command; None if the command did not end by itself.
         peak_memory_mb: the largest of all attempts; None if they were too short to measure.
         reason: why the job is not done.
-        outputs: its files, as paths below the output folder.
+        outputs: its files, as paths in the output folder.
     """
 
     group: int
@@ -53,13 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a run.
-
-    Attributes:
-        results: one for each job.
-        seconds: the run's duration.
-        finished: whether the run ended by itself; otherwise a person interrupted it.
-    """
+    """The result of a run; `finished` is false if a person interrupted it."""
 
     results: Sequence[Result]
     seconds: float
@@ -76,21 +72,18 @@ class Summary:
             return 130
         return 1 if self.count("dead") else 0
 
-    def document(self) -> dict[str, Any]:
+    def json(self) -> str:
         """Return what `--json` prints."""
-        return {
+        document = {
             "jobs": len(self.results),
             "done": self.count("done"),
             "skipped": self.count("skipped"),
             "dead": self.count("dead"),
             "attempts": sum(result.attempts for result in self.results),
             "seconds": round(self.seconds, 3),
-            "results": [dict(vars(result)) for result in self.results],
+            "results": [vars(result) for result in self.results],
         }
-
-    def json(self) -> str:
-        """Return the document as text."""
-        return json.dumps(self.document(), indent=2)
+        return json.dumps(document, indent=2)
 
 
 def results(
@@ -103,7 +96,7 @@ def results(
 
     Args:
         jobs: each job's group number and job_id.
-        records: of attempts, in any order; a worker that was killed has left none.
+        records: of attempts, in order of their start; a worker that was killed leaves none.
         dead: the attributes of the dead-letter messages, by job_id.
         finished: whether the queue is empty. A job without record and dead letter is then done:
             its worker was killed after it deleted the message.
@@ -112,13 +105,7 @@ def results(
     for record in records:
         by_job.setdefault(record["job_id"], []).append(record)
     return [
-        _result(
-            number,
-            job_id,
-            sorted(by_job.get(job_id, []), key=lambda record: str(record["start"])),
-            dead.get(job_id),
-            finished,
-        )
+        _result(number, job_id, by_job.get(job_id, []), dead.get(job_id), finished)
         for number, job_id in jobs
     ]
 
@@ -130,55 +117,54 @@ def _result(
     dead: Mapping[str, str] | None,
     finished: bool,
 ) -> Result:
-    outcomes = [record["outcome"] for record in records]
-    state: State
-    if "done" in outcomes:
-        state = "done"
-    elif dead is not None:
-        state = "dead"
-    elif "skipped" in outcomes:
-        state = "skipped"
-    else:
-        state = "done" if finished else "unfinished"
+    state = _state({record["outcome"] for record in records}, dead is not None, finished)
     ends = [record for record in records if record["outcome"] == state]
-    last = next(reversed(ends or records), None)
+    last = (ends or records or [{}])[-1]
+    measured = last if ends or state == "unfinished" else {}
+    letter = dead or {}
     reason = ""
     if state in ("dead", "unfinished"):
-        reason = (dead or {}).get("reason", "") or (last["reason"] if last else "")
-        if dead is not None and not reason:
-            reason = "its worker died in every attempt"
+        reason = letter.get("reason") or last.get("reason", "")
+    if state == "dead" and not reason:
+        reason = "its worker died in every attempt"
     attempts = [int(record["attempt"]) for record in records]
-    attempts.append(int((dead or {}).get("attempts") or 0))
-    known = last is not None and last["outcome"] == state
+    attempts += [len(records), int(letter.get("attempts") or 0), state in ("done", "dead")]
     return Result(
         group=number,
         job_id=job_id,
         state=state,
-        attempts=max(*attempts, len(records), 1 if state in ("done", "dead") else 0),
-        seconds=last["seconds"] if last and (known or state == "unfinished") else None,
-        exit_code=last["exit_code"] if last and (known or state == "unfinished") else None,
+        attempts=max(attempts),
+        seconds=measured.get("seconds"),
+        exit_code=measured.get("exit_code"),
         peak_memory_mb=max((record["peak_memory_mb"] for record in records), default=0) or None,
         reason=reason,
         outputs=[],
     )
 
 
-def suggestion(results: Iterable[Result], slots: int) -> str | None:
-    """Suggest MEMORY and JOB_TIMEOUT_MINUTES in a line, from the jobs that are done.
+def _state(outcomes: Set[str], dead: bool, finished: bool) -> State:
+    if "done" in outcomes:
+        return "done"
+    if dead:
+        return "dead"
+    if "skipped" in outcomes:
+        return "skipped"
+    return "done" if finished else "unfinished"
 
-    Args:
-        results: of a run.
-        slots: DOCKER_CORES, the jobs that share a container's memory.
+
+def suggestion(results: Iterable[Result], slots: int) -> str | None:
+    """Suggest MEMORY and JOB_TIMEOUT_MINUTES in one line, from the jobs that are done.
+
+    `slots` is DOCKER_CORES, the number of jobs that share a container's memory.
     """
     done = [result for result in results if result.state == "done" and result.seconds is not None]
     if not done:
         return None
     peak = max(result.peak_memory_mb or 0 for result in done)
     longest = max(result.seconds or 0 for result in done)
-    memory = _up(peak * slots * MEMORY_HEADROOM + WORKER_MB, 100)
-    minutes = min(
-        max(_up(longest / 60 * TIME_HEADROOM, 5 if longest > 300 else 1), 1), LONGEST_JOB_MINUTES
-    )
+    memory = _round_up(peak * slots * MEMORY_HEADROOM + WORKER_MB, 100)
+    minutes = _round_up(longest / 60 * TIME_HEADROOM, 5 if longest > 300 else 1)
+    minutes = min(max(minutes, 1), LONGEST_JOB_MINUTES)
     measured = f"{peak} MB" if peak else "too low to measure"
     times = f" ({slots} jobs at a time)" if slots > 1 else ""
     return (
@@ -188,16 +174,10 @@ def suggestion(results: Iterable[Result], slots: int) -> str | None:
 
 
 def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> None:
-    """Print a row for each job.
-
-    Args:
-        console: where to print.
-        summary: the results.
-        jobs: the jobs by their group number.
-    """
-    rows = [result for result in summary.results if result.state not in ("done", "skipped")]
-    if len(summary.results) <= MOST_ROWS:
-        rows = list(summary.results)
+    """Print a row for each job; `jobs` are by group number."""
+    rows = list(summary.results)
+    if len(rows) > MOST_ROWS:
+        rows = [result for result in rows if result.state not in ("done", "skipped")]
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     table.add_column("group", justify="right", no_wrap=True)
     table.add_column("variables", overflow="fold", max_width=48)
@@ -206,7 +186,7 @@ def print_table(console: Console, summary: Summary, jobs: Mapping[int, Job]) -> 
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for result in rows[:MOST_ROWS]:
-        # Text and not markup: a value may hold brackets.
+        # Text, because a value may contain brackets, which are markup in a string.
         table.add_row(
             str(result.group),
             Text(_variables(jobs[result.group].group)),
@@ -228,11 +208,10 @@ _STYLES = {"done": "green", "skipped": "cyan", "dead": "bold red", "unfinished":
 
 
 def _variables(group: Mapping[str, object]) -> str:
-    # As they are written in the job file.
-    texts = {
-        k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in group.items()
-    }
-    text = ", ".join(f"{name}={value}" for name, value in texts.items())
+    text = ", ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in group.items()
+    )
     return text if len(text) <= 96 else f"{text[:93]}..."
 
 
@@ -242,6 +221,5 @@ def _figure(number: float | None) -> str:
     return f"{number:.0f}" if number >= 100 or isinstance(number, int) else f"{number:.1f}"
 
 
-def _up(number: float, step: int) -> int:
-    """Round up to a multiple of `step`."""
+def _round_up(number: float, step: int) -> int:
     return math.ceil(number / step) * step

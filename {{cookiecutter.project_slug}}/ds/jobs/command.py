@@ -152,11 +152,7 @@ _ASSIGNMENT = re.compile(ENVIRONMENT_NAME_PATTERN + r"\+?=")
 
 
 def parse_command(text: str) -> Command:
-    """Read a command.
-
-    Raises:
-        BadInput: every problem with its column; no other exception, whatever the text.
-    """
+    """Read a command, or raise BadInput with every problem and its column."""
     scanner = _Scanner(text)
     scanner.scan()
     command = Command(text, tuple(scanner.items))
@@ -190,9 +186,8 @@ class _Scanner:
             self.read(token.lastgroup, token.group(), token.start())
         self.end_word()
         if self.bracket is not None:
-            self.refuse(
-                self.bracket_offset, "[ is not closed", "close it, or quote it if it is text"
-            )
+            hint = "close it, or quote it if it is text"
+            self.refuse(self.bracket_offset, "[ is not closed", hint)
 
     def read(self, kind: str | None, token: str, offset: int, quote: str = "") -> None:
         match kind:
@@ -208,8 +203,12 @@ class _Scanner:
                 self.add(Text("", '"', offset))
                 for inner in _INSIDE_DOUBLE_QUOTES.finditer(token[1:-1]):
                     self.read(inner.lastgroup, inner.group(), offset + 1 + inner.start(), '"')
+            case "unclosed" if token == "\\":
+                hint = "remove it, or write two"
+                self.refuse(offset, "the command ends with a backslash", hint)
             case "unclosed":
-                self.unclosed(token[0], offset)
+                hint = f"close it, or write \\{token[0]} if it is text"
+                self.refuse(offset, f"the quote {token[0]} is not closed", hint)
             case "reference":
                 self.add(Reference(token[1:-1], quote, offset))
             case "opening":
@@ -217,7 +216,10 @@ class _Scanner:
             case "closing":
                 self.closing(offset)
             case "hash":
-                self.hash(offset)
+                if self.parts is None:
+                    hint = "remove it, or quote it if it is text"
+                    self.refuse(offset, "# would begin a comment in a shell", hint)
+                self.add(Text("#", "", offset))
             case "operator":
                 self.operator(token, offset, quote)
             case _:
@@ -238,27 +240,10 @@ class _Scanner:
 
     def end_word(self) -> None:
         self.brackets_refused = False
-        if self.parts is None:
-            return
-        word = Word(tuple(self.parts), self.word_offset)
-        self.parts = None
-        if self.bracket is None:
-            self.items.append(word)
-        else:
-            self.bracket.append(word)
-
-    def unclosed(self, sign: str, offset: int) -> None:
-        if sign == "\\":
-            self.refuse(offset, "the command ends with a backslash", "remove it, or write two")
-        else:
-            hint = f"close it, or write \\{sign} if it is text"
-            self.refuse(offset, f"the quote {sign} is not closed", hint)
-
-    def hash(self, offset: int) -> None:
-        if self.parts is None:
-            message = "# would begin a comment in a shell"
-            self.refuse(offset, message, "remove it, or quote it if it is text")
-        self.add(Text("#", "", offset))
+        if self.parts is not None:
+            words = self.items if self.bracket is None else self.bracket
+            words.append(Word(tuple(self.parts), self.word_offset))
+            self.parts = None
 
     def operator(self, token: str, offset: int, quote: str) -> None:
         self.add(Text(token, quote, offset))
@@ -282,7 +267,7 @@ class _Scanner:
         if self.parts is not None:
             self.refuse_bracket(offset, "[ inside a word is not an optional part")
         elif text:
-            message = f"{text.group()} has no variable, so it is not an optional part"
+            message = f"{text[0]} has no variable, so it is not an optional part"
             self.refuse_bracket(offset, message)
         elif self.bracket is not None:
             self.refuse_bracket(offset, "[ inside another [ ] is not an optional part")
@@ -311,7 +296,7 @@ class _Scanner:
 
 
 def _missing_program(command: Command) -> Iterator[Located]:
-    """Check that one word, the program, is never removed; and what may come before it."""
+    """Report a command whose program may be removed, or comes after an assignment."""
     if not command.items:
         yield 0, Problem("", "the command is empty", "write the program and its arguments")
     elif all(isinstance(item, Bracket) for item in command.items):
@@ -342,14 +327,10 @@ def _constant_brackets(command: Command) -> Iterator[Located]:
 def command_arguments(
     command: Command, variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> list[str]:
-    """Build the arguments that one job runs.
+    """Build the arguments of one job from a command that `check_command` accepted.
 
-    Args:
-        command: accepted by `check_command`.
-        variables: type by name.
-        values: by name, including built-in ones: text, number, true or false for `text`, a local
-            path for `file` and `folder`, a list for `files` and `args`, true or false for `flag`,
-            None for no value.
+    `variables` is type by name. `values` is value by name, including built-in names: a local path
+    for `file` and `folder`, a list for `files` and `args`, None for no value.
 
     Raises:
         BadInput: a value is null, or that of a file is empty, where it is not optional. The place
@@ -359,7 +340,7 @@ def command_arguments(
     for item in command.items:
         removed = isinstance(item, Bracket) and any(is_empty(values.get(n)) for n in item.names)
         words += () if removed else words_of(item)
-    if missing := _missing_values(words, variables, values):
+    if missing := list(_missing_values(words, variables, values)):
         raise BadInput(missing)
     result = [argument for word in words for argument in _expanded(word, variables, values)]
     if not "".join(result[:1]):
@@ -369,16 +350,13 @@ def command_arguments(
 
 def _missing_values(
     words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
-) -> list[Problem]:
+) -> Iterator[Problem]:
     """Report values that must not be empty. Text may be: "" is an argument too."""
-    used = dict.fromkeys(reference.name for word in words for reference in word.references)
-    hint = "give it one, or make its part of COMMAND optional: [--option {}]"
-    return [
-        Problem(name, "has no value", hint.format(braced(name)))
-        for name in used
-        if values.get(name) is None
-        or (variables.get(name) in ("file", "files", "folder") and is_empty(values[name]))
-    ]
+    for name in dict.fromkeys(reference.name for word in words for reference in word.references):
+        is_input = variables.get(name) in ("file", "files", "folder")
+        if values.get(name) is None or (is_input and is_empty(values[name])):
+            hint = f"give it one, or make its part of COMMAND optional: [--option {braced(name)}]"
+            yield Problem(name, "has no value", hint)
 
 
 def _expanded(word: Word, variables: Mapping[str, str], values: Mapping[str, Value]) -> list[str]:

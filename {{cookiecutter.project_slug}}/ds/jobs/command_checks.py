@@ -20,21 +20,22 @@ from ds.jobs.variables import (
 def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a command, including warnings.
 
-    Args:
-        command: from `parse_command`.
-        variables: type by name, without the built-in ones.
+    `variables` is type by name, without the built-in ones.
     """
     types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
     codes = list(_codes(command, types))
     code_words = [code.word for code in codes]
     found = [
-        *_unknown_names(command, types, code_words),
-        *_misplaced(command, types, code_words),
+        *_wrong_references(command, types, code_words),
         *_variables_in_code(codes, types),
         *_typos_in_code(codes, types),
         *_unexpected_text(command, types, code_words),
     ]
-    return [*at_offsets(command.text, found), *_no_output(command)]
+    problems = at_offsets(command.text, found)
+    if {"output_dir", "job_json"}.isdisjoint(command.names | names_in_code(command)):
+        hint = "only files in {output_dir} are uploaded: let the program write there"
+        problems.append(Problem("", "{output_dir} is never used", hint, warning=True))
+    return problems
 
 
 def check_unused(
@@ -48,16 +49,13 @@ def check_unused(
     in_code = names_in_code(command)
     if "job_json" in used | in_code:
         return []
-    return [
-        Problem(
-            "",
-            f"{braced(name)} is never used",
-            f"use it or remove it, unless the program reads ${environment_name(name)}",
-            warning=True,
-        )
-        for name in variables
-        if name not in used and environment_name(name) not in in_code
-    ]
+    problems = []
+    for name in variables:
+        read_as = environment_name(name)
+        if name not in used and read_as not in in_code:
+            hint = f"use it or remove it, unless the program reads ${read_as}"
+            problems.append(Problem("", f"{braced(name)} is never used", hint, warning=True))
+    return problems
 
 
 def names_in_code(command: Command) -> set[str]:
@@ -65,39 +63,28 @@ def names_in_code(command: Command) -> set[str]:
     return {name for code in _codes(command, {}) for name in code.interpreter.names(code.text)}
 
 
-def _no_output(command: Command) -> Iterator[Problem]:
-    if {"output_dir", "job_json"}.isdisjoint(command.names | names_in_code(command)):
-        hint = "only files in {output_dir} are uploaded: let the program write there"
-        yield Problem("", "{output_dir} is never used", hint, warning=True)
-
-
-def _unknown_names(
+def _wrong_references(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    for word in command.words:
-        for reference in word.references if word not in code_words else ():
-            if reference.name not in types:
-                otherwise = "define it as a variable, or use single quotes if it is text"
-                hint = did_you_mean(reference.name, types, otherwise, braced)
-                message = f"unknown variable {braced(reference.name)}"
-                yield reference.offset, Problem("", message, hint)
-
-
-def _misplaced(
-    command: Command, types: Mapping[str, str], code_words: Collection[Word]
-) -> Iterator[Located]:
+    """Report unknown names, and types that cannot be used where they are."""
     for item in command.items:
         for word in words_of(item):
             for reference in word.references if word not in code_words else ():
-                type_ = types.get(reference.name, "text")
-                message = f"{braced(reference.name)} is of type {type_}"
-                if type_ == "flag" and not isinstance(item, Bracket):
+                written, type_ = braced(reference.name), types.get(reference.name)
+                message = f"{written} is of type {type_}"
+                if type_ is None:
+                    message = f"unknown variable {written}"
+                    otherwise = "define it as a variable, or use single quotes if it is text"
+                    hint = did_you_mean(reference.name, types, otherwise, braced)
+                elif type_ == "flag" and not isinstance(item, Bracket):
                     message += ", which only controls an optional part"
-                    hint = f"write [--option {braced(reference.name)}]"
-                    yield reference.offset, Problem("", message, hint)
+                    hint = f"write [--option {written}]"
                 elif type_ in ("files", "args", "flag") and reference != word.lone:
                     message += " and must be a separate word, without quotes"
-                    yield reference.offset, Problem("", message, "put spaces around it")
+                    hint = "put spaces around it"
+                else:
+                    continue
+                yield reference.offset, Problem("", message, hint)
 
 
 # --- Text where something else was probably intended ----------------------------------------------

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
@@ -15,6 +12,7 @@ from ds.jobs.command import Command, parse_command
 from ds.jobs.command_checks import check_command, check_unused
 from ds.jobs.output_prefix import check_prefix, prefix_names
 from ds.jobs.problems import BadInput, Problem, at, closest
+from ds.jobs.text_file import run_python
 from ds.jobs.variables import TYPES, name_clashes, name_problem
 
 FUNCTIONS = ("arguments", "inputs", "output_prefix", "check_outputs", "on_start")
@@ -26,9 +24,9 @@ class JobDefinition:
     """The content of job.py.
 
     Attributes:
-        command: the parsed COMMAND; None if `arguments` replaces it.
-        types: every variable, including those of config.py, and its type.
-        output_prefix: OUTPUT_PREFIX; None if the function replaces it.
+        command: None if the function `arguments` replaces it.
+        types: the type of every variable, including those of config.py.
+        output_prefix: None if the function replaces it.
         functions: the optional functions that job.py defines, by name.
         warnings: what is allowed but probably not intended.
     """
@@ -41,117 +39,62 @@ class JobDefinition:
 
 
 def load_job_definition(path: Path, config_names: Iterable[str] = ()) -> JobDefinition:
-    """Read job.py.
+    """Read job.py, or raise BadInput with every problem.
 
-    Args:
-        path: the file.
-        config_names: the settings of the program in config.py; of type text unless VARIABLES
-            defines their types.
-
-    Raises:
-        BadInput: with every problem.
+    The settings of the program, `config_names`, are of type text unless VARIABLES defines them.
     """
-    module = _execute(path)
+    module, _ = run_python(path, "job")
     functions = {name: module[name] for name in FUNCTIONS if callable(module.get(name))}
-    own, problems = _variables(module.get("VARIABLES", {}))
-    problems += _misspelt_functions(module)
+    variables = module.get("VARIABLES", {})
+    problems = [*_variable_problems(variables), *_misspelt_functions(module)]
+    items = variables.items() if isinstance(variables, dict) else ()
+    own = {name: type_ for name, type_ in items if isinstance(name, str) and type_ in TYPES}
     types = dict.fromkeys(config_names, "text") | own
     for one, other in name_clashes(types):
         message = f"has the same name as {other} in the environment"
         problems.append(Problem(f"VARIABLES, {one}", message, "rename one of them"))
-    command, found = _command(module, types, functions)
-    problems += found
-    template, found = _output_prefix(module, types, functions)
-    problems += found
-    if command is not None and template is not None:
-        unused = check_unused(command, own, prefix_names(template))
-        problems += at(unused, "VARIABLES")
+    command = None
+    text = module.get("COMMAND")
+    if isinstance(text, str) and text.strip():
+        try:
+            command = parse_command(text)
+            problems += at(check_command(command, types), "COMMAND")
+        except BadInput as error:
+            problems += at(error.problems, "COMMAND")
+    elif text is not None or "arguments" not in functions:
+        hint = "write the command that one job runs"
+        problems.append(Problem("COMMAND", "has no value", hint))
+    template = module.get("OUTPUT_PREFIX")
+    if isinstance(template, str):
+        problems += at(check_prefix(template, types), "OUTPUT_PREFIX")
+        if command:
+            problems += at(check_unused(command, own, prefix_names(template)), "VARIABLES")
+    elif template is not None or "output_prefix" not in functions:
+        hint = "write where in the bucket the outputs of a job go"
+        problems.append(Problem("OUTPUT_PREFIX", "has no value", hint))
     problems = at(problems, path.name)
-    errors = [problem for problem in problems if not problem.warning]
-    if errors:
+    if not all(problem.warning for problem in problems):
         raise BadInput(problems)
     return JobDefinition(command, types, template, functions, tuple(problems))
 
 
-def _execute(path: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("job", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        hint = "run this command in the folder of the implementation"
-        raise BadInput([Problem(str(path), "does not exist", hint)])
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["job"] = module  # where dataclasses look up their module
-    # A __pycache__ would become part of the next image.
-    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        column = f", column {error.offset}" if error.offset else ""
-        where = f"{path.name} line {error.lineno}{column}" if error.lineno else path.name
-        message = f"is not valid Python: {error.msg}"
-        raise BadInput([Problem(where, message, "correct it")]) from None
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        # The deepest frame may be in a library.
-        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-        where = f"{path.name} line {lines[-1]}" if lines else path.name
-        message = f"fails: {type(error).__name__}: {error}"
-        raise BadInput([Problem(where, message, "correct it")]) from None
-    finally:
-        sys.dont_write_bytecode = keep
-    return vars(module)
-
-
-def _misspelt_functions(module: Mapping[str, Any]) -> list[Problem]:
-    return [
-        Problem(f"{name}()", "is not a function that DS calls", f"did you mean {meant}()?", True)
-        for name, value in module.items()
-        if isinstance(value, FunctionType) and name not in FUNCTIONS
-        if (meant := closest(name, FUNCTIONS)) and meant not in module
-    ]
-
-
-def _variables(variables: object) -> tuple[dict[str, str], list[Problem]]:
+def _variable_problems(variables: object) -> Iterator[Problem]:
     if not isinstance(variables, dict):
-        return {}, [Problem("VARIABLES", "is not a dictionary", 'write {"name": "type", ...}')]
-    problems = []
+        yield Problem("VARIABLES", "is not a dictionary", 'write {"name": "type", ...}')
+        return
     for name, type_ in variables.items():
         where = f"VARIABLES, {name}"
-        reason = name_problem(name) if isinstance(name, str) else "is not text"
-        if reason:
-            problems.append(Problem(where, reason, "give the variable another name"))
+        if reason := name_problem(name) if isinstance(name, str) else "is not text":
+            yield Problem(where, reason, "give the variable another name")
         if type_ not in TYPES:
-            known = ", ".join(TYPES)
-            problems.append(
-                Problem(where, f"has the unknown type {type_!r}", f"use one of {known}")
-            )
-    good = {
-        name: type_ for name, type_ in variables.items() if isinstance(name, str) and type_ in TYPES
-    }
-    return good, problems
+            hint = f"use one of {', '.join(TYPES)}"
+            yield Problem(where, f"has the unknown type {type_!r}", hint)
 
 
-def _command(
-    module: Mapping[str, Any], types: Mapping[str, str], functions: Mapping[str, Any]
-) -> tuple[Command | None, list[Problem]]:
-    text = module.get("COMMAND")
-    if text is None and "arguments" in functions:
-        return None, []
-    if not isinstance(text, str) or not text.strip():
-        return None, [Problem("COMMAND", "has no value", "write the command that one job runs")]
-    try:
-        command = parse_command(text)
-    except BadInput as error:
-        return None, at(error.problems, "COMMAND")
-    return command, at(check_command(command, types), "COMMAND")
-
-
-def _output_prefix(
-    module: Mapping[str, Any], types: Mapping[str, str], functions: Mapping[str, Any]
-) -> tuple[str | None, list[Problem]]:
-    template = module.get("OUTPUT_PREFIX")
-    if template is None and "output_prefix" in functions:
-        return None, []
-    if not isinstance(template, str):
-        hint = "write where in the bucket the outputs of a job go"
-        return None, [Problem("OUTPUT_PREFIX", "has no value", hint)]
-    return template, at(check_prefix(template, types), "OUTPUT_PREFIX")
+def _misspelt_functions(module: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, value in module.items():
+        if isinstance(value, FunctionType) and name not in FUNCTIONS:
+            meant = closest(name, FUNCTIONS)
+            if meant and meant not in module:
+                message = "is not a function that DS calls"
+                yield Problem(f"{name}()", message, f"did you mean {meant}()?", warning=True)

@@ -1,15 +1,15 @@
-"""The environment variables that configure a worker: written by the control node, read in the
-container."""
+"""The environment variables that configure a worker: `setup` and `local` write them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, get_origin, get_type_hints
 
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.settings import JobSettings
+from ds.jobs.variables import as_text
 
 LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
 """Variables that only `local` and tests set; on AWS the worker uses its defaults."""
@@ -55,15 +55,11 @@ class WorkerSettings(JobSettings):
 
     def environment(self) -> dict[str, str]:
         """Write these settings as environment variables, which `read` reads."""
-        return {_variable(item): _write(getattr(self, item.name)) for item in fields(self)}
+        return {_variable(item): as_text(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> WorkerSettings:
-        """Read the settings from environment variables.
-
-        Raises:
-            BadInput: a variable is missing or cannot be read.
-        """
+        """Read the settings from environment variables, or raise BadInput."""
         values: dict[str, Any] = {}
         problems = []
         types = get_type_hints(cls)
@@ -72,10 +68,10 @@ class WorkerSettings(JobSettings):
             if name in environment:
                 try:
                     values[item.name] = _parse(environment[name], item, types[item.name])
-                except (ValueError, KeyError):
+                except ValueError:
                     message = f"{environment[name]!r} cannot be read"
                     problems.append(Problem(f"environment, {name}", message, _HINT))
-            elif _has_no_default(item) or name in _NEEDED:
+            elif name in _NEEDED or (item.default is item.default_factory is MISSING):
                 problems.append(Problem(f"environment, {name}", "has no value", _HINT))
         if problems:
             raise BadInput(problems)
@@ -87,44 +83,28 @@ _HINT = "start the worker with run.py"
 _NEEDED = ("AWS_BUCKET", "LOG_GROUP_NAME")
 """A worker cannot use their defaults in config.py."""
 
+_JSON_TYPES: dict[Any, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    tuple: (list,),
+    Mapping: (dict,),
+}
+
 
 def _variable(item: Field[Any]) -> str:
     """Return the environment variable of a setting: its own name, unless the field has another."""
     return str(item.metadata.get("variable", item.name))
 
 
-def _has_no_default(item: Field[Any]) -> bool:
-    return item.default is MISSING and item.default_factory is MISSING
-
-
-def _write(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
-
-
 def _parse(text: str, item: Field[Any], type_: Any) -> Any:
-    """Read what `_write` wrote; ValueError or KeyError if the text is not of that type."""
-    value = _PARSERS.get(get_origin(type_) or type_, type_)(text)
+    """Read what `as_text` wrote; raise ValueError if the text is not of that type."""
+    if type_ is str:
+        return text
+    value = json.loads(text.lower() if type_ is bool else text)
+    if type(value) not in _JSON_TYPES[get_origin(type_) or type_]:
+        raise ValueError
     least = item.metadata.get("limits", {}).get("ge")
     if least is not None and value < least:
         raise ValueError
-    return value
-
-
-def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text.strip().lower()]
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    document = json.loads(text)
-    if not isinstance(document, dict):
-        raise ValueError
-    return document
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, Mapping: _object, tuple: _numbers}
+    return tuple(value) if isinstance(value, list) else value

@@ -1,16 +1,13 @@
-"""The SQS message of a job.
-
-Its body is a JSON object: the variables that all jobs share, and under `group` those of this job.
-"""
+"""The SQS message of a job: a JSON object of the shared variables, and `group`, the job's own."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ds.jobs.problems import Problem, did_you_mean
 from ds.jobs.variables import Value, value_problem
@@ -51,11 +48,7 @@ class Job:
 
 
 def decode(body: str) -> Job:
-    """Read the job in a message body.
-
-    Raises:
-        InvalidMessage: the body is not JSON, or does not have the form of a job.
-    """
+    """Read the job in a message body, or raise InvalidMessage."""
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -68,55 +61,35 @@ def decode(body: str) -> Job:
     return Job(shared=document, group=group)
 
 
-def check_job(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> list[Problem]:
-    """Report every problem of a job's variables; the place is the name of the variable.
-
-    Args:
-        job: its values are those of the JSON document.
-        types: every known variable and its type.
-        config: the settings of the program in config.py.
-    """
-    own = job.variables
-    given = {**config, **own}
-    return [
-        *_doubled(job, config, len(given)),
-        *(_unknown(name, types) for name in own if name not in types),
-        *_missing(given, types),
-        *_wrong_values(given, types),
-    ]
-
-
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _doubled(job: Job, config: Mapping[str, Any], different: int) -> list[Problem]:
-    """Report names that are defined at two levels. Without any, `different` counts all names."""
-    if different == len(config) + len(job.shared) + len(job.group):
-        return []
+def check_job(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> Iterator[Problem]:
+    """Report every problem of a job's variables; the place is the name of the variable.
+
+    `types` has the type of every variable, and `config` the settings of the program.
+    """
+    own = job.variables
+    given = {**config, **own}
+    if len(given) < len(config) + len(job.shared) + len(job.group):
+        yield from _defined_twice(job, config)
+    for name in own:
+        if name not in types:
+            hint = did_you_mean(name, types, "remove it, or add it to VARIABLES in job.py")
+            yield Problem(name, "unknown variable", hint)
+    for name, type_ in types.items():
+        if name not in given:
+            hint = "give it one in the group, beside groups or in config.py (null for none)"
+            yield Problem(name, "has no value", hint)
+        elif reason := value_problem(given[name], type_):
+            yield Problem(name, reason, f"its type in job.py is {type_}")
+
+
+def _defined_twice(job: Job, config: Mapping[str, Value]) -> Iterator[Problem]:
     levels = {"the shared variables": job.shared, "the group": job.group, "config.py": config}
-    found = []
-    for name in dict.fromkeys([*job.shared, *job.group]):
+    for name in job.variables:
         holders = [level for level, variables in levels.items() if name in variables]
         if len(holders) > 1:
             message = f"is defined twice, in {' and '.join(holders)}"
-            found.append(Problem(name, message, "keep one of them"))
-    return found
-
-
-def _unknown(name: str, types: Mapping[str, str]) -> Problem:
-    hint = did_you_mean(name, types, "remove it, or add it to VARIABLES in job.py")
-    return Problem(name, "unknown variable", hint)
-
-
-def _missing(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
-    hint = "give it one in the group, beside groups or in config.py (null for none)"
-    return [Problem(name, "has no value", hint) for name in types if name not in given]
-
-
-def _wrong_values(given: Mapping[str, Value], types: Mapping[str, str]) -> list[Problem]:
-    return [
-        Problem(name, reason, f"its type in job.py is {types[name]}")
-        for name, value in given.items()
-        if name in types and (reason := value_problem(value, types[name]))
-    ]
+            yield Problem(name, message, "keep one of them")

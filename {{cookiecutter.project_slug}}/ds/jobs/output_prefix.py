@@ -17,27 +17,23 @@ def prefix_names(template: str) -> set[str]:
 
 
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
-    """Report every problem of a template, including warnings.
+    """Report every problem of a template such as "results/{plate}/{well}", including warnings.
 
-    Args:
-        template: such as "results/{plate}/{well}"; may end with /.
-        variables: type by name, without the built-in ones.
+    `variables` is type by name, without the built-in ones.
     """
-    return [
-        *_name_problems(template, variables),
-        *_brace_problems(template),
-        *_path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/")),
-        *_constant(template),
-    ]
+    problems = list(_name_problems(template, variables))
+    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
+        problems.append(Problem("", f"{brace} is not part of a {braced('name')}", "remove it"))
+    problems += _path_problems(_PREFIX_REFERENCE.sub("x", template).removesuffix("/"))
+    if template and not prefix_names(template):
+        message = "has no variable, so every job writes to the same place"
+        hint = "use a variable that differs between jobs, or {job_id}"
+        problems.append(Problem("", message, hint, warning=True))
+    return problems
 
 
 def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> str:
-    """Build the prefix of one job, without a / at either end.
-
-    Args:
-        template: accepted by `check_prefix`.
-        values: the values in the job file.
-        job_id: the value of {job_id}.
+    """Build the prefix of one job from the values in the job file, without a / at either end.
 
     Raises:
         BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
@@ -52,10 +48,9 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
             problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
         else:
             texts[name] = as_text(value)
-    if problems:
-        raise BadInput(problems)
-    prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
-    problems = [*_path_problems(prefix)]
+    if not problems:
+        prefix = _PREFIX_REFERENCE.sub(lambda found: texts[found[1]], template).removesuffix("/")
+        problems = list(_path_problems(prefix))
     if problems:
         raise BadInput(problems)
     return prefix
@@ -72,11 +67,6 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
             yield Problem("", message, "use another variable")
 
 
-def _brace_problems(template: str) -> Iterator[Problem]:
-    for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
-        yield Problem("", f"{brace} is not part of a {braced('name')}", "remove it")
-
-
 def _path_problems(prefix: str) -> Iterator[Problem]:
     """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
     parts = prefix.split("/")
@@ -85,9 +75,8 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if not prefix:
         yield Problem("", "is empty", "write a prefix that differs between jobs")
     elif prefix.startswith("s3://"):
-        yield Problem(
-            "", f"{shown} contains a bucket", "write only the key: outputs go to AWS_BUCKET"
-        )
+        hint = "write only the key: outputs go to AWS_BUCKET"
+        yield Problem("", f"{shown} contains a bucket", hint)
     elif prefix.startswith("/"):
         yield Problem("", f"{shown} begins with /", "remove the /")
     elif "s3:" in parts:
@@ -104,10 +93,3 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
     if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
         message = f"{shown}... is longer than {MAX_PREFIX_BYTES} bytes"
         yield Problem("", message, "use shorter values, or {job_id}")
-
-
-def _constant(template: str) -> Iterator[Problem]:
-    if template and not prefix_names(template):
-        message = "has no variable, so every job writes to the same place"
-        hint = "use a variable that differs between jobs, or {job_id}"
-        yield Problem("", message, hint, warning=True)

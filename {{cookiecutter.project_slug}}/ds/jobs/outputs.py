@@ -37,8 +37,5 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Return whether a job with these files under its prefix can be skipped.
-
-        A job that is not expected to write files is never known to be done.
-        """
+        """Return whether a job with these files can be skipped: never if it need not write any."""
         return self.expected_number_files > 0 and self.missing(files) is None

@@ -19,7 +19,7 @@ _FORMS = re.compile(
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a value is a placeholder; those of Distributed-Something's examples count."""
+    """Return whether a value is a placeholder, of this template or of Distributed-Something."""
     return bool(_FORMS.search(value))
 
 

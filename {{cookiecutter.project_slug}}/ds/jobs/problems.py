@@ -1,4 +1,4 @@
-"""The one form in which mistakes are reported: where, what is wrong, what to do."""
+"""The form in which every mistake is reported: where, what is wrong, what to do."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ class Problem:
 
     Attributes:
         where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
-        message: what is wrong, without a period.
-        hint: what to do about it, without a period.
+        message: what is wrong.
+        hint: what to do.
         warning: true if it may be intended; nothing is refused because of it.
         code: the kind of a problem that `check` reports, such as "DS-MEMORY".
     """
@@ -59,7 +59,7 @@ def at(problems: Iterable[Problem], where: str) -> list[Problem]:
 
 
 def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
-    """Sort problems by their offsets in a text, and name each one's line and column."""
+    """Sort problems by their offsets in a text; add "column 14", or "line 2, column 3"."""
     return [
         replace(problem, where=_line_and_column(text, offset))
         for offset, problem in sorted(found, key=itemgetter(0))
@@ -67,7 +67,6 @@ def at_offsets(text: str, found: Iterable[Located]) -> list[Problem]:
 
 
 def _line_and_column(text: str, offset: int) -> str:
-    """Write "column 14", or "line 2, column 3" if the text has several lines."""
     line = text.count("\n", 0, offset) + 1
     column = offset - text.rfind("\n", 0, offset)
     return f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
@@ -93,10 +92,10 @@ def _folded(name: str) -> str:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that differs from `name` in one or two letters, if there is one.
+    """Find the known name that differs from `name` in one or two letters; else None.
 
-    Stricter than `closest`, because the name is refused. For short names the limit is lower: GPU is
-    a typo of GPUS, but PLUS is a name in its own right.
+    This is stricter than `closest`, because the name is refused. The limit is lower for short
+    names: GPU is a typo of GPUS, but PLUS may be a name that the owner chose.
     """
     distances = {other: _distance(name, other) for other in known}
     near = [other for other in distances if 0 < distances[other] <= min(2, len(other) // 3)]

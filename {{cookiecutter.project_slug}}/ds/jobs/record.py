@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ds.jobs.variables import Value
 
@@ -20,7 +20,7 @@ class Record:
 
     Attributes:
         job_id: "" for a message that is not a job.
-        group: the job's own variables; cut if the record would be too large.
+        group: the job's own variables; shortened if the record would be too large.
         attempt: the receive count of the message.
         start: ISO 8601, UTC.
         seconds: from receiving the message to the end.
@@ -28,9 +28,7 @@ class Record:
         exit_code: of the command; None if it did not exit by itself.
         peak_memory_mb: peak resident memory of the command and its children, MB (1e6 bytes).
         bytes_in, bytes_out: downloaded and uploaded.
-        outcome: how the attempt ended.
-        reason: why the job is not done, for a person.
-        worker, slot: where the attempt ran.
+        reason: why the job is not done.
     """
 
     job_id: str
@@ -50,23 +48,17 @@ class Record:
 
     def line(self) -> str:
         """Write the record as one line of JSON of at most MAX_BYTES bytes."""
-        return next(
-            line
-            for candidate in (self, *_shortened(self))
-            if len(line := _json(asdict(candidate))) <= MAX_BYTES
-        )
+        lines = (json.dumps(asdict(one), separators=(",", ":")) for one in _versions(self))
+        return next(line for line in lines if len(line) <= MAX_BYTES)
 
 
-def _shortened(record: Record) -> list[Record]:
-    """Shorten the record in steps: the reason, then the values of the group, then both further."""
+def _versions(record: Record) -> list[Record]:
+    """Return the record, then shorter ones: less reason, less of the group, no group."""
     reason = record.reason[:300]
     group = {name[:30]: str(value)[:30] for name, value in list(record.group.items())[:8]}
     return [
+        record,
         replace(record, reason=reason),
         replace(record, reason=reason, group=group),
         replace(record, reason=record.reason[:40], group={}, worker=record.worker[:40]),
     ]
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, separators=(",", ":"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,7 @@ class Folders:
     job_json: str
 
 
-SHOWN = Folders(
-    inputs="/job/inputs",
-    shared="/job/shared",
-    work="/job/work",
-    output="/job/output",
-    job_json="/job/job.json",
-)
+SHOWN = Folders("/job/inputs", "/job/shared", "/job/work", "/job/output", "/job/job.json")
 """The folders of a job that is only shown."""
 
 
@@ -69,8 +63,7 @@ class Input:
     """An object, or the objects of a folder, and their local path.
 
     Attributes:
-        bucket, key: the key of a folder ends with "/" (or is empty: the whole bucket).
-        folder: whether it is a folder.
+        key: that of a folder ends with "/", or is empty for the whole bucket.
         pattern: selects files directly in the folder; "" for all files below it.
         shared: whether other jobs of this container use it too.
         path: the local file or folder.
@@ -117,10 +110,8 @@ class ResolvedJob:
 
     Attributes:
         arguments: the program and its arguments.
-        inputs: downloaded before the command runs.
         output_prefix: no slash at either end.
         values: every variable and built-in name with its value in the command.
-        view: the argument of the functions in job.py.
     """
 
     job_id: str
@@ -142,10 +133,10 @@ class ResolvedJob:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The content of the file `{job_json}`."""
+        """The content of the file `{job_json}`: numbers, and everything else as in the command."""
         raw = self.view.variables
-        document = {name: _document_value(raw.get(name), v) for name, v in self.values.items()}
-        return document | {"cores": self.view.cores}
+        numbers = {name: value for name, value in raw.items() if isinstance(value, int | float)}
+        return {**self.values, **numbers, "cores": self.view.cores}
 
 
 def resolve_job(
@@ -156,7 +147,7 @@ def resolve_job(
     folders: Folders = SHOWN,
     cores: int = 1,
 ) -> ResolvedJob:
-    """Resolve one job.
+    """Resolve one job, or raise BadInput: a variable is not valid, or a function of job.py failed.
 
     Args:
         definition: the content of job.py.
@@ -165,32 +156,16 @@ def resolve_job(
         bucket: the bucket of keys that do not name one.
         folders: the local folders of the job.
         cores: the CPUs of one job.
-
-    Raises:
-        BadInput: a variable is unknown, missing or of the wrong type; or a function of job.py
-            failed.
     """
-    if problems := check_job(job, definition.types, config):
+    if problems := list(check_job(job, definition.types, config)):
         raise BadInput(problems)
     raw = {**config, **job.variables}
     # Inputs that the function in job.py returns are downloaded for this job alone.
     own = raw if "inputs" in definition.functions else job.group
-    values = {
-        name: _resolve(
-            value,
-            definition.types[name],
-            bucket,
-            folders.inputs if name in own else folders.shared,
-        )
-        for name, value in raw.items()
-    }
-    built_in: dict[str, Resolved] = {
-        "output_dir": folders.output,
-        "work_dir": folders.work,
-        "job_id": job.job_id,
-        "cores": str(cores),
-        "job_json": folders.job_json,
-    }
+    values = {}
+    for name, value in raw.items():
+        base = folders.inputs if name in own else folders.shared
+        values[name] = _resolve(value, definition.types[name], bucket, base)
     view = JobView(
         job_id=job.job_id,
         variables=raw,
@@ -200,27 +175,22 @@ def resolve_job(
         cores=cores,
         inputs_dir=folders.inputs,
     )
-    all_values = values | built_in
+    all_values: dict[str, Resolved] = {
+        **values,
+        "output_dir": folders.output,
+        "work_dir": folders.work,
+        "job_id": job.job_id,
+        "cores": str(cores),
+        "job_json": folders.job_json,
+    }
     return ResolvedJob(
         job_id=job.job_id,
-        arguments=_short(_arguments(definition, view, all_values)),
+        arguments=_arguments(definition, view, all_values),
         inputs=_inputs(definition, view, job, bucket, folders),
         output_prefix=_output_prefix(definition, view),
         values=all_values,
         view=view,
     )
-
-
-def _output_prefix(definition: JobDefinition, view: JobView) -> str:
-    function = definition.functions.get("output_prefix")
-    if function is None:
-        assert definition.output_prefix is not None
-        return render_prefix(definition.output_prefix, view.variables, view.job_id)
-    text = _call(function, view)
-    if not isinstance(text, str):
-        raise _wrong_answer("output_prefix", text, "text")
-    # Rendered as a value: the same checks apply, and its braces remain text.
-    return render_prefix("{text}", {"text": text}, view.job_id)
 
 
 def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
@@ -230,99 +200,23 @@ def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
         return None
     reason = _call(function, view)
     if reason is not None and not isinstance(reason, str):
-        raise _wrong_answer("check_outputs", reason, "text or None")
+        raise _wrong_result("check_outputs", reason, "text or None")
     return reason or None
 
 
-def _resolve(value: Value, type_: str, bucket: str, base: str) -> Resolved:
-    if value is None:
-        return None
-    if type_ == "flag":
-        return bool(value)
-    if isinstance(value, list):
-        return [_local(key, bucket, base) for key in value]
-    if isinstance(value, bool):
-        return value
-    text = as_text(value)
-    if type_ == "args":
-        return split_args(text)
-    if type_ == "text" or not text:
-        return text
-    return _local(text, bucket, base) if type_ == "file" else _folder(text, bucket, base).path
-
-
-def _local(key: str, bucket: str, base: str) -> str:
-    return posixpath.join(base, *split_key(key, bucket))
-
-
-def _folder(text: str, bucket: str, base: str, shared: bool = False) -> Input:
-    """Read the name of a folder: `plate1`, `plate1/` or `plate1/*_w1.tif`."""
-    holder, key = split_key(text, bucket)
-    head, _, tail = key.rpartition("/")
-    pattern = tail if any(sign in tail for sign in "*?[") else ""
-    key = head if pattern else key.rstrip("/")
-    path = posixpath.join(base, holder, key).rstrip("/")
-    return Input(holder, f"{key}/" if key else "", True, pattern, shared, path)
-
-
-def _inputs(
-    definition: JobDefinition,
-    view: JobView,
-    job: Job,
-    bucket: str,
-    folders: Folders,
-) -> list[Input]:
-    function = definition.functions.get("inputs")
-    if function is not None:
-        kinds = {
-            text: "folder" if _is_folder(text) else "file"
-            for text in _texts(function, view, "inputs")
-        }
-        for text, kind in kinds.items():
-            if not text or value_problem(text, kind):
-                raise _wrong_answer("inputs", text, "keys of the bucket, or s3://bucket/key")
-        return [_input(text, kind, bucket, folders.inputs, False) for text, kind in kinds.items()]
-    types = definition.types
-    found = []
-    for name, value in view.variables.items():
-        if types[name] in ("file", "files", "folder") and not is_empty(value):
-            shared = name not in job.group
-            base = folders.shared if shared else folders.inputs
-            for text in value if isinstance(value, list) else [str(value)]:
-                found.append(_input(text, types[name], bucket, base, shared))
-    return list(dict.fromkeys(found))
-
-
-def _input(text: str, type_: str, bucket: str, base: str, shared: bool) -> Input:
-    if type_ == "folder":
-        return _folder(text, bucket, base, shared)
-    holder, key = split_key(text, bucket)
-    return Input(holder, key, False, "", shared, posixpath.join(base, holder, key))
-
-
-def _is_folder(text: str) -> bool:
-    return text.endswith("/") or any(sign in text.rpartition("/")[2] for sign in "*?[")
+# --- Arguments and output prefix ------------------------------------------------------------------
 
 
 def _arguments(
     definition: JobDefinition, view: JobView, values: Mapping[str, Resolved]
 ) -> list[str]:
-    function = definition.functions.get("arguments")
-    if function is not None:
-        words = list(_texts(function, view, "arguments"))
-        if not words:
-            raise _wrong_answer("arguments", words, "the program and its arguments")
-        return words
-    assert definition.command is not None
-    return command_arguments(definition.command, definition.types, values)
-
-
-def _fits(text: str) -> bool:
-    return len(text.encode(errors="replace")) <= MAX_ARGUMENT_BYTES
-
-
-def _short(arguments: list[str]) -> list[str]:
-    """Return the arguments if a program can start with them."""
+    if function := definition.functions.get("arguments"):
+        arguments = _texts(function, view, "arguments")
+        if not arguments:
+            raise _wrong_result("arguments", arguments, "the program and its arguments")
+    else:
+        assert definition.command is not None
+        arguments = command_arguments(definition.command, definition.types, values)
     for argument in arguments:
         if not _fits(argument):
             message = f"an argument is longer than {MAX_ARGUMENT_BYTES} bytes: {argument[:40]}..."
@@ -331,27 +225,73 @@ def _short(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _texts(function: Any, view: JobView, name: str) -> Sequence[str]:
-    texts = _call(function, view)
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise _wrong_answer(name, texts, "a list of text values")
-    return texts
+def _fits(text: str) -> bool:
+    return len(text.encode(errors="replace")) <= MAX_ARGUMENT_BYTES
 
 
-def _call(function: Any, view: JobView) -> object:
-    try:
-        return function(view)
-    except Exception as error:
-        message = f"fails: {type(error).__name__}: {error}"
-        where = f"job.py, {function.__name__}()"
-        raise BadInput(
-            [Problem(where, message, "correct it for the values of this job")]
-        ) from error
+def _output_prefix(definition: JobDefinition, view: JobView) -> str:
+    function = definition.functions.get("output_prefix")
+    if function is None:
+        assert definition.output_prefix is not None
+        return render_prefix(definition.output_prefix, view.variables, view.job_id)
+    text = _call(function, view)
+    if not isinstance(text, str):
+        raise _wrong_result("output_prefix", text, "text")
+    # Rendered as a value: the same checks apply, and its braces remain text.
+    return render_prefix("{text}", {"text": text}, view.job_id)
 
 
-def _wrong_answer(name: str, answer: object, expected: str) -> BadInput:
-    message = f"returned {answer!r:.60}"
-    return BadInput([Problem(f"job.py, {name}()", message, f"return {expected}")])
+# --- Values and inputs ----------------------------------------------------------------------------
+
+
+def _resolve(value: Value, type_: str, bucket: str, base: str) -> Resolved:
+    """Return a value as the command receives it; `base` is the folder of the inputs."""
+    if value is None or type_ == "flag" or isinstance(value, bool):
+        return value if value is None else bool(value)
+    if isinstance(value, list):
+        return [_input(key, "file", bucket, base).path for key in value]
+    text = as_text(value)
+    if type_ == "args":
+        return split_args(text)
+    return text if type_ == "text" or not text else _input(text, type_, bucket, base).path
+
+
+def _inputs(
+    definition: JobDefinition, view: JobView, job: Job, bucket: str, folders: Folders
+) -> list[Input]:
+    found = []
+    if function := definition.functions.get("inputs"):
+        for text in _texts(function, view, "inputs"):
+            is_folder = text.endswith("/") or _has_pattern(text.rpartition("/")[2])
+            type_ = "folder" if is_folder else "file"
+            if not text or value_problem(text, type_):
+                raise _wrong_result("inputs", text, "keys of the bucket, or s3://bucket/key")
+            found.append(_input(text, type_, bucket, folders.inputs))
+    else:
+        for name, value in view.variables.items():
+            type_ = definition.types[name]
+            if type_ in ("file", "files", "folder") and not is_empty(value):
+                shared = name not in job.group
+                base = folders.shared if shared else folders.inputs
+                for text in value if isinstance(value, list) else [str(value)]:
+                    found.append(_input(text, type_, bucket, base, shared))
+    return list(dict.fromkeys(found))
+
+
+def _input(text: str, type_: str, bucket: str, base: str, shared: bool = False) -> Input:
+    """Read a key, or the name of a folder: `plate1`, `plate1/` or `plate1/*_w1.tif`."""
+    bucket, key = split_key(text, bucket)
+    if type_ != "folder":
+        return Input(bucket, key, False, "", shared, posixpath.join(base, bucket, key))
+    head, _, tail = key.rpartition("/")
+    pattern = tail if _has_pattern(tail) else ""
+    key = head if pattern else key.rstrip("/")
+    path = posixpath.join(base, bucket, key).rstrip("/")
+    return Input(bucket, f"{key}/" if key else "", True, pattern, shared, path)
+
+
+def _has_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
 
 
 def _environment_text(raw: Value, value: Resolved) -> str:
@@ -362,6 +302,25 @@ def _environment_text(raw: Value, value: Resolved) -> str:
     return "" if value is None else str(value)
 
 
-def _document_value(raw: Value, value: Resolved) -> Any:
-    """Return numbers as numbers, everything else as the command receives it."""
-    return raw if isinstance(raw, int | float) else value
+# --- The functions of job.py ----------------------------------------------------------------------
+
+
+def _call(function: Callable[..., Any], view: JobView) -> object:
+    try:
+        return function(view)
+    except Exception as error:
+        message = f"fails: {type(error).__name__}: {error}"
+        hint = "correct it for the values of this job"
+        raise BadInput([Problem(f"job.py, {function.__name__}()", message, hint)]) from error
+
+
+def _texts(function: Callable[..., Any], view: JobView, name: str) -> list[str]:
+    texts = _call(function, view)
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise _wrong_result(name, texts, "a list of text values")
+    return list(texts)
+
+
+def _wrong_result(name: str, result: object, expected: str) -> BadInput:
+    message = f"returned {result!r:.60}"
+    return BadInput([Problem(f"job.py, {name}()", message, f"return {expected}")])

@@ -29,13 +29,10 @@ IMAGE_NAME = re.compile(
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a setting.
+    """Declare a setting; its default is `...` if config.py must set it.
 
-    Args:
-        default: `...` if config.py must set it.
-        doc: the meaning, one line for docs/settings.md.
-        unit: the unit of a number.
-        limits: arguments of pydantic's `Field`: ge, gt, le, pattern, min_length.
+    `doc` is its line in docs/settings.md. `limits` are arguments of pydantic's `Field`: ge, gt, le,
+    pattern, min_length.
     """
     metadata = {"doc": doc, "unit": unit, "limits": limits}
     if default is ...:
@@ -47,11 +44,7 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs, with their names in config.py.
-
-    Attributes:
-        program: the settings of the program: every other upper-case name in config.py.
-    """
+    """The settings that a worker needs; `program` has every other upper-case name in config.py."""
 
     APP_NAME: str = setting(
         ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
@@ -103,11 +96,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JobSettings):
-    """All settings of a run.
-
-    Attributes:
-        warnings: what is allowed but probably not intended.
-    """
+    """All settings of a run, and `warnings` of what is probably not intended."""
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
 
@@ -136,8 +125,7 @@ class Settings(JobSettings):
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
     GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
     SECRETS: Mapping[str, str] = setting(
-        {},
-        "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM",
+        {}, "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM"
     )
 
     warnings: tuple[Problem, ...] = ()
@@ -176,6 +164,6 @@ SETTING_NAMES = (*SETTINGS, *NEEDLESS)
 
 
 def limits_of(name: str) -> Mapping[str, Any]:
-    """Return the limits of a setting, as `setting` has them."""
+    """Return the limits of a setting, as passed to `setting`."""
     limits: Mapping[str, Any] = SETTINGS[name].metadata["limits"]
     return limits

@@ -44,18 +44,18 @@ def environment_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """Explain in one sentence why a variable cannot have this name, and what to do; else None."""
+    """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "a name must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must have only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
-        return "job files ignore every key that contains _comment, choose another name"
+        return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
-        return "this name is built in, choose another one"
+        return "is a built-in name"
     if in_environment in RESERVED_NAMES or in_environment.startswith(RESERVED_PREFIXES):
-        return "this name is reserved, choose another one"
+        return "is a reserved name"
     if in_environment in SHELL_NAMES:
-        return "shells set this name themselves, choose another one"
+        return "is a name that shells set themselves"
     return None
 
 
@@ -76,15 +76,12 @@ def as_text(value: str | int | float | bool) -> str:
 
 
 def from_text(text: str, type_: str) -> Value:
-    """Read a value from a CSV cell, or from an example in an answer.
-
-    Raises:
-        ValueError: the text is not a value of that type; the message explains why.
-    """
+    """Read a value in a CSV cell, or an example in an answer; raise ValueError with the reason."""
     if type_ == "flag" and text:
-        if text.strip().lower() not in ("true", "false"):
+        word = text.strip().lower()
+        if word not in ("true", "false"):
             raise ValueError("must be true or false")
-        return text.strip().lower() == "true"
+        return word == "true"
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
@@ -99,11 +96,7 @@ def is_empty(value: Value) -> bool:
 
 
 def split_args(text: str) -> list[str]:
-    """Split a value of type `args` into arguments, by the rules of shell quoting.
-
-    Raises:
-        ValueError: a quote is not closed, or the text ends with a backslash.
-    """
+    """Split a value of type `args` by the rules of shell quoting; ValueError if they are broken."""
     return shlex.split(text)
 
 
@@ -116,16 +109,15 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Find the first control character or lone surrogate that is not allowed; else None."""
+    """Return the index of the first control character or lone surrogate; else None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Explain why a job file's value does not fit its variable's type ("must be ..."); else None.
+    """Explain why a value in a job file does not fit its type ("must be ..."); else None.
 
-    An empty value (null, "", [] for files) fits every type: where the command uses it decides
-    whether it may be empty.
+    Null and "" fit every type. Whether they are allowed depends on their place in the command.
     """
     if value is None or value == "":
         return None
@@ -147,9 +139,7 @@ def _text_problem(value: object) -> str | None:
         return _characters_problem(value)
     if not isinstance(value, int | float):
         return "must be text, a number, true or false"
-    if not math.isfinite(value):
-        return "must be a finite number"
-    return None
+    return None if math.isfinite(value) else "must be a finite number"
 
 
 def _args_problem(value: object) -> str | None:
@@ -191,12 +181,10 @@ def _key_problem(value: object, type_: str) -> str | None:
 
 
 def _characters_problem(text: str) -> str | None:
-    found = _UNFIT.search(text)
-    if found is None:
-        return None
-    if found[0] == "\0":
-        return "must not contain a NUL character"
-    return "must not contain a lone surrogate (half a character)"
+    if found := _UNFIT.search(text):
+        part = "NUL character" if found[0] == "\0" else "lone surrogate (half a character)"
+        return f"must not contain a {part}"
+    return None
 
 
 # --- Secrets --------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The questions of `check` to AWS, one function for each; nothing is created or changed.
 
-If AWS refuses a question, its answer is unknown, with the reason; the command continues.
+If AWS refuses a question, its answer is unknown, and `check` reports why.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ds.control.checks.rules import (
     Given,
     Image,
     Machine,
-    MissingInput,
     Place,
     Unknown,
     quota_kind,
 )
+from ds.control.files.fleet_file import Fleet
 from ds.jobs.placeholders import is_placeholder
 from ds.jobs.resolve import Input
 
@@ -48,7 +48,7 @@ MANIFESTS = (
 
 THREADS = 8
 MOST_PAGES = 10
-"""Pages of a folder's listing that are searched for a file of its pattern."""
+"""Pages of a folder's listing that are searched for a file that matches its pattern."""
 
 
 @dataclass
@@ -58,74 +58,62 @@ class Questions:
     aws: Aws
     unknown: list[Unknown] = field(default_factory=list)
 
-    def ask(self, message: str, question: Callable[[], T]) -> T | None:
+    def ask(self, message: str, question: Callable[..., T], *details: object) -> T | None:
         """Return the answer; without one, add `message` to `unknown` and return None."""
         try:
-            return question()
+            return question(self.aws, *details)
         except (BotoCoreError, ClientError) as error:
-            self.unknown.append(Unknown(message, explain(error, self.aws.profile)))
+            self.unknown.append(Unknown(message, str(explain(error, self.aws.profile))))
             return None
 
 
 def ask_aws(
     aws: Aws, given: Given, inputs: Mapping[int, Iterable[Input]]
 ) -> tuple[AwsFacts, list[Unknown]]:
-    """Ask everything that the rules need; placeholders are not asked about.
+    """Ask everything that the rules need, except about placeholders.
 
     Args:
-        aws: the account, with credentials that work.
-        given: what the owner's files contain.
-        inputs: the inputs of the groups to check, by the group's number, counted from 1.
+        aws: the account, with valid credentials.
+        given: the content of the owner's files.
+        inputs: the inputs of the groups to check, by group number.
     """
-    questions = Questions(aws)
-    settings, fleet = given.settings, given.fleet
-    tag, bucket_name = settings.DOCKERHUB_TAG, settings.AWS_BUCKET
-    machines = questions.ask(
-        "the machine types", lambda: instance_types(aws, settings.MACHINE_TYPE)
-    )
-    known = {name: machine for name, machine in (machines or {}).items() if machine}
-    subnets = groups = bucket = quotas = prices = None
-    key = profile = None
-    if fleet:
-        ids = [name for name in fleet.subnets if not is_placeholder(name)]
-        subnets = questions.ask("the subnets", lambda: find_subnets(aws, ids))
-        group_ids = [name for name in fleet.security_groups if not is_placeholder(name)]
-        groups = questions.ask("the security groups", lambda: find_groups(aws, group_ids))
-        if fleet.key_name and not is_placeholder(fleet.key_name):
-            key = questions.ask("the key pair", lambda: has_key(aws, fleet.key_name))
-        if not is_placeholder(fleet.instance_profile):
-            name = fleet.instance_profile.rpartition("/")[2]
-            profile = questions.ask("the instance profile", lambda: has_profile(aws, name))
-    if not is_placeholder(bucket_name):
-        bucket = questions.ask("the bucket", lambda: look_at_bucket(aws, bucket_name))
-    if bucket and bucket.state == "exists" and bucket.writable is None:
-        questions.unknown.append(
-            Unknown("whether the bucket is writable", "S3 did not give a clear answer")
-        )
-    kinds = {kind for name in known if (kind := quota_kind(name))}
-    if kinds:
-        quotas = questions.ask("the spot quota", lambda: spot_quotas(aws, kinds))
+    questions, facts = Questions(aws), AwsFacts(enabled=True)
+    settings = given.settings
+    bucket, tag = settings.AWS_BUCKET, settings.DOCKERHUB_TAG
+    facts.machines = questions.ask("the machine types", instance_types, settings.MACHINE_TYPE)
+    if given.fleet:
+        _ask_fleet(questions, given.fleet, facts)
+    if not is_placeholder(bucket):
+        facts.bucket = questions.ask("the bucket", describe_bucket, bucket)
+        if facts.bucket and facts.bucket.state == "exists" and facts.bucket.writable is None:
+            why = "S3 did not give a clear answer"
+            questions.unknown.append(Unknown("whether the bucket is writable", why))
+    if tag and not is_placeholder(tag):
+        facts.image = _image(questions, tag)
+    known = {name: machine for name, machine in (facts.machines or {}).items() if machine}
+    if kinds := {kind for name in known if (kind := quota_kind(name))}:
+        facts.quotas = questions.ask("the spot quota", spot_quotas, kinds)
     if settings.MACHINE_PRICE is not None and known:
-        zones = {place.zone for place in (subnets or {}).values() if place}
-        prices = questions.ask("the spot prices", lambda: spot_prices(aws, sorted(known), zones))
-        for name in sorted(set(known) - set(known if prices is None else prices)):
+        zones = {place.zone for place in (facts.subnets or {}).values() if place}
+        facts.prices = questions.ask("the spot prices", spot_prices, sorted(known), zones)
+        for name in sorted(known.keys() - (known if facts.prices is None else facts.prices)):
             questions.unknown.append(Unknown(f"the spot price of {name}", "EC2 does not have one"))
     variant = ami_variant(settings.GPUS, known.values())
-    facts = AwsFacts(
-        enabled=True,
-        machines=machines,
-        bucket=bucket,
-        image=_image(questions, tag),
-        subnets=subnets,
-        groups=groups,
-        key=key,
-        profile=profile,
-        quotas=quotas,
-        prices=prices,
-        snapshot_gb=questions.ask("the machine image's size", lambda: snapshot_size(aws, variant)),
-        missing=_missing(questions, inputs, bucket_name, bucket),
-    )
+    facts.snapshot_gb = questions.ask("the machine image's size", snapshot_size, variant)
+    facts.missing = _missing(questions, inputs, bucket, facts.bucket)
     return facts, questions.unknown
+
+
+def _ask_fleet(questions: Questions, fleet: Fleet, facts: AwsFacts) -> None:
+    subnets = [name for name in fleet.subnets if not is_placeholder(name)]
+    facts.subnets = questions.ask("the subnets", find_subnets, subnets)
+    groups = [name for name in fleet.security_groups if not is_placeholder(name)]
+    facts.groups = questions.ask("the security groups", find_groups, groups)
+    if fleet.key_name and not is_placeholder(fleet.key_name):
+        facts.key = questions.ask("the key pair", has_key, fleet.key_name)
+    if not is_placeholder(fleet.instance_profile):
+        name = fleet.instance_profile.rpartition("/")[2]
+        facts.profile = questions.ask("the instance profile", has_profile, name)
 
 
 def is_enabled(aws: Aws) -> bool:
@@ -142,11 +130,11 @@ def is_enabled(aws: Aws) -> bool:
 
 def instance_types(aws: Aws, names: Iterable[str]) -> dict[str, Machine | None]:
     """Return the machine types; None for one that does not exist in the region."""
-    client = aws.client("ec2")
+    ask = aws.client("ec2").describe_instance_types
     machines: dict[str, Machine | None] = {}
     for name in names:
-        # One by one: a single unknown type fails a whole request.
-        found = none_if(client.describe_instance_types, "InvalidInstanceType", InstanceTypes=[name])
+        # One by one, because one unknown type makes the whole request fail.
+        found = none_if(ask, "InvalidInstanceType", InstanceTypes=[name])
         machines[name] = _machine(found["InstanceTypes"][0]) if found else None
     return machines
 
@@ -165,39 +153,37 @@ def _machine(found: Mapping[str, Any]) -> Machine:
 
 def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
     """Return the VPC and zone of each subnet; None for one that does not exist."""
-    client = aws.client("ec2")
-    places: dict[str, Place | None] = {}
-    for name in ids:
-        found = none_if(client.describe_subnets, "InvalidSubnet", SubnetIds=[name])
-        first = found["Subnets"][0] if found else None
-        places[name] = Place(first["VpcId"], first["AvailabilityZone"]) if first else None
-    return places
+    ask = aws.client("ec2").describe_subnets
+    return {name: _place(none_if(ask, "InvalidSubnet", SubnetIds=[name])) for name in ids}
 
 
 def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
     """Return the VPC of each security group; None for one that does not exist."""
-    client = aws.client("ec2")
-    places: dict[str, Place | None] = {}
-    for name in ids:
-        found = none_if(client.describe_security_groups, "InvalidGroup", GroupIds=[name])
-        places[name] = Place(found["SecurityGroups"][0]["VpcId"]) if found else None
-    return places
+    ask = aws.client("ec2").describe_security_groups
+    return {name: _place(none_if(ask, "InvalidGroup", GroupIds=[name])) for name in ids}
+
+
+def _place(answer: Mapping[str, Any] | None) -> Place | None:
+    if answer is None:
+        return None
+    (found,) = answer.get("Subnets") or answer["SecurityGroups"]
+    return Place(found["VpcId"], found.get("AvailabilityZone", ""))
 
 
 def has_key(aws: Aws, name: str) -> bool:
     """Whether the key pair exists."""
-    asks = aws.client("ec2").describe_key_pairs
-    return none_if(asks, "InvalidKeyPair", KeyNames=[name]) is not None
+    ask = aws.client("ec2").describe_key_pairs
+    return none_if(ask, "InvalidKeyPair", KeyNames=[name]) is not None
 
 
 def has_profile(aws: Aws, name: str) -> bool:
     """Whether the instance profile exists."""
-    asks = aws.client("iam").get_instance_profile
-    return none_if(asks, "NoSuchEntity", InstanceProfileName=name) is not None
+    ask = aws.client("iam").get_instance_profile
+    return none_if(ask, "NoSuchEntity", InstanceProfileName=name) is not None
 
 
-def look_at_bucket(aws: Aws, name: str) -> Bucket:
-    """Return whether the bucket exists, where, and whether it is writable.
+def describe_bucket(aws: Aws, name: str) -> Bucket:
+    """Return whether the bucket exists, its region, and whether it is writable.
 
     A multipart upload is started and aborted: this needs s3:PutObject, and creates no object.
     """
@@ -223,14 +209,12 @@ def look_at_bucket(aws: Aws, name: str) -> Bucket:
 
 
 def _image(questions: Questions, tag: str) -> Image | None:
-    if not tag or is_placeholder(tag):
-        return None
     place = ECR_IMAGE.match(tag)
     if place is None:
         why = f"only ECR can be asked; try docker manifest inspect {tag}"
         questions.unknown.append(Unknown(f"whether {tag} exists in its registry", why))
         return None
-    image = questions.ask("the image", lambda: ecr_image(questions.aws, place))
+    image = questions.ask("the image", ecr_image, place)
     if image and image.exists and image.architectures is None:
         why = "its registry does not report it"
         questions.unknown.append(Unknown("the image's architecture", why))
@@ -240,8 +224,8 @@ def _image(questions: Questions, tag: str) -> Image | None:
 def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
     """Return whether the image exists in its registry, and its architectures."""
     client = aws.client("ecr", place["region"])
-    image_id = {"imageDigest": place["digest"]} if place["digest"] else {}
-    image_id |= {"imageTag": place["tag"] or "latest"} if not place["digest"] else {}
+    digest, tag = place["digest"], place["tag"] or "latest"
+    image_id = {"imageDigest": digest} if digest else {"imageTag": tag}
     repository = {"registryId": place["account"], "repositoryName": place["name"]}
     found = none_if(
         client.batch_get_image,
@@ -255,11 +239,11 @@ def ecr_image(aws: Aws, place: re.Match[str]) -> Image:
     manifest = json.loads(found["images"][0]["imageManifest"])
     if "manifests" in manifest:
         names = [part.get("platform", {}).get("architecture", "") for part in manifest["manifests"]]
-        # buildx lists attestations too, as "unknown".
+        # buildx lists attestations too; their architecture is "unknown".
         return Image(True, _architectures(name for name in names if name != "unknown"))
-    digest = manifest.get("config", {}).get("digest", "")
+    layer = manifest.get("config", {}).get("digest", "")
     try:
-        link = client.get_download_url_for_layer(**repository, layerDigest=digest)["downloadUrl"]
+        link = client.get_download_url_for_layer(**repository, layerDigest=layer)["downloadUrl"]
         with urllib.request.urlopen(link, timeout=20) as answer:
             config = json.load(answer)
     except (ClientError, OSError, ValueError):
@@ -274,31 +258,24 @@ def _architectures(names: Iterable[str]) -> tuple[str, ...] | None:
 
 def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
     """Return the limits on vCPUs of running spot machines, by kind."""
-    client = aws.client("service-quotas")
+    ask = aws.client("service-quotas").get_service_quota
     quotas = {}
     for kind in kinds:
-        found = none_if(
-            client.get_service_quota,
-            "NoSuchResource",
-            ServiceCode="ec2",
-            QuotaCode=QUOTAS[kind],
-        )
-        if found:
+        code = QUOTAS[kind]
+        if found := none_if(ask, "NoSuchResource", ServiceCode="ec2", QuotaCode=code):
             quotas[kind] = float(found["Quota"]["Value"])
     return quotas
 
 
 def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, float]:
     """Return the lowest current price of each type in these zones; without zones, in the region."""
-    filters = [{"Name": "availability-zone", "Values": sorted(zones)}] if zones else []
     pages = aws.client("ec2").get_paginator("describe_spot_price_history")
     prices: dict[str, float] = {}
-    # Without this, EC2 returns the history too.
     for page in pages.paginate(
         InstanceTypes=types,
         ProductDescriptions=["Linux/UNIX"],
-        StartTime=datetime.now(UTC),
-        Filters=filters,
+        StartTime=datetime.now(UTC),  # without it, EC2 returns earlier prices too
+        Filters=[{"Name": "availability-zone", "Values": sorted(zones)}] if zones else [],
     ):
         for found in page["SpotPriceHistory"]:
             name, price = found["InstanceType"], float(found["SpotPrice"])
@@ -320,39 +297,37 @@ def snapshot_size(aws: Aws, variant: str) -> int:
     ami = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     image = aws.client("ec2").describe_images(ImageIds=[ami])["Images"][0]
     root = image["RootDeviceName"]
-    disks = [disk for disk in image["BlockDeviceMappings"] if disk.get("DeviceName") == root]
-    return int(disks[0]["Ebs"]["VolumeSize"])
+    disks = {disk.get("DeviceName"): disk for disk in image["BlockDeviceMappings"]}
+    return int(disks[root]["Ebs"]["VolumeSize"])
 
 
 def _missing(
     questions: Questions, inputs: Mapping[int, Iterable[Input]], own: str, bucket: Bucket | None
-) -> tuple[MissingInput, ...]:
-    """Return the inputs that do not exist, each with the first group that needs it."""
-    first: dict[tuple[str, str, str], tuple[int, Input]] = {}
+) -> dict[str, int]:
+    """Return the URIs of inputs that do not exist, each with the first group that needs it."""
+    first: dict[str, tuple[int, Input]] = {}
     for number, needed in inputs.items():
         for one in needed:
             # If AWS_BUCKET is a placeholder or does not exist, that problem is enough.
             if one.bucket != own or (bucket and bucket.state == "exists"):
-                first.setdefault((one.bucket, one.key, one.pattern), (number, one))
+                first.setdefault(f"s3://{one.bucket}/{one.key}{one.pattern}", (number, one))
     client = questions.aws.client("s3")
+
+    def exists(one: Input) -> bool | str:
+        try:
+            return input_exists(client, one)
+        except (BotoCoreError, ClientError) as error:
+            return str(explain(error, questions.aws.profile))
+
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(lambda needed: _exists(client, needed[1]), first.values()))
-    missing = []
-    for (number, one), answer in zip(first.values(), answers, strict=True):
-        uri = f"s3://{one.bucket}/{one.key}{one.pattern}"
+        answers = list(pool.map(exists, (one for _, one in first.values())))
+    missing = {}
+    for (uri, (number, _)), answer in zip(first.items(), answers, strict=True):
         if answer is False:
-            missing.append(MissingInput(number, uri))
+            missing[uri] = number
         elif answer is not True:
             questions.unknown.append(Unknown(uri, answer))
-    return tuple(missing)
-
-
-def _exists(client: Any, one: Input) -> bool | str:
-    """Whether an input exists, or why that is not known."""
-    try:
-        return input_exists(client, one)
-    except (BotoCoreError, ClientError) as error:
-        return explain(error)
+    return missing
 
 
 def input_exists(client: Any, one: Input) -> bool | str:
@@ -381,12 +356,10 @@ def _object_exists(client: Any, one: Input) -> bool:
 
 
 def none_if(question: Callable[..., Any], code: str, **words: Any) -> Any | None:
-    """Return the answer, or None if AWS answers that the thing does not exist.
+    """Call an operation of a client; return None if the resource or its bucket does not exist.
 
-    Args:
-        question: an operation of a client.
-        code: the beginning of AWS's error code, such as InvalidSubnet (ID.NotFound, ID.Malformed).
-        words: the operation's parameters.
+    `code` is the beginning of AWS's error code in that case, such as InvalidSubnet for
+    InvalidSubnetID.NotFound and InvalidSubnetID.Malformed.
     """
     try:
         return question(**words)

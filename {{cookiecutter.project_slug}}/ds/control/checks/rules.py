@@ -1,6 +1,6 @@
-"""The rules of `check`: each is a function of the owner's files and of AWS's answers.
+"""The rules of `check`: each is a pure function of the owner's files and of AWS's answers.
 
-Nothing here asks AWS. What is not known is None, and no rule reports it.
+A fact that is not known is None, and no rule reports it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ USABLE = 0.92
 KEPT_BACK_MIB = 256
 """How much of a machine's memory its containers can use; its kernel, Docker and the ECS agent use
 the rest. A machine of 8,192 MiB registers 7,985 with ECS, and larger ones lose more."""
+
+TYPES = "config.py, MACHINE_TYPE"
 
 QUOTAS = {
     "standard": "L-34B43A08",
@@ -82,14 +84,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class MissingInput:
-    """An input that does not exist, and the first group (counted from 1) known to need it."""
-
-    group: int
-    uri: str
-
-
-@dataclass(frozen=True)
 class Given:
     """What the owner's files contain.
 
@@ -108,7 +102,7 @@ class Given:
     regions: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass
 class AwsFacts:
     """What AWS reports; None where it was not asked or did not answer.
 
@@ -120,7 +114,7 @@ class AwsFacts:
         quotas: vCPUs by kind of QUOTAS.
         prices: the lowest spot price of each type in the subnets' zones, $/hour.
         snapshot_gb: the size of the machine image's root disk.
-        missing: inputs that do not exist, of the groups that were checked.
+        missing: URIs of inputs that do not exist, and the first checked group that needs each.
     """
 
     enabled: bool | None = None
@@ -134,7 +128,7 @@ class AwsFacts:
     quotas: Mapping[str, float] | None = None
     prices: Mapping[str, float] | None = None
     snapshot_gb: int | None = None
-    missing: tuple[MissingInput, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_problems(given: Given, facts: AwsFacts) -> list[Problem]:
@@ -185,10 +179,7 @@ def _placeholders(given: Given, _: AwsFacts) -> Iterator[Problem]:
     }
     values |= {f"config.py, {name}": value for name, value in settings.program.items()}
     if fleet:
-        values["fleet file, subnets"] = fleet.subnets
-        values["fleet file, security_groups"] = fleet.security_groups
-        values["fleet file, instance_profile"] = fleet.instance_profile
-        values["fleet file, key_name"] = fleet.key_name
+        values |= {f"fleet file, {name}": value for name, value in vars(fleet).items()}
     for where, value in values.items():
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str) and (problem := placeholder_problem(where, text)):
@@ -202,17 +193,18 @@ def _answers(given: Given, _: AwsFacts) -> Iterator[Problem]:
         message = f"FROM is {given.base}, but docker_base_image in .cruft.json is {base}"
         yield Problem("Dockerfile", message, hint)
     image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
-    # A new tag of the same image is everyday work; a placeholder is meant to be replaced.
+    # A new tag of the same image is normal; a placeholder is meant to be replaced.
     if image and not is_placeholder(image) and _without_tag(image) != _without_tag(tag):
         message = f"is {tag!r}, but docker_image in .cruft.json is {image}"
         yield Problem("config.py, DOCKERHUB_TAG", message, hint)
 
 
-def _machines(given: Given, facts: AwsFacts) -> Iterator[Problem]:
-    for name, machine in (facts.machines or {}).items():
-        if machine is None:
+def _absent(where: str, found: Mapping[str, object] | None, given: Given) -> Iterator[Problem]:
+    """Report the names of `found` that have no value."""
+    for name, value in (found or {}).items():
+        if value is None:
             message = f"{name} does not exist in {given.settings.AWS_REGION}"
-            yield Problem(_TYPES, message, "correct or remove it")
+            yield Problem(where, message, "correct or remove it")
 
 
 def _memory(given: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -237,7 +229,7 @@ def _cpu(given: Given, facts: AwsFacts) -> Iterator[Problem]:
                 f"{name} has {_count(machine.vcpus, 'vCPU')}, but DOCKER_CORES x CPUS_PER_JOB x "
                 f"TASKS_PER_MACHINE is {needed}"
             )
-            yield Problem(_TYPES, message, "lower one of the three, or use a larger type")
+            yield Problem(TYPES, message, "lower one of the three, or use a larger type")
 
 
 def _gpu(given: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -246,7 +238,7 @@ def _gpu(given: Given, facts: AwsFacts) -> Iterator[Problem]:
         if needed > machine.gpus:
             gpus = _count(machine.gpus, "GPU")
             message = f"{name} has {gpus}, but GPUS x TASKS_PER_MACHINE is {needed}"
-            yield Problem(_TYPES, message, "lower one of the two, or use a type with more GPUs")
+            yield Problem(TYPES, message, "lower one of the two, or use a type with more GPUs")
 
 
 def _architecture(given: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -260,11 +252,11 @@ def _architecture(given: Given, facts: AwsFacts) -> Iterator[Problem]:
                     f"{given.settings.DOCKERHUB_TAG} is {' and '.join(image)}"
                 )
                 hint = "use types of the image's architecture, or build the image for this one"
-                yield Problem(_TYPES, message, hint)
+                yield Problem(TYPES, message, hint)
     elif types and not set.intersection(*(set(m.architectures) for m in types.values())):
         kinds = ", ".join(f"{name} {'/'.join(m.architectures)}" for name, m in types.items())
         message = f"the types have different architectures: {kinds}"
-        yield Problem(_TYPES, message, "use types of one architecture")
+        yield Problem(TYPES, message, "use types of one architecture")
 
 
 def _image(given: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -283,10 +275,10 @@ def _bucket(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if bucket.state == "missing":
         yield Problem(where, f"bucket {name} does not exist", "create it, or correct the name")
     elif bucket.state == "denied":
-        hint = "use a bucket of your own, or ask its owner for the right s3:ListBucket"
+        hint = "use a bucket of your own, or ask its owner for the permission s3:ListBucket"
         yield Problem(where, f"you are not allowed to list bucket {name}", hint)
     elif bucket.writable is False:
-        hint = "ask for the right s3:PutObject, or use another bucket"
+        hint = "ask its owner for the permission s3:PutObject, or use another bucket"
         yield Problem(where, f"you are not allowed to write to bucket {name}", hint)
 
 
@@ -301,17 +293,9 @@ def _bucket_region(given: Given, facts: AwsFacts) -> Iterator[Problem]:
 
 
 def _inputs(_: Given, facts: AwsFacts) -> Iterator[Problem]:
-    for missing in facts.missing:
-        where = f"job file, group {missing.group}"
-        message = f"its input {missing.uri} does not exist"
+    for uri, group in facts.missing.items():
+        where, message = f"job file, group {group}", f"its input {uri} does not exist"
         yield Problem(where, message, "upload it, or correct the job file")
-
-
-def _subnets(_: Given, facts: AwsFacts) -> Iterator[Problem]:
-    for name, subnet in (facts.subnets or {}).items():
-        if subnet is None:
-            message = f"{name} does not exist in this region"
-            yield Problem("fleet file, subnets", message, "correct or remove it")
 
 
 def _zones(_: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -326,13 +310,6 @@ def _zones(_: Given, facts: AwsFacts) -> Iterator[Problem]:
             yield Problem("fleet file, subnets", message, hint)
 
 
-def _groups(_: Given, facts: AwsFacts) -> Iterator[Problem]:
-    for name, group in (facts.groups or {}).items():
-        if group is None:
-            message = f"{name} does not exist in this region"
-            yield Problem("fleet file, security_groups", message, "correct or remove it")
-
-
 def _vpc(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     places = {**(facts.subnets or {}), **(facts.groups or {})}
     vpcs = {name: place.vpc for name, place in places.items() if place}
@@ -344,7 +321,7 @@ def _vpc(_: Given, facts: AwsFacts) -> Iterator[Problem]:
 
 def _key(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if given.fleet and facts.key is False:
-        message = f"key pair {given.fleet.key_name} does not exist in this region"
+        message = f"key pair {given.fleet.key_name} does not exist in {given.settings.AWS_REGION}"
         hint = 'correct the name (without .pem), or write "" for none'
         yield Problem("fleet file, key_name", message, hint)
 
@@ -352,9 +329,8 @@ def _key(given: Given, facts: AwsFacts) -> Iterator[Problem]:
 def _profile(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if given.fleet and facts.profile is False:
         message = f"instance profile {given.fleet.instance_profile} does not exist"
-        yield Problem(
-            "fleet file, instance_profile", message, "correct the name, or create it in IAM"
-        )
+        hint = "correct the name, or create it in IAM"
+        yield Problem("fleet file, instance_profile", message, hint)
 
 
 def _quota(given: Given, facts: AwsFacts) -> Iterator[Problem]:
@@ -363,7 +339,7 @@ def _quota(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     for name, machine in _known(facts):
         kind = quota_kind(name)
         if kind is None or quotas is None or kind not in quotas:
-            return  # a type without a known limit may provide all the machines
+            return  # a type without a known limit may provide all machines
         smallest[kind] = min(machine.vcpus, smallest.get(kind, machine.vcpus))
     if not smallest or quotas is None:
         return
@@ -397,7 +373,7 @@ RULES: Mapping[str, Callable[[Given, AwsFacts], Iterable[Problem]]] = {
     "DS-REGION": _region,
     "DS-PLACEHOLDER": _placeholders,
     "DS-ANSWERS": _answers,
-    "DS-MACHINE": _machines,
+    "DS-MACHINE": lambda given, facts: _absent(TYPES, facts.machines, given),
     "DS-MEMORY": _memory,
     "DS-CPU": _cpu,
     "DS-GPU": _gpu,
@@ -406,9 +382,9 @@ RULES: Mapping[str, Callable[[Given, AwsFacts], Iterable[Problem]]] = {
     "DS-BUCKET": _bucket,
     "DS-BUCKET-REGION": _bucket_region,
     "DS-INPUT": _inputs,
-    "DS-SUBNET": _subnets,
+    "DS-SUBNET": lambda given, facts: _absent("fleet file, subnets", facts.subnets, given),
     "DS-ZONE": _zones,
-    "DS-GROUP": _groups,
+    "DS-GROUP": lambda given, facts: _absent("fleet file, security_groups", facts.groups, given),
     "DS-VPC": _vpc,
     "DS-KEY": _key,
     "DS-PROFILE": _profile,
@@ -420,8 +396,6 @@ RULES: Mapping[str, Callable[[Given, AwsFacts], Iterable[Problem]]] = {
 
 CODES = (*BAD_INPUT, *NOT_ASKED, "DS-BUILT", *RULES)
 """Every code that `check` reports; each has its section in the documentation."""
-
-_TYPES = "config.py, MACHINE_TYPE"
 
 
 def _known(facts: AwsFacts) -> list[tuple[str, Machine]]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import random
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import click
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from ds.cloud.client import Aws, explain
 from ds.cloud.errors import CommandError
@@ -32,7 +28,6 @@ from ds.control.files.project import Project, read_project
 from ds.jobs.links import docs_url
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
-from ds.jobs.settings import Settings
 
 SAMPLE = 5
 """Groups besides the first and the last whose inputs are checked."""
@@ -47,7 +42,10 @@ SAMPLE = 5
 def command(
     root: Path, jobfile: Path | None, fleet: Path | None, offline: bool, as_json: bool
 ) -> int:
-    """Report every problem in settings, jobs, fleet and account before anything is created."""
+    """Report every problem in settings, jobs, fleet and account.
+
+    Nothing is created or changed.
+    """
     report = check(root, jobfile, fleet, offline)
     click.echo(report.json() if as_json else "\n".join(report.lines()))
     return report.exit_code
@@ -55,24 +53,19 @@ def command(
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `check`.
-
-    Attributes:
-        found: problems and warnings, each with its code.
-        unknown: what could not be determined.
-    """
+    """The result of `check`: problems and warnings, each with its code, and what is unknown."""
 
     found: tuple[Problem, ...] = ()
     unknown: tuple[Unknown, ...] = ()
 
     @property
     def problems(self) -> list[Problem]:
-        """What must be corrected."""
+        """Problems that must be corrected."""
         return [problem for problem in self.found if not problem.warning]
 
     @property
     def warnings(self) -> list[str]:
-        """What may be intended."""
+        """Texts of problems that may be intended."""
         return [str(problem) for problem in self.found if problem.warning]
 
     @property
@@ -85,19 +78,15 @@ class Report:
 
     def json(self) -> str:
         """Return the report as one JSON object."""
+        findings = [
+            {"code": one.code, "message": one.statement, "hint": one.hint, "link": _link(one)}
+            for one in self.problems
+        ]
         document = {
             "exit_code": self.exit_code,
-            "findings": [
-                {
-                    "code": problem.code,
-                    "message": problem.statement,
-                    "hint": problem.hint,
-                    "link": _link(problem),
-                }
-                for problem in self.problems
-            ],
+            "findings": findings,
             "warnings": self.warnings,
-            "unknown": [asdict(one) for one in self.unknown],
+            "unknown": [vars(one) for one in self.unknown],
         }
         return json.dumps(document, indent=2, ensure_ascii=False)
 
@@ -117,23 +106,17 @@ def _link(problem: Problem) -> str:
 
 
 def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> Report:
-    """Check everything.
+    """Check the implementation in `root`, and the job file and fleet file if they are named.
 
-    Args:
-        root: the implementation's folder.
-        jobs: a job file, or None.
-        fleet: a fleet file; None for files/exampleFleet.json, if it exists.
-        offline: do not ask AWS.
+    Without `fleet`, files/exampleFleet.json is checked if it exists.
     """
     settings, definition, problems = read_project(root)
     found = _coded("DS-CONFIG", problems)
     unknown: list[Unknown] = []
-    default = root / EXAMPLE
-    chosen = fleet or (default if default.exists() else None)
     fleet_file = None
-    if chosen:
+    if fleet or (root / EXAMPLE).exists():
         try:
-            fleet_file = read_fleet_file(chosen)
+            fleet_file = read_fleet_file(fleet or root / EXAMPLE)
         except BadInput as error:
             found += _coded("DS-FLEET", error.problems)
     else:
@@ -142,7 +125,8 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
     if settings and definition:
         project = Project(root, settings, definition)
         found += _coded("DS-CONFIG", project.warnings)
-        found += _coded("DS-BUILT", _problems_of_image(project))
+        with contextlib.suppress(BadInput, CommandError):  # no image on this machine
+            found += _coded("DS-BUILT", docker.inspect(project))
         if jobs:
             try:
                 groups = read_job_file(jobs, definition, settings.program)
@@ -155,7 +139,7 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
             unknown.append(Unknown("everything that AWS must answer", "--offline"))
         elif settings.AWS_REGION in given.regions:
             inputs = sample_inputs(project, groups) if project and groups else {}
-            refused, facts, unanswered = _ask(settings, given, inputs)
+            refused, facts, unanswered = _ask(given, inputs)
             found += refused
             unknown += unanswered
         found += find_problems(given, facts)
@@ -167,60 +151,45 @@ def _coded(code: str, problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _ask(
-    settings: Settings, given: Given, inputs: dict[int, list[Input]]
+    given: Given, inputs: dict[int, list[Input]]
 ) -> tuple[list[Problem], AwsFacts, list[Unknown]]:
-    """Ask AWS; return a problem instead if it does not accept the credentials."""
+    """Ask AWS; if it cannot be asked, return the reason as a problem."""
     try:
-        aws = Aws(settings)
+        aws = Aws(given.settings)
         try:
             _ = aws.caller
         except ClientError:
-            # A region that is not enabled does not accept them either.
+            # A region that is not enabled does not accept credentials either.
             if not is_enabled(aws):
                 return [], AwsFacts(enabled=False), []
             raise
         return [], *ask_aws(aws, given, inputs)
-    except (ConnectionError, HTTPClientError) as error:
-        return [_not_asked("DS-UNREACHABLE", error, settings)], AwsFacts(), []
     except (BotoCoreError, ClientError) as error:
-        return [_not_asked("DS-CREDENTIALS", error, settings)], AwsFacts(), []
-
-
-def _not_asked(code: str, error: BotoCoreError | ClientError, settings: Settings) -> Problem:
-    message, _, hint = explain(error, settings.AWS_PROFILE).partition("; ")
-    return Problem("", message, hint or "fix that, then run the same command again", code=code)
-
-
-def _problems_of_image(project: Project) -> list[Problem]:
-    """Report the problems of the image that was built; none if it is not on this machine."""
-    try:
-        return docker.inspect(project)
-    except (BadInput, CommandError):
-        return []
+        unreachable = isinstance(error, (ConnectionError, HTTPClientError))
+        code = "DS-UNREACHABLE" if unreachable else "DS-CREDENTIALS"
+        problem = explain(error, given.settings.AWS_PROFILE)
+        return _coded(code, [problem]), AwsFacts(), []
 
 
 def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
     """Return the inputs of the first, the last and some random groups, by number from 1."""
     numbers = sample(groups.count, random.Random())
-    return {
-        number: project.resolve(job).inputs
-        for number, job in enumerate(groups.jobs(), 1)
-        if number in numbers
-    }
+    chosen = ((number, job) for number, job in enumerate(groups.jobs(), 1) if number in numbers)
+    return {number: project.resolve(job).inputs for number, job in chosen}
 
 
 def sample(count: int, chance: random.Random) -> set[int]:
-    """Return the numbers of groups to check: the first, the last, and some between."""
+    """Return the numbers of groups to check: the first, the last and some random ones."""
     between = range(2, count)
     return {1, count, *chance.sample(between, min(SAMPLE, len(between)))}
 
 
 @functools.cache
 def known_regions() -> frozenset[str]:
-    """Return all regions that botocore knows, of every partition; ~/.aws is ignored."""
-    nowhere: Any = (None, [], os.devnull, None)
-    files = {"config_file": nowhere, "credentials_file": nowhere}
-    session = botocore.session.Session({"profile": (None, [], None, None), **files})
+    """Return all regions of every partition that botocore knows, whatever ~/.aws contains."""
+    no_file: Any = (None, [], os.devnull, None)
+    variables = {"config_file": no_file, "credentials_file": no_file}
+    session = botocore.session.Session({"profile": (None, [], None, None), **variables})
     return frozenset(
         region
         for partition in session.get_available_partitions()
@@ -232,8 +201,7 @@ def answers(root: Path) -> dict[str, str]:
     """Return the answers to the template's questions in .cruft.json; empty without them."""
     try:
         state = json.loads((root / ".cruft.json").read_text(encoding="utf-8"))
-        given = state["context"]["cookiecutter"]
-        return {name: str(value) for name, value in given.items()}
+        return {name: str(value) for name, value in state["context"]["cookiecutter"].items()}
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}
 

@@ -25,20 +25,20 @@ def command(root: Path, options: tuple[str, ...]) -> int:
     project = open_project(root)
     image = docker.image_name(project)
     for words in docker.build_commands(image, _labels(root), platform.machine(), options):
-        docker.run(words, root, f"{image} was not built; see the lines above for the reason")
+        docker.run(words, root, f"{image} was not built; the lines above show the reason")
     for problem in docker.inspect(project):
         click.echo(f"warning: {problem}", err=True)
     return 0
 
 
 def _labels(root: Path) -> dict[str, str]:
-    """Describe where the image comes from, as far as git and the Dockerfile tell."""
-    told = {
+    """Return the OCI annotations that git and the Dockerfile provide."""
+    labels = {
         "source": without_user(_git(root, "config", "--get", "remote.origin.url")),
         "version": _git(root, "describe", "--always", "--tags", "--dirty"),
         "base.name": docker.base_of((root / "Dockerfile").read_text(encoding="utf-8")),
     }
-    return {f"org.opencontainers.image.{name}": text for name, text in told.items() if text}
+    return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
 
 
 def _git(root: Path, *words: str) -> str:

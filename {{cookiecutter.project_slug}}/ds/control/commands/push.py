@@ -27,11 +27,8 @@ def command(root: Path) -> int:
     docker.require(image)
     if ecr := ECR_IMAGE.match(image):
         _log_in(root, project.settings, ecr["registry"], ecr["region"])
-    docker.run(
-        ["docker", "push", image],
-        root,
-        f"{image} was not pushed; its repository must exist, and Docker must be logged in to it",
-    )
+    hint = "its repository must exist, and Docker must be logged in to it"
+    docker.run(["docker", "push", image], root, f"{image} was not pushed; {hint}")
     return 0
 
 

@@ -47,12 +47,6 @@ def setup(
 ) -> list[Call]:
     """Create or update the run's resources, and return the calls that were (or would be) sent.
 
-    Args:
-        settings: of config.py.
-        aws: the account.
-        report: receives one line at a time.
-        dry_run: report the calls, and send none.
-
     Raises:
         BadInput: config.py still has placeholders.
         CommandError: a resource belongs to another application, or roles do not exist.

@@ -56,13 +56,6 @@ def setup_aws(
 ) -> list[Call]:
     """Create, update or remove the roles, and return the calls that were (or would be) sent.
 
-    Args:
-        aws: the account.
-        target: what the roles give access to.
-        report: receives one line at a time; in a dry run also the policy documents.
-        dry_run: report the calls, and send none.
-        remove: delete what this command created.
-
     Raises:
         CommandError: a role was created by somebody else.
         Interrupted: by Ctrl-C.

@@ -20,8 +20,6 @@ from ds.control.commands.common import GROUP, data_option, job_file_argument, op
 from ds.control.local.run import prepared
 from ds.jobs.resolve import SHOWN, ResolvedJob
 
-TOP = SHOWN.work.rpartition("/")[0]
-
 
 @click.command()
 @job_file_argument
@@ -31,42 +29,32 @@ TOP = SHOWN.work.rpartition("/")[0]
 def command(root: Path, jobfile: Path, number: int, data: Path) -> int:
     """Open a shell in the image.
 
-    It opens in the folder of group N (default: 1), with the group's inputs.
+    It opens in the working folder of group N (default: 1), with the group's inputs.
     """
     project = open_project(root)
     resolved, inputs = prepared(project, jobfile, number, data)
     docker.inspect(project)
-    folder = _lay_out(resolved, inputs)
-    click.echo(
-        f"The command of this job:\n  {shlex.join(resolved.arguments)}\nIts folder: {folder}",
-        err=True,
-    )
-    words = docker.shell_command(
-        project.settings,
-        resolved,
-        folder,
-        platform.machine(),
-        os.cpu_count() or 1,
-        sys.stdin.isatty(),
-    )
+    folder = _job_folder(resolved, inputs)
+    command_line = shlex.join(resolved.arguments)
+    click.echo(f"The command of this job:\n  {command_line}\nIts folder: {folder}", err=True)
+    machine, cores, tty = platform.machine(), os.cpu_count() or 1, sys.stdin.isatty()
+    words = docker.shell_command(project.settings, resolved, folder, machine, cores, tty)
     return subprocess.run(words, check=False).returncode
 
 
-def _lay_out(resolved: ResolvedJob, inputs: Mapping[str, Path]) -> Path:
-    """Create the job's folder.
-
-    Args:
-        resolved: the job, with the folders as SHOWN.
-        inputs: the files to copy, by their paths in the container.
-    """
+def _job_folder(resolved: ResolvedJob, inputs: Mapping[str, Path]) -> Path:
+    """Create JOB_FOLDER on this machine; `inputs` are files by their paths in the container."""
     folder = Path(tempfile.mkdtemp(prefix="ds-shell-"))
-    for place in (SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output):
-        (folder / place.removeprefix(f"{TOP}/")).mkdir()
-    for name, path in inputs.items():
-        target = folder / name.removeprefix(f"{TOP}/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    (folder / SHOWN.job_json.removeprefix(f"{TOP}/")).write_text(json.dumps(resolved.document))
+
+    def outside(path: str) -> Path:
+        return folder / os.path.relpath(path, docker.JOB_FOLDER)
+
+    for path in (SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output):
+        outside(path).mkdir()
+    for path, file in inputs.items():
+        outside(path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, outside(path))
+    outside(SHOWN.job_json).write_text(json.dumps(resolved.document))
     for parent, _, _ in os.walk(folder):
-        Path(parent).chmod(0o777)  # the image's user is another one
+        Path(parent).chmod(0o777)  # the container may run as another user
     return folder

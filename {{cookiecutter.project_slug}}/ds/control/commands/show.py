@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +23,18 @@ from ds.jobs.resolve import Input
 @click.pass_obj
 def command(root: Path, jobfile: Path, number: int | None, as_json: bool) -> int:
     """Print what group N (default: 1) would do, without running it."""
-    for text in show(open_project(root), jobfile, number, as_json):
-        click.echo(text)
-    return 0
-
-
-def show(project: Project, path: Path, number: int | None, as_json: bool) -> Iterator[str]:
-    """Yield the text to print, one or more lines at a time.
-
-    Args:
-        number: the group; None for the first one, or with `as_json` for a list of all.
-
-    Raises:
-        BadInput: the job file is not valid, or does not have this group.
-    """
-    jobs = read_job_file(path, project.definition, project.settings.program)
+    project = open_project(root)
+    jobs = read_job_file(jobfile, project.definition, project.settings.program)
     if not as_json:
-        yield _text(project, jobs, number or 1)
+        click.echo(_text(project, jobs, number or 1))
     elif number:
-        yield json.dumps(_document(project, number, jobs.job(number)), indent=2)
+        click.echo(json.dumps(_document(project, number, jobs.job(number)), indent=2))
     else:
         for at, job in enumerate(jobs.jobs(), 1):
-            yield ("[" if at == 1 else ",") + json.dumps(_document(project, at, job), indent=2)
-        yield "]"
+            document = json.dumps(_document(project, at, job), indent=2)
+            click.echo(("[" if at == 1 else ",") + document)
+        click.echo("]")
+    return 0
 
 
 def _document(project: Project, number: int, job: Job) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
@@ -18,7 +17,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from ds.control.files.text_file import read_text
 from ds.jobs.problems import BadInput, Problem, typo_of
 from ds.jobs.settings import (
     INSTEAD,
@@ -29,45 +27,21 @@ from ds.jobs.settings import (
     Settings,
     limits_of,
 )
+from ds.jobs.text_file import run_python
 from ds.jobs.variables import looks_secret, looks_secret_value, name_problem
 
 
-def read_config(path: Path) -> Settings:
-    """Read config.py.
-
-    Raises:
-        BadInput: every problem, each with its line in the file.
-    """
-    return check_config(*execute_config(path), path.name)
-
-
 def execute_config(path: Path) -> tuple[dict[str, object], dict[str, int]]:
-    """Run config.py.
+    """Run config.py, or raise BadInput.
 
     Returns:
-        Its upper-case names with their values, including settings in lower case, and the line
-        of each name's last assignment.
-
-    Raises:
-        BadInput: the file does not exist, is not valid Python, or fails.
+        Its upper-case names and settings in lower case with their values, and the line of each
+        name's last assignment.
     """
-    source = read_text(path, "run this command in the folder of the implementation")
-    try:
-        tree = ast.parse(source, filename=str(path))
-        namespace: dict[str, object] = {"__name__": "config", "__file__": str(path)}
-        exec(compile(tree, str(path), "exec"), namespace)
-    except SyntaxError as error:
-        where = f"{path.name} line {error.lineno}, column {error.offset}"
-        message = f"is not valid Python: {error.msg}"
-        raise BadInput([Problem(where, message, "correct it")]) from None
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), "?")
-        message = f"fails: {type(error).__name__}: {error}"
-        raise BadInput([Problem(f"{path.name} line {line}", message, "correct it")]) from None
+    namespace, source = run_python(path, "config")
     lines = {
         node.id: node.lineno
-        for statement in tree.body
+        for statement in ast.parse(source).body
         for node in ast.walk(statement)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
@@ -82,62 +56,37 @@ def execute_config(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     return found, lines
 
 
-def check_config(
-    found: Mapping[str, object], lines: Mapping[str, int] | None = None, file: str = "config.py"
-) -> Settings:
-    """Check the names of config.py and their values.
-
-    Args:
-        found: from `execute_config`.
-        lines: the line of each name.
-        file: the name of config.py, for messages.
-
-    Raises:
-        BadInput: every problem.
-    """
+def check_config(found: Mapping[str, object], lines: Mapping[str, int] | None = None) -> Settings:
+    """Check what `execute_config` returns; raise BadInput with every problem."""
     lines = lines or {}
 
     def where(name: str) -> str:
-        return f"{file} line {lines[name]}, {name}" if name in lines else f"{file}, {name}"
+        return f"config.py line {lines[name]}, {name}" if name in lines else f"config.py, {name}"
 
     known = {name: value for name, value in found.items() if name in SETTINGS}
-    lower = {name: name.upper() for name in found if not name.isupper()}
     program = {name: found[name] for name in program_names(found)}
-    warnings = [
-        Problem(where(name), "unknown setting", f"only {upper} is read", warning=True)
-        for name, upper in lower.items()
-        if upper in found
-    ]
-    warnings += [
-        Problem(where(name), f"has no effect: {NEEDLESS[name]}", "remove it", warning=True)
-        for name in found
-        if name in NEEDLESS
-    ]
-    warnings += [
-        Problem(
-            where(name),
-            "is not a DS setting",
-            f"it is passed to your program (in DS, {INSTEAD[name]})",
-            warning=True,
-        )
-        for name in program
-        if name in INSTEAD
-    ]
-    problems = [
-        (name, Problem(where(name), message, hint))
-        for name, value in program.items()
-        for message, hint in _program_problems(name, value)
-    ]
-    problems += [
-        (name, Problem(where(name), "unknown setting", f"write {upper}"))
-        for name, upper in lower.items()
-        if upper not in found
-    ]
-    problems += [
-        ("SECRETS", Problem(f"{where('SECRETS')}, {name}", reason, "give it another name"))
-        for name in _secret_names(known.get("SECRETS"))
-        if (reason := _secret_name_problem(name, program))
-    ]
+    warnings = []
+    problems = []
+    for name, value in found.items():
+        if name in NEEDLESS:
+            message = f"has no effect: {NEEDLESS[name]}"
+            warnings.append(Problem(where(name), message, "remove it", warning=True))
+        elif name in INSTEAD:
+            hint = f"it is passed to your program (in DS, {INSTEAD[name]})"
+            warnings.append(Problem(where(name), "is not a DS setting", hint, warning=True))
+        elif not name.isupper() and name.upper() in found:
+            hint = f"only {name.upper()} is read"
+            warnings.append(Problem(where(name), "unknown setting", hint, warning=True))
+        elif not name.isupper():
+            problems.append(
+                (name, Problem(where(name), "unknown setting", f"write {name.upper()}"))
+            )
+        if name in program and (wrong := _program_problem(name, value)):
+            problems.append((name, Problem(where(name), *wrong)))
+    for name in _secret_names(known.get("SECRETS")):
+        if reason := _secret_name_problem(name, program):
+            place = f"{where('SECRETS')}, {name}"
+            problems.append(("SECRETS", Problem(place, reason, "give it another name")))
     values: dict[str, Any] = {}
     try:
         values = _ConfigFile(**known).model_dump()
@@ -149,7 +98,7 @@ def check_config(
         raise BadInput(problem for _, problem in problems)
     values["LOG_GROUP_NAME"] = values["LOG_GROUP_NAME"] or values["APP_NAME"]
     lists = {name: list(value) for name, value in program.items() if isinstance(value, tuple)}
-    # `_program_problems` refuses every other type of value.
+    # `_program_problem` refuses every other type of value.
     return Settings(**values, program=program | lists, warnings=tuple(warnings))  # type: ignore[arg-type]
 
 
@@ -169,7 +118,7 @@ def _refuse_boolean(value: object) -> object:
 
 
 def _as_list(value: object) -> object:
-    """Accept a single machine type as a list of one."""
+    """Accept 'm5.large' as ['m5.large']."""
     return [value] if isinstance(value, str) else value
 
 
@@ -235,7 +184,7 @@ def _problem(detail: ErrorDetails, where: Callable[[str], str]) -> Problem:
         return Problem(where(name), "has no value", f"write {name} = ... in it")
     hint = f"must be {allowed(name)}"
     if name != "SECRETS":
-        return Problem(where(name), f"is {_short(detail['input'])}", hint)
+        return Problem(where(name), f"is {detail['input']!r:.60}", hint)
     place = ", ".join([where(name), *inside[:1]])
     return Problem(place, "is not a name with its ARN" if inside else "is not a dictionary", hint)
 
@@ -258,12 +207,8 @@ def allowed(name: str) -> str:
     """Describe the values that a setting can have: "a whole number from 1 to 256"."""
     if name in _ALLOWED:
         return _ALLOWED[name]
-    words = [
-        _KINDS.get(SETTINGS[name].type, "text"),
-        range_of(name),
-        SETTINGS[name].metadata["unit"],
-    ]
-    return " ".join(filter(None, words))
+    kind = _KINDS.get(SETTINGS[name].type, "text")
+    return " ".join(filter(None, [kind, range_of(name), SETTINGS[name].metadata["unit"]]))
 
 
 def range_of(name: str) -> str:
@@ -278,30 +223,25 @@ def range_of(name: str) -> str:
     return f"from {least} to {limits['le']:,}" if "le" in limits else f"of at least {least}"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 # --- Settings of the program, secrets -------------------------------------------------------------
 
 
-def _program_problems(name: str, value: object) -> list[tuple[str, str]]:
-    """Report what is wrong with a setting of the program, and what to do."""
+def _program_problem(name: str, value: object) -> tuple[str, str] | None:
+    """Report what is wrong with a setting of the program, and what to do; None if it is valid."""
     if suggestion := typo_of(name, SETTING_NAMES):
-        return [("unknown setting", f"did you mean {suggestion}? Otherwise give it another name")]
+        return "unknown setting", f"did you mean {suggestion}? Otherwise give it another name"
     if looks_secret(name) or looks_secret_value(value):
         hint = f'keep it in Secrets Manager and write SECRETS = {{"{name}": "arn:aws:..."}}'
         if name.startswith("AWS_"):
             hint = "remove it: you have the rights of AWS_PROFILE, and jobs those of their role"
-        return [("looks like a secret, which must not be stored in a file", hint)]
+        return "looks like a secret, which must not be stored in a file", hint
     if reason := name_problem(name):
-        return [(reason, "give it another name")]
+        return reason, "give it another name"
     texts = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if not (texts or value is None or isinstance(value, str | int | float | bool)):
         hint = "must be text, a number, True, False, None or a list of text values"
-        return [(f"is of type {type(value).__name__}", hint)]
-    return []
+        return f"is of type {type(value).__name__}", hint
+    return None
 
 
 def _secret_names(secrets: object) -> list[str]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ds.control.files.text_file import read_json
 from ds.jobs.problems import BadInput, Problem, did_you_mean
+from ds.jobs.text_file import read_json
 
 EXAMPLE = Path("files") / "exampleFleet.json"
 
@@ -57,11 +57,7 @@ class Fleet:
 
 
 def read_fleet_file(path: Path) -> Fleet:
-    """Read a fleet file.
-
-    Raises:
-        BadInput: every problem.
-    """
+    """Read a fleet file, or raise BadInput with every problem."""
     name = path.name
     document = read_json(path, f"copy {EXAMPLE}", f"copy {EXAMPLE}")
     if "LaunchSpecifications" in document:
@@ -73,20 +69,17 @@ def read_fleet_file(path: Path) -> Fleet:
         raise BadInput([Problem(name, message, hint)])
     given = {key: value for key, value in document.items() if "_comment" not in key}
     problems = [
-        Problem(f"{name}, {key}", "unknown key", did_you_mean(key, KEYS, "remove it"))
-        for key in given
-        if key not in KEYS
-    ]
-    problems += [
         Problem(f"{name}, {key}", "has no value", f"must be {KEYS[key]}")
         for key in REQUIRED
         if key not in given
     ]
-    problems += [
-        Problem(f"{name}, {key}", f"is {value!r:.60}", f"must be {KEYS[key]}")
-        for key, value in given.items()
-        if key in KEYS and not _is_valid(key, value)
-    ]
+    for key, value in given.items():
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS, "remove it")
+            problems.append(Problem(f"{name}, {key}", "unknown key", hint))
+        elif not _is_valid(key, value):
+            message = f"is {value!r:.60}"
+            problems.append(Problem(f"{name}, {key}", message, f"must be {KEYS[key]}"))
     if problems:
         raise BadInput(problems)
     lists = {key: tuple(value) for key, value in given.items() if isinstance(value, list)}
@@ -101,9 +94,7 @@ def from_spot_fleet_request(request: Mapping[str, Any]) -> dict[str, Any]:
     profile = first.get("IamInstanceProfile", {})
     return {
         "subnets": list(dict.fromkeys(face["SubnetId"] for face in faces if "SubnetId" in face)),
-        "security_groups": list(
-            dict.fromkeys(group for face in faces for group in face.get("Groups", []))
-        ),
+        "security_groups": list(dict.fromkeys(g for face in faces for g in face.get("Groups", []))),
         "instance_profile": profile.get("Arn", profile.get("Name", "")).rpartition("/")[2],
         "key_name": first.get("KeyName", ""),
         "public_address": any(face.get("AssociatePublicIpAddress") is True for face in faces),
@@ -113,11 +104,7 @@ def from_spot_fleet_request(request: Mapping[str, Any]) -> dict[str, Any]:
 def _is_valid(key: str, value: object) -> bool:
     if key == "public_address":
         return isinstance(value, bool)
-    if key in ("subnets", "security_groups"):
-        start = "subnet-" if key == "subnets" else "sg-"
-        return (
-            isinstance(value, list)
-            and bool(value)
-            and all(isinstance(item, str) and item.startswith(start) for item in value)
-        )
+    if start := {"subnets": "subnet-", "security_groups": "sg-"}.get(key):
+        items = value if isinstance(value, list) else []
+        return bool(items) and all(isinstance(i, str) and i.startswith(start) for i in items)
     return isinstance(value, str) and (bool(value) or key == "key_name")

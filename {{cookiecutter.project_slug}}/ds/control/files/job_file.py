@@ -15,16 +15,18 @@ import json
 import math
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ds.control.files.text_file import read_json
 from ds.jobs.definition import JobDefinition
 from ds.jobs.message import MAX_BYTES, Job
 from ds.jobs.problems import BadInput, Problem, at, closest, did_you_mean
 from ds.jobs.resolve import resolve_job
+from ds.jobs.text_file import read_json
 from ds.jobs.variables import Value, from_text
 
 MOST_GROUPS = 10_000_000
@@ -41,14 +43,11 @@ class _Group(NamedTuple):
 
     where: str
     variables: dict[str, Value]
-    problems: list[Problem]
+    problems: Sequence[Problem]
 
 
-class _Groups(NamedTuple):
-    """A function that reads the groups, and problems of their form."""
-
-    read: Callable[[], Iterable[_Group]]
-    problems: list[Problem]
+_Reader = Callable[[], Iterable[_Group]]
+"""Reads the groups; BadInput if a CSV file is not valid."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +57,22 @@ class JobFile:
     Attributes:
         shared: the variables beside `groups`.
         count: the number of groups.
-        digest: identifies the file by all its messages, in their order.
+        digest: the SHA-256 of all messages in their order.
     """
 
     path: Path
     shared: Mapping[str, Value]
     count: int
     digest: str
-    _groups: _Groups
+    _read: _Reader
 
     def jobs(self) -> Iterator[Job]:
         """Yield the jobs, in the order of the file."""
-        for group in self._groups.read():
+        for group in self._read():
             yield Job(self.shared, group.variables)
 
     def job(self, number: int) -> Job:
-        """Return the job of a group, counted from 1.
-
-        Raises:
-            BadInput: the file has no such group.
-        """
+        """Return the job of a group, counted from 1; raise BadInput if it does not exist."""
         if not 1 <= number <= self.count:
             hint = f"use a number from 1 to {self.count}"
             raise BadInput([Problem(self.path.name, f"has no group {number}", hint)])
@@ -91,9 +86,8 @@ class _ProblemTally:
     mistakes. At most MOST_KEPT kinds are kept.
     """
 
-    def __init__(self, name: str) -> None:
-        """Begin without problems; `name` is the name of the job file."""
-        self._name = name
+    def __init__(self, file_name: str) -> None:
+        self._file_name = file_name
         self._kept: dict[tuple[Problem, bool], tuple[str, int]] = {}
         self.count = 0
 
@@ -117,29 +111,30 @@ class _ProblemTally:
             if group and seen > 1:
                 others = f"{seen - 1:,} more group{'s' if seen > 2 else ''}"
                 problem = replace(problem, hint=f"{problem.hint} (and in {others})")
-            reported += at([problem], f"{self._name}, {group}" if group else self._name)
+            reported += at([problem], f"{self._file_name}, {group}" if group else self._file_name)
         if more:
             hint = "correct the problems above first"
-            reported.append(Problem(self._name, f"has {more:,} more problems", hint))
+            reported.append(Problem(self._file_name, f"has {more:,} more problems", hint))
         raise BadInput(reported)
 
 
-class _WithDuplicates(dict[str, Any]):
-    """A JSON object in which names are defined twice."""
+class _Object(dict[str, Any]):
+    """A JSON object without comments, and the names that it defines twice."""
 
-    names: tuple[str, ...] = ()
+    duplicates: Sequence[Problem] = ()
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        pairs = [(name, value) for name, value in pairs if "_comment" not in name]
+        super().__init__(pairs)
+        if len(self) < len(pairs):
+            times = Counter(name for name, _ in pairs)
+            self.duplicates = [_defined_twice(name) for name in self if times[name] > 1]
 
 
 def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Value]) -> JobFile:
-    """Read a job file and check all of it.
+    """Read a job file and check all of it; raise BadInput with the first problems.
 
-    Args:
-        path: the job file.
-        definition: the content of job.py.
-        config: the settings of the program.
-
-    Raises:
-        BadInput: the first problems and the number of all.
+    `config` has the settings of the program.
     """
     name = path.name
     if path.suffix.lower() == ".csv" and path.is_file():
@@ -147,23 +142,25 @@ def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Va
         hint = f"write {form} into a .json file beside it, and use that file"
         raise BadInput([Problem(str(path), "is a CSV file", hint)])
     missing = "use a job file such as files/exampleJob.json"
-    shared = read_json(path, missing, 'write {"groups": [...]}', _object)
-    tally = _ProblemTally(name)
-    tally.add(_duplicates(shared))
+    shared = read_json(path, missing, 'write {"groups": [...]}', _Object)
+    assert isinstance(shared, _Object)
     if "groups" not in shared:
         typo = closest("groups", shared)
         hint = f"did you mean groups instead of {typo}?" if typo else "add groups, one for each job"
         raise BadInput([Problem(name, "has no groups", hint)])
-    groups = _groups(shared.pop("groups"), path, definition.types)
-    tally.add(groups.problems)
+    tally = _ProblemTally(name)
+    tally.add(shared.duplicates)
+    try:
+        read = _reader(shared.pop("groups"), path, definition.types)
+        count, digest = _check(read, shared, definition, config, tally)
+    except BadInput as error:
+        tally.add(error.problems)
     tally.raise_if_any()
-    count, digest = _check(groups, shared, definition, config, tally)
-    tally.raise_if_any()
-    return JobFile(path, shared, count, digest, groups)
+    return JobFile(path, shared, count, digest, read)
 
 
 def _check(
-    groups: _Groups,
+    read: _Reader,
     shared: Mapping[str, Value],
     definition: JobDefinition,
     config: Mapping[str, Value],
@@ -174,28 +171,24 @@ def _check(
     digest = hashlib.sha256()
     reported = set()
     with _Prefixes() as prefixes:
-        try:
-            for number, group in enumerate(groups.read(), 1):
-                job = Job(shared, group.variables)
-                try:
-                    body = _checked_body(group, job)
-                    prefix = resolve_job(definition, config, job, "bucket").output_prefix
-                except BadInput as error:
-                    for problem in _causes(error.problems):
-                        if problem.where in shared and problem.where not in group.variables:
-                            # A mistake in the shared variables is reported once, not per group.
-                            if problem not in reported:
-                                reported.add(problem)
-                                tally.add([problem])
-                        else:
-                            tally.add([problem], group.where)
-                    continue
-                digest.update(f"{body}\n".encode())
-                if not tally.count:
-                    prefixes.add(number, prefix)
-        except BadInput as unreadable:
-            tally.add(unreadable.problems)
-        if not number and not tally.count:
+        for number, group in enumerate(read(), 1):
+            job = Job(shared, group.variables)
+            try:
+                body = _checked_body(group, job)
+                prefix = resolve_job(definition, config, job, "bucket").output_prefix
+            except BadInput as error:
+                for problem in _causes(error.problems):
+                    if problem.where not in shared or problem.where in group.variables:
+                        tally.add([problem], group.where)
+                    elif problem not in reported:
+                        # A mistake in the shared variables is reported once, not per group.
+                        reported.add(problem)
+                        tally.add([problem])
+                continue
+            digest.update(f"{body}\n".encode())
+            if not tally.count:
+                prefixes.add(number, prefix)
+        if not number:
             tally.add([Problem("", "has no groups", "write at least one")])
         if not tally.count:
             tally.add(prefixes.problems())
@@ -226,112 +219,88 @@ def _checked_body(group: _Group, job: Job) -> str:
     return body
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Create a JSON object without comments that remembers names defined twice."""
-    pairs = [(key, value) for key, value in pairs if "_comment" not in key]
-    values = dict(pairs)
-    if len(values) == len(pairs):
-        return values
-    duplicated = _WithDuplicates(values)
-    duplicated.names = tuple({key for key in values if sum(key == k for k, _ in pairs) > 1})
-    return duplicated
-
-
-def _duplicates(values: object) -> list[Problem]:
-    """Report the names that an object of the file defines twice."""
-    names = values.names if isinstance(values, _WithDuplicates) else ()
-    return [_defined_twice(name) for name in names]
-
-
 def _defined_twice(name: str) -> Problem:
     return Problem(name, "is defined twice", "keep one of them")
 
 
-def _groups(value: object, path: Path, types: Mapping[str, str]) -> _Groups:
-    """Read the groups in one of their three forms."""
-    if isinstance(value, list):
-        return _list(value)
-    if isinstance(value, dict) and not _duplicates(value):
-        if set(value) == {"matrix"}:
-            return _matrix(value["matrix"])
-        if set(value) == {"csv"}:
-            return _csv(value["csv"], path, types)
+# --- The three forms of groups --------------------------------------------------------------------
+
+
+def _reader(groups: object, path: Path, types: Mapping[str, str]) -> _Reader:
+    """Return what reads the groups, or raise BadInput if their form is not valid."""
+    if isinstance(groups, list):
+        return partial(_listed, groups)
+    if isinstance(groups, _Object) and not groups.duplicates:
+        if set(groups) == {"matrix"}:
+            _check_matrix(groups["matrix"])
+            return partial(_combined, groups["matrix"])
+        if set(groups) == {"csv"}:
+            return _csv(groups["csv"], path, types)
     hint = 'write a list, {"matrix": {...}} or {"csv": "file"}'
-    return _wrong("groups", "is not one of the three forms", hint)
+    raise _wrong("groups", "is not one of the three forms", hint)
 
 
-def _wrong(where: str, message: str, hint: str) -> _Groups:
-    return _Groups(list, [Problem(where, message, hint)])
+def _wrong(where: str, message: str, hint: str) -> BadInput:
+    return BadInput([Problem(where, message, hint)])
 
 
-def _list(groups: list[Any]) -> _Groups:
-    if not groups:
-        return _wrong("groups", "is empty", "write at least one group")
-
-    def read() -> Iterator[_Group]:
-        for number, group in enumerate(groups, 1):
-            where = f"group {number}"
-            if isinstance(group, dict):
-                yield _Group(where, group, _duplicates(group))
-            else:
-                hint = 'write {"variable": value, ...}'
-                yield _Group(where, {}, [Problem("", "is not a JSON object", hint)])
-
-    return _Groups(read, [])
+def _listed(groups: list[Any]) -> Iterator[_Group]:
+    for number, group in enumerate(groups, 1):
+        where = f"group {number}"
+        if isinstance(group, _Object):
+            yield _Group(where, group, group.duplicates)
+        else:
+            hint = 'write {"variable": value, ...}'
+            yield _Group(where, {}, [Problem("", "is not a JSON object", hint)])
 
 
-def _matrix(values: Any) -> _Groups:
+def _combined(matrix: Mapping[str, list[Value]]) -> Iterator[_Group]:
+    for number, row in enumerate(itertools.product(*matrix.values()), 1):
+        yield _Group(f"group {number}", dict(zip(matrix, row, strict=True)), [])
+
+
+def _check_matrix(matrix: object) -> None:
     where = "groups, matrix"
-    if not isinstance(values, dict) or not values:
+    if not isinstance(matrix, _Object) or not matrix:
         hint = 'write {"variable": [values], ...}'
-        return _wrong(where, "is not a JSON object with variables", hint)
-    found = _duplicates(values) + [
-        Problem(name, "is not a list with values", "write [value, ...]")
-        for name, column in values.items()
-        if not isinstance(column, list) or not column
-    ]
+        raise _wrong(where, "is not a JSON object with variables", hint)
+    found = list(matrix.duplicates)
+    for name, column in matrix.items():
+        if not isinstance(column, list) or not column:
+            found.append(Problem(name, "is not a list with values", "write [value, ...]"))
     if found:
-        return _Groups(list, at(found, where))
-    count = math.prod(map(len, values.values()))
+        raise BadInput(at(found, where))
+    count = math.prod(map(len, matrix.values()))
     if count > MOST_GROUPS:
         hint = f"the maximum is {MOST_GROUPS:,}: split it into several files"
-        return _wrong(where, f"has {count:,} jobs", hint)
-
-    def read() -> Iterator[_Group]:
-        for number, row in enumerate(itertools.product(*values.values()), 1):
-            yield _Group(f"group {number}", dict(zip(values, row, strict=True)), [])
-
-    return _Groups(read, [])
+        raise _wrong(where, f"has {count:,} jobs", hint)
 
 
-def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Groups:
+def _csv(name: Any, path: Path, types: Mapping[str, str]) -> _Reader:
     if not isinstance(name, str) or not name:
-        return _wrong("groups, csv", "is not the name of a file", 'write {"csv": "jobs.csv"}')
+        raise _wrong("groups, csv", "is not the name of a file", 'write {"csv": "jobs.csv"}')
     file = path.parent / name
     if not file.is_file():
         hint = f"create it, or write its path relative to {path.name}"
-        return _wrong(f"groups, csv, {file}", "does not exist", hint)
-    try:
-        header = next(_rows(file, name), (0, []))[1]
-    except BadInput as error:
-        return _Groups(list, list(error.problems))
-    found = _header_problems(header, types)
-    if found:
-        return _Groups(list, at(found, f"{name}, header"))
+        raise _wrong(f"groups, csv, {file}", "does not exist", hint)
+    header = next(_rows(file, name), (0, []))[1]
+    if found := _header_problems(header, types):
+        raise BadInput(at(found, f"{name}, header"))
+    return partial(_from_rows, file, name, header, types)
 
-    def read() -> Iterator[_Group]:
-        rows = itertools.islice(_rows(file, name), 1, None)
-        for number, (line, row) in enumerate(rows, 1):
-            yield _group_of_row(f"group {number}, {name} line {line}", header, row, types)
 
-    return _Groups(read, [])
+def _from_rows(
+    file: Path, name: str, header: list[str], types: Mapping[str, str]
+) -> Iterator[_Group]:
+    rows = itertools.islice(_rows(file, name), 1, None)
+    for number, (line, row) in enumerate(rows, 1):
+        yield _group_of_row(f"group {number}, {name} line {line}", header, row, types)
 
 
 def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Problem]:
     if not header:
-        return [
-            Problem("", "is empty", "write the names of the variables, then a row for each job")
-        ]
+        hint = "write the names of the variables, then a row for each job"
+        return [Problem("", "is empty", hint)]
     if len(header) == 1 and any(sign in header[0] for sign in ";\t"):
         return [Problem("", "has no comma", "save the file with commas between the columns")]
     found = []
@@ -438,9 +407,8 @@ class _Prefixes:
         for one, other, text in same:
             yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", hint)
         for one, text in inside:
-            yield Problem(
-                f"group {one}", f"has a prefix, {text!r}, that contains those of others", hint
-            )
+            message = f"has a prefix, {text!r}, that contains those of others"
+            yield Problem(f"group {one}", message, hint)
 
     def _write(self) -> None:
         self._database.executemany("INSERT INTO prefix VALUES (?, ?)", self._rows)

@@ -1,4 +1,4 @@
-"""One implementation: its config.py and job.py together."""
+"""An implementation: its config.py and job.py together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from ds.jobs.settings import Settings
 
 @dataclass(frozen=True)
 class Project:
-    """An implementation, read and checked.
-
-    Attributes:
-        root: the folder.
-        settings: the content of config.py.
-        definition: the content of job.py.
-    """
+    """An implementation: its folder, and what config.py and job.py contain."""
 
     root: Path
     settings: Settings
@@ -34,22 +28,13 @@ class Project:
 
     def resolve(self, job: Job) -> ResolvedJob:
         """Resolve a job that is only shown, without real folders."""
-        settings = self.settings
-        return resolve_job(
-            self.definition,
-            settings.program,
-            job,
-            settings.AWS_BUCKET,
-            cores=settings.CPUS_PER_JOB,
-        )
+        program, bucket = self.settings.program, self.settings.AWS_BUCKET
+        cores = self.settings.CPUS_PER_JOB
+        return resolve_job(self.definition, program, job, bucket, cores=cores)
 
 
 def load_project(root: Path) -> Project:
-    """Read the config.py and job.py of an implementation.
-
-    Raises:
-        BadInput: the problems of both.
-    """
+    """Read config.py and job.py; raise BadInput with the problems of both."""
     settings, definition, problems = read_project(root)
     if settings is None or definition is None:
         raise BadInput(problem for problem in problems if not problem.warning)
@@ -57,21 +42,19 @@ def load_project(root: Path) -> Project:
 
 
 def read_project(root: Path) -> tuple[Settings | None, JobDefinition | None, list[Problem]]:
-    """Read what is valid of config.py and job.py, and the problems of both."""
+    """Read config.py and job.py; return what is valid, and the problems of both."""
     problems: list[Problem] = []
-    config = root / "config.py"
     settings = definition = None
-    found: dict[str, object] = {}
     try:
-        found, lines = execute_config(config)
-        settings = check_config(found, lines, config.name)
+        found, lines = execute_config(root / "config.py")
+    except BadInput as error:
+        return None, None, list(error.problems)  # job.py may use names of config.py
+    try:
+        settings = check_config(found, lines)
     except BadInput as error:
         problems += error.problems
-        if not found:
-            return None, None, problems  # job.py may use names of config.py
-    program = program_names(found)
     try:
-        definition = load_job_definition(root / "job.py", program)
+        definition = load_job_definition(root / "job.py", program_names(found))
     except BadInput as error:
         problems += error.problems
     return settings, definition, problems

@@ -1,11 +1,11 @@
-"""`local`: a whole run on this computer, with an emulated AWS.
+"""`local`: a whole run on this machine, with an emulated AWS.
 
-| module | what it is |
+| module | contents |
 |---|---|
 | run | the whole run, from the job file to the table |
 | aws | the run's queues, buckets and log groups in the emulator |
 | feed | sends the jobs as fast as the workers receive them |
 | workers | starts, restarts and ends worker processes or containers |
-| emulator | the emulated AWS: moto in a process of its own |
+| emulator | the emulated AWS: moto in a separate process |
 | data | the files in --data and --output that jobs refer to |
 """

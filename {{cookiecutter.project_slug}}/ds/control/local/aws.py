@@ -25,20 +25,16 @@ if TYPE_CHECKING:
 
 
 class LocalAws:
-    """Creates the resources of a run, and copies files into and out of its buckets.
-
-    Attributes:
-        settings: of the run's workers.
-    """
+    """Creates the resources of a run, and copies files into and out of its buckets."""
 
     def __init__(self, project: Project, resolved_jobs: Iterable[ResolvedJob], run_id: str) -> None:
         settings = project.settings
+        named = names(settings)
         config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32)
         self.sqs: SQSClient = boto3.client("sqs", config=config)
         self.logs: CloudWatchLogsClient = boto3.client("logs", config=config)
         s3: S3Client = boto3.client("s3", config=config)
         self._storage = Storage(s3)
-        named = names(settings)
         dead_letter_url = self.sqs.create_queue(QueueName=named.dead_letter_queue)["QueueUrl"]
         dead_letter_arn = self.sqs.get_queue_attributes(
             QueueUrl=dead_letter_url, AttributeNames=["QueueArn"]
@@ -56,7 +52,7 @@ class LocalAws:
         buckets = {item.bucket for job in resolved_jobs for item in job.inputs}
         for bucket in buckets | {settings.AWS_BUCKET}:
             s3.create_bucket(Bucket=bucket)
-        for group in (named.log_group, named.record_group):
+        for group in (settings.LOG_GROUP_NAME, settings.record_group):
             self.logs.create_log_group(logGroupName=group)
 
     def listing(self, prefix: str) -> list[S3Object]:

@@ -13,21 +13,19 @@ from ds.jobs.resolve import Input, ResolvedJob
 def inputs(
     resolved_jobs: Mapping[int, ResolvedJob], data: Path, bucket: str
 ) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """Find the inputs in --data, and report those that are missing.
+    """Return the files in --data by bucket and key, and a line for each missing input.
 
-    Returns:
-        Files by bucket and key, and a line for each missing input: each once, however many jobs
-        refer to it.
+    A missing input is reported once, however many jobs refer to it.
     """
     wanted: dict[str, dict[str, Path]] = {}
     missing = []
     seen: set[Input] = set()
     for number, resolved in resolved_jobs.items():
         for item in resolved.inputs:
-            same = replace(item, path="", shared=False)
-            if same in seen:
+            content = replace(item, path="", shared=False)
+            if content in seen:
                 continue
-            seen.add(same)
+            seen.add(content)
             top = data if item.bucket == bucket else data / item.bucket
             files = dict(found(item, top))
             wanted.setdefault(item.bucket, {}).update(files)

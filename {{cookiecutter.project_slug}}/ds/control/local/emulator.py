@@ -1,4 +1,4 @@
-"""An emulated AWS on this computer: moto's server in its own process, for `local` and tests.
+"""An emulated AWS on this machine: moto's server in its own process, for `local` and tests.
 
 `python -m ds.control.local.emulator [FOLDER]` prints its port, listens on 127.0.0.1 only, and ends
 when its standard input is closed: it ends with the process that started it, even if that is killed.
@@ -31,12 +31,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator.
-
-    Attributes:
-        url: its endpoint.
-        environment: variables that make it the only AWS that boto3 can reach.
-    """
+    """A running emulator; `environment` makes it the only AWS that boto3 can reach."""
 
     url: str
     environment: Mapping[str, str]
@@ -46,13 +41,7 @@ class Emulator:
 def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulator]:
     """Start an emulator: the only AWS that this process can reach until the block ends.
 
-    Args:
-        folder: if this process is killed, the emulator ends the processes that belong to this
-            folder, and removes it. Otherwise the caller does so (`sweep`).
-        region: of all clients.
-
-    Raises:
-        CommandError: the emulator did not start.
+    The caller must `sweep` the folder; the emulator does so only if this process is killed.
     """
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -104,9 +93,7 @@ def belonging(folder: Path) -> list[psutil.Process]:
 def sweep(folder: Path, seconds: float = 5) -> None:
     """End all containers and processes that belong to a folder, then remove it.
 
-    Args:
-        folder: as in `belonging`.
-        seconds: how long to continue while new processes appear.
+    New processes may appear meanwhile, so this continues for some `seconds`.
     """
     _remove_containers(folder)
     end = time.monotonic() + seconds
@@ -117,7 +104,10 @@ def sweep(folder: Path, seconds: float = 5) -> None:
         psutil.wait_procs(processes, timeout=1)
         if time.monotonic() > end:
             break
-    _make_writable(folder)
+    # The cache of inputs is read-only.
+    for parent, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(parent).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -246,13 +236,6 @@ def _remove_containers(folder: Path) -> None:
     if any(ids):
         words = ["docker", "rm", "--force", *filter(None, ids)]
         subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-
-
-def _make_writable(folder: Path) -> None:
-    """Make a folder removable: the cache of inputs is read-only."""
-    for parent, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            Path(parent).chmod(0o700)
 
 
 if __name__ == "__main__":

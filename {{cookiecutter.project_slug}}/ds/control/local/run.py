@@ -42,15 +42,7 @@ HIDDEN_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `local`.
-
-    Attributes:
-        data: folder that stands in for the bucket.
-        output: folder for the results.
-        workers: number of worker processes.
-        only: group numbers; empty for all.
-        docker: whether workers are containers of the image.
-    """
+    """The options of `local`; without group numbers in `only`, all groups run."""
 
     data: Path
     output: Path
@@ -60,16 +52,7 @@ class Options:
 
 
 def local(project: Project, path: Path, options: Options, console: Console) -> Summary:
-    """Run the jobs of a job file on this computer.
-
-    Args:
-        project: the implementation.
-        path: the job file.
-        options: of the command.
-        console: for text that people read.
-
-    Returns:
-        The results; of an interrupted run, those up to then.
+    """Run the jobs of a job file on this machine; after an interruption, return the results so far.
 
     Raises:
         BadInput: settings or job file are not valid.
@@ -81,7 +64,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         for problem in docker.inspect(project):
             console.print(f"warning: {problem}", markup=False, soft_wrap=True)
     else:
-        _programs_are_here(resolved_jobs.values())
+        _require_programs(resolved_jobs.values())
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,7 +75,8 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
     folder = Path(tempfile.mkdtemp(prefix="ds-local-")).resolve()
     try:
         with emulator.running(folder, project.settings.AWS_REGION):
-            return _Run(project, jobs, resolved_jobs, options, folder, console).go()
+            aws = LocalAws(project, resolved_jobs.values(), time.strftime("local-%Y%m%dT%H%M%S"))
+            return _Run(project, jobs, resolved_jobs, options, folder, console, aws).go()
     except (BotoCoreError, ClientError) as error:
         raise CommandError(
             f"The AWS emulator refused a request: {error}; run the same command again"
@@ -101,41 +85,33 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         emulator.sweep(folder)
 
 
+@dataclass(frozen=True)
 class _Run:
     """One local run, while its emulator runs."""
 
-    def __init__(
-        self,
-        project: Project,
-        jobs: Mapping[int, Job],
-        resolved_jobs: Mapping[int, ResolvedJob],
-        options: Options,
-        folder: Path,
-        console: Console,
-    ) -> None:
-        self._project = project
-        self._jobs = jobs
-        self._resolved_jobs = resolved_jobs
-        self._options = options
-        self._folder = folder
-        self._console = console
-        self._aws = LocalAws(project, resolved_jobs.values(), time.strftime("local-%Y%m%dT%H%M%S"))
+    project: Project
+    jobs: Mapping[int, Job]
+    resolved_jobs: Mapping[int, ResolvedJob]
+    options: Options
+    folder: Path
+    console: Console
+    aws: LocalAws
 
     def go(self) -> Summary:
         """Run from the first upload to the table."""
         began = time.monotonic()
         self._load()
         finished = False
-        feeder = Feeder(self._aws, self._jobs.values())
-        options, settings = self._options, self._aws.settings
-        workers = Workers(self._project, settings, options.workers, options.docker, self._folder)
+        feeder = Feeder(self.aws, self.jobs.values())
+        options, settings = self.options, self.aws.settings
+        workers = Workers(self.project, settings, options.workers, options.docker, self.folder)
         self._report_start()
         try:
-            with workers, feeder, Progress(self._console, len(self._jobs)) as progress:
+            with workers, feeder, Progress(self.console, len(self.jobs)) as progress:
                 self._wait(feeder, workers, progress)
                 finished = True
         except KeyboardInterrupt:
-            self._console.print(
+            self.console.print(
                 "Interrupted: the workers have ended, and the results so far are kept. Set "
                 "CHECK_IF_DONE_BOOL = True in config.py to skip these jobs next time.",
                 soft_wrap=True,
@@ -146,34 +122,31 @@ class _Run:
 
     def _load(self) -> None:
         """Upload the files in --data that jobs refer to."""
-        options, bucket = self._options, self._aws.settings.AWS_BUCKET
-        wanted, missing = inputs(self._resolved_jobs, options.data, bucket)
+        options, bucket = self.options, self.aws.settings.AWS_BUCKET
+        wanted, missing = inputs(self.resolved_jobs, options.data, bucket)
         for text in missing[:MOST_WARNINGS]:
-            self._console.print(f"warning: {text}", markup=False, soft_wrap=True)
+            self.console.print(f"warning: {text}", markup=False, soft_wrap=True)
         if len(missing) > MOST_WARNINGS:
-            self._console.print(f"warning: {len(missing) - MOST_WARNINGS} more do not exist")
-        if self._aws.settings.CHECK_IF_DONE_BOOL:
-            prefixes = [resolved.output_prefix for resolved in self._resolved_jobs.values()]
+            self.console.print(f"warning: {len(missing) - MOST_WARNINGS} more do not exist")
+        if self.aws.settings.CHECK_IF_DONE_BOOL:
+            prefixes = [resolved.output_prefix for resolved in self.resolved_jobs.values()]
             wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
         for name, files in wanted.items():
-            self._aws.upload(name, files)
+            self.aws.upload(name, files)
 
     def _report_start(self) -> None:
-        count, workers, slots = (
-            len(self._jobs),
-            self._options.workers,
-            self._aws.settings.DOCKER_CORES,
-        )
-        name = self._project.settings.DOCKERHUB_TAG
-        where = f", in containers of {name}" if self._options.docker else ""
-        self._console.print(
+        count, workers = len(self.jobs), self.options.workers
+        settings = self.project.settings
+        slots = settings.DOCKER_CORES
+        where = f", in containers of {settings.DOCKERHUB_TAG}" if self.options.docker else ""
+        self.console.print(
             f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
             f"{slots} at a time in each{where}"
         )
 
     def _wait(self, feeder: Feeder, workers: Workers, progress: Progress) -> None:
         """Wait until every job has left the queue."""
-        aws = self._aws
+        aws = self.aws
         empty = 0
         # A message can move from one count to the other while SQS counts: empty twice is empty.
         while empty < 2:
@@ -187,9 +160,9 @@ class _Run:
             empty = empty + 1 if feeder.ended and queue.total == 0 else 0
 
     def _results(self, finished: bool) -> list[Result]:
-        """Read what became of each job, and download outputs and the logs of dead jobs."""
-        aws, output = self._aws, self._options.output
-        jobs = [(number, resolved.job_id) for number, resolved in self._resolved_jobs.items()]
+        """Read the result of each job, and download outputs and the logs of dead jobs."""
+        aws, output = self.aws, self.options.output
+        jobs = [(number, resolved.job_id) for number, resolved in self.resolved_jobs.items()]
         dead = dead_letters(aws.sqs, aws.settings.dead_letter_url, HIDDEN_SECONDS)
         ended = results(jobs, records(aws.logs, aws.settings.record_group), dead, finished)
         for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
@@ -197,7 +170,7 @@ class _Run:
                 prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
                 aws.download(aws.listing(prefix), output)
         good = {
-            self._resolved_jobs[result.group].output_prefix: result.group
+            self.resolved_jobs[result.group].output_prefix: result.group
             for result in ended
             if result.state in ("done", "skipped")
         }
@@ -214,8 +187,8 @@ class _Run:
         return [replace(result, outputs=files.get(result.group, [])) for result in ended]
 
     def _report(self, summary: Summary) -> None:
-        console, output = self._console, self._options.output
-        print_table(console, summary, self._jobs)
+        console, output = self.console, self.options.output
+        print_table(console, summary, self.jobs)
         unfinished = summary.count("unfinished")
         more = f"{unfinished} unfinished, " if unfinished else ""
         console.print(
@@ -225,34 +198,34 @@ class _Run:
             soft_wrap=True,
         )
         if summary.count("dead"):
-            logs = output / self._aws.settings.log_prefix
+            logs = output / self.aws.settings.log_prefix
             console.print(f"logs of dead jobs in {logs}", markup=False, soft_wrap=True)
-        if line := suggestion(summary.results, self._aws.settings.DOCKER_CORES):
+        if line := suggestion(summary.results, self.aws.settings.DOCKER_CORES):
             console.print(line, markup=False, soft_wrap=True)
 
 
 def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """Return the jobs to run, by their group number."""
-    if only:
-        return {number: jobs.job(number) for number in sorted(only)}
-    return dict(enumerate(jobs.jobs(), 1))
+    """Return the jobs to run, by their group number. The file is read once: it can be large."""
+    wanted = set(only) or range(1, jobs.count + 1)
+    chosen = {number: job for number, job in enumerate(jobs.jobs(), 1) if number in wanted}
+    for number in sorted(set(only) - chosen.keys()):
+        jobs.job(number)  # raises BadInput, because the group does not exist
+    return chosen
 
 
-def _programs_are_here(resolved_jobs: Iterable[ResolvedJob]) -> None:
-    """Refuse a run whose program is not on this computer, before the first job."""
-    programs = dict.fromkeys(
-        resolved.arguments[0] for resolved in resolved_jobs if resolved.arguments
-    )
-    missing = [name for name in programs if not _is_here(name)]
+def _require_programs(resolved_jobs: Iterable[ResolvedJob]) -> None:
+    """Refuse a run whose program is not on this machine, before the first job."""
+    programs = dict.fromkeys(job.arguments[0] for job in resolved_jobs if job.arguments)
+    missing = [name for name in programs if not _can_start(name)]
     if missing:
         raise CommandError(
-            f"{', '.join(missing)}: not found on PATH; install it on this computer, or use the one "
+            f"{', '.join(missing)}: not found on PATH; install it on this machine, or use the one "
             "in the image by --docker"
         )
 
 
-def _is_here(program: str) -> bool:
-    """Whether a program can be started here; one among a job's inputs or outputs may come later."""
+def _can_start(program: str) -> bool:
+    """Whether a program can be started; one among a job's inputs or outputs may come later."""
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None
@@ -261,17 +234,7 @@ def _is_here(program: str) -> bool:
 def prepared(
     project: Project, path: Path, number: int, data: Path
 ) -> tuple[ResolvedJob, dict[str, Path]]:
-    """Resolve one job, and find its inputs.
-
-    Args:
-        project: the implementation.
-        path: the job file.
-        number: of the group.
-        data: folder that stands in for the bucket.
-
-    Returns:
-        The resolved job, and its files in `data` by their paths in the job.
-    """
+    """Resolve the job of a group; return it, and its files in `data` by their paths in the job."""
     jobs = read_job_file(path, project.definition, project.settings.program)
     resolved = project.resolve(jobs.job(number))
     files = {}

@@ -41,15 +41,7 @@ class _Worker:
 
 
 class Workers:
-    """Worker processes, or containers of the image.
-
-    Args:
-        project: the implementation.
-        settings: of each worker.
-        count: the number of workers.
-        docker: whether they are containers.
-        folder: the run's temporary folder.
-    """
+    """Worker processes, or containers of the image; `folder` is the run's temporary folder."""
 
     def __init__(
         self, project: Project, settings: WorkerSettings, count: int, docker: bool, folder: Path
@@ -80,11 +72,7 @@ class Workers:
                 process.wait()
 
     def tend(self) -> None:
-        """Restart the workers that have ended.
-
-        Raises:
-            CommandError: a worker cannot start.
-        """
+        """Restart the workers that have ended; raise CommandError if one cannot start."""
         for worker in self._workers:
             assert worker.process is not None
             code = worker.process.poll()
@@ -111,7 +99,17 @@ class Workers:
         worker.output = self._folder / f"{worker.name}.txt"
         environment = dict(os.environ)
         if self._docker:
-            words = self._container(worker)
+            aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
+            words = docker.worker_command(
+                self._project.settings,
+                {**aws, **self._settings.environment()},
+                worker.name,
+                # The sweep finds the container by this file, even if this process is killed.
+                self._folder / f"{worker.name}-{worker.starts}.cid",
+                platform.machine(),
+                sys.platform,
+                os.cpu_count() or 1,
+            )
         else:
             words = [sys.executable, "-m", "ds.worker"]
             environment |= replace(self._settings, scratch=str(worker.scratch)).environment()
@@ -126,17 +124,3 @@ class Workers:
                 # Ctrl-C must reach only the control process, which ends the workers.
                 start_new_session=True,
             )
-
-    def _container(self, worker: _Worker) -> list[str]:
-        """Return the command that runs this worker in a container; its files stay inside."""
-        aws = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
-        return docker.worker_command(
-            self._project.settings,
-            {**aws, **self._settings.environment()},
-            worker.name,
-            # The sweep finds the container by this file, even if this process is killed.
-            self._folder / f"{worker.name}-{worker.starts}.cid",
-            platform.machine(),
-            sys.platform,
-            os.cpu_count() or 1,
-        )

@@ -1,4 +1,4 @@
-"""Which groups are done: the bucket is listed in bulk, for `--skip-done`."""
+"""Which groups are done, for `--skip-done`: the bucket is listed in bulk."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ FEW_LISTINGS = 20
 
 
 def prefixes_to_list(prefixes: Iterable[str], count: int) -> list[str]:
-    """Return what to list so that few requests cover all prefixes.
+    """Return the folders to list, so that few requests cover all output prefixes.
 
-    These are the deepest folders that number at most a hundredth of the jobs (or FEW_LISTINGS);
-    the whole bucket, "", only if no deeper level covers all prefixes.
-
-    Args:
-        prefixes: output prefixes, read once.
-        count: their number.
+    They are the folders of one level: the deepest that has at most FEW_LISTINGS folders, or one
+    for each hundred of the `count` prefixes. If no level has so few, it is the whole bucket, "".
     """
     most = max(FEW_LISTINGS, count // 100)
     levels: list[set[str]] = []
     for prefix in prefixes:
         parts = prefix.split("/")
         while len(levels) < len(parts):
-            # A shorter prefix has no folder at this level: it is listed itself.
+            # A shorter prefix has no folder at this level, so it is listed itself.
             levels.append(set(levels[-1]) if levels else set())
         for depth in range(len(levels)):
             if len(levels[depth]) <= most:
@@ -53,14 +49,7 @@ class DoneGroups:
         )
 
     def read(self, prefixes: Iterable[str], count: int, s3: Any, bucket: str) -> None:
-        """List the bucket.
-
-        Args:
-            prefixes: the output prefix of each job, group 1 first.
-            count: the number of jobs.
-            s3: a client.
-            bucket: AWS_BUCKET.
-        """
+        """List the bucket; `prefixes` are the output prefixes of the `count` jobs, in order."""
         self._database.executemany("INSERT INTO job VALUES (?, ?)", enumerate(prefixes, 1))
         self._database.execute("INSERT OR IGNORE INTO output SELECT prefix, 0 FROM job")
         every = (row[0] for row in self._database.execute("SELECT prefix FROM output"))
@@ -81,12 +70,11 @@ class DoneGroups:
         self._database.close()
 
     def _count(self, key: str, size: int) -> None:
-        if key.endswith("/"):  # what consoles create for an empty folder
+        if key.endswith("/"):  # S3's console creates such an object for an empty folder
             return
+        update = "UPDATE output SET files = files + 1 WHERE prefix = ?"
         folder = key.rpartition("/")[0]
         while folder:
             if self._rule.counts(OutputFile(key[len(folder) + 1 :], size)):
-                self._database.execute(
-                    "UPDATE output SET files = files + 1 WHERE prefix = ?", (folder,)
-                )
+                self._database.execute(update, (folder,))
             folder = folder.rpartition("/")[0]

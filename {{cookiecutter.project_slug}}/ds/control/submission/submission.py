@@ -1,8 +1,9 @@
-"""One submission: the jobs of a job file that are left to send become messages in the queue."""
+"""One submission: send the jobs of a job file that are left to send."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from array import array
 from bisect import bisect_right
@@ -18,21 +19,21 @@ from ds.cloud.state import Queue, read_queue
 from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.control.progress import Progress
-from ds.control.submission.journal import FOLDER, Journal, QueueIdentity
+from ds.control.submission.journal import FOLDER, Journal
 from ds.jobs.message import Job
 
 THREADS = 16
 
 TAG_SECONDS = 60
-"""Between two updates of the queue's tag while a submission is open."""
+"""Between two updates of the queue's tag during a submission."""
 
 
 class Unsent:
-    """The jobs that are left to send, and their group numbers by their position.
+    """The jobs that are left to send, and the group number of each.
 
     Args:
         jobs: all jobs, group 1 first.
-        accepted: ranges of groups that are in the queue already.
+        accepted: ranges of groups that are already in the queue.
         done: groups to leave out, because their outputs are complete.
 
     Attributes:
@@ -66,17 +67,10 @@ class Unsent:
 
 
 class Submission:
-    """One submission to one queue.
-
-    Args:
-        project: the implementation.
-        jobs: its job file.
-        done: groups to leave out, because their outputs are complete.
-        aws: the account.
-        console: for people.
+    """One submission to one queue; the groups in `done` are left out.
 
     Raises:
-        CommandError: the queue does not exist, or is not ours.
+        CommandError: the queue does not exist, or belongs to another application.
     """
 
     def __init__(
@@ -88,27 +82,22 @@ class Submission:
         self._sqs = aws.client("sqs")
         self._app = project.settings.APP_NAME
         self._name = names(project.settings).queue
-        queue = _queue(aws, self._name, self._app)
-        self._url = queue.url
-        identity = QueueIdentity(queue.url, queue.attributes.get("CreatedTimestamp", ""))
-        file = project.root / FOLDER / f"{jobs.digest[:16]}.jsonl"
-        self._journal = Journal(file, jobs.digest, jobs.count, identity)
+        self._queue = _queue(aws, self._name, self._app)
+        self._path = project.root / FOLDER / f"{jobs.digest[:16]}.jsonl"
         self._tag_key = f"{SUBMITTING_TAG}{jobs.digest[:16]}"
-        self._tagged = 0.0
+        self._tagged = -math.inf
 
     def run(self, again: bool) -> None:
-        """Send what is left.
-
-        Args:
-            again: send all groups, also those that were sent before.
+        """Send the groups that are left, or with `again` all groups.
 
         Raises:
-            CommandError: everything is sent already, or SQS refused messages for good.
+            CommandError: everything is sent already, or SQS refused messages permanently.
             Interrupted: by Ctrl-C.
         """
-        journal, name = self._journal, self._jobs.path.name
+        jobs, name = self._jobs, self._jobs.path.name
+        created = self._queue.attributes.get("CreatedTimestamp", "")
+        journal = Journal(self._path, jobs.digest, jobs.count, self._queue.url, created, again)
         with contextlib.closing(journal):
-            journal.open(again)
             if journal.finished:
                 raise CommandError(
                     f"{name}: all groups were already sent to this queue ({journal.finished}); "
@@ -116,15 +105,15 @@ class Submission:
                 )
             if journal.resumed:
                 self._print(
-                    f"{name}: continuing after {journal.accepted_count:,} of {self._jobs.count:,} "
+                    f"{name}: continuing after {journal.accepted_count:,} of {jobs.count:,} "
                     f"groups. Up to {THREADS * BATCH_MESSAGES} jobs that were in flight at the "
                     "interruption may run twice; their outputs go to the same place."
                 )
-            self._send()
+            self._send(journal)
 
-    def _send(self) -> None:
-        left = Unsent(self._jobs.jobs(), self._journal.accepted, self._done)
-        before = self._journal.accepted_count
+    def _send(self, journal: Journal) -> None:
+        left = Unsent(self._jobs.jobs(), journal.accepted, self._done)
+        before = journal.accepted_count
         began = time.monotonic()
         sent = 0
         self._tag()
@@ -136,14 +125,13 @@ class Submission:
                     sent = count
                     seconds = time.monotonic() - began
                     note = f"{sent / seconds:,.0f} per second" if seconds > 1 else ""
-                    progress.show(before + count + left.left_out, note)
-                    if time.monotonic() - self._tagged > TAG_SECONDS:
-                        self._tag()
+                    progress.show(before + sent + left.left_out, note)
+                    self._tag()
 
                 def on_batch(first: int, count: int) -> None:
-                    self._journal.add(*left.groups(first, count))
+                    journal.add(*left.groups(first, count))
 
-                send(left, self._url, self._sqs, THREADS, on_sent, on_batch=on_batch)
+                send(left, self._queue.url, self._sqs, THREADS, on_sent, on_batch=on_batch)
         except KeyboardInterrupt:
             with contextlib.suppress(Exception):
                 self._untag()
@@ -153,19 +141,20 @@ class Submission:
             ) from None
         # Before finish(): after it, the same command would not remove a tag that was left.
         self._untag()
-        self._journal.finish(_now())
+        journal.finish(_now())
         seconds = time.monotonic() - began
         done = f" {left.left_out:,} are done and were left out." if left.left_out else ""
         self._print(f"{sent:,} jobs sent to queue {self._name} in {seconds:.1f} s.{done}")
 
     def _tag(self) -> None:
-        """Tag the queue with the open submission, so that nobody considers it empty."""
-        self._tagged = time.monotonic()
-        tags = {APP_TAG: self._app, self._tag_key: _now()}
-        self._sqs.tag_queue(QueueUrl=self._url, Tags=tags)
+        """Tag the queue, at most every TAG_SECONDS, so that nobody considers it empty."""
+        if time.monotonic() - self._tagged > TAG_SECONDS:
+            self._tagged = time.monotonic()
+            tags = {APP_TAG: self._app, self._tag_key: _now()}
+            self._sqs.tag_queue(QueueUrl=self._queue.url, Tags=tags)
 
     def _untag(self) -> None:
-        self._sqs.untag_queue(QueueUrl=self._url, TagKeys=[self._tag_key])
+        self._sqs.untag_queue(QueueUrl=self._queue.url, TagKeys=[self._tag_key])
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
