@@ -267,8 +267,8 @@ def test_a_folder_is_fetched_by_its_pattern(tmp_path: Path, pattern: str, names:
 @pytest.mark.parametrize(
     ("keys", "pattern", "reason"),
     [
-        ({}, "", "s3://b/in/: no such objects"),
-        ({"in/a.csv": b""}, "*.tif", r"s3://b/in/\*\.tif: no such objects"),
+        ({}, "", "s3://b/in/: does not exist"),
+        ({"in/a.csv": b""}, "*.tif", r"s3://b/in/\*\.tif: does not exist"),
         ({"in/../../x.tif": b""}, "", "a key with '..' cannot be a local file"),
     ],
 )
@@ -319,10 +319,10 @@ def test_outputs_are_all_files_by_their_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("create", "reason"),
     [
-        (lambda path: os.mkfifo(path), "output 'x' is not a file"),
-        (lambda path: path.symlink_to("/nowhere"), "output 'x' is not a file"),
-        (lambda path: path.symlink_to("/etc"), "output 'x' is not a file"),
-        (lambda path: path.with_name("x\ny").touch(), "a name that S3 cannot hold"),
+        (lambda path: os.mkfifo(path), "output 'x' is not a regular file"),
+        (lambda path: path.symlink_to("/nowhere"), "output 'x' is not a regular file"),
+        (lambda path: path.symlink_to("/etc"), "output 'x' is not a regular file"),
+        (lambda path: path.with_name("x\ny").touch(), "a name that S3 does not accept"),
     ],
 )
 def test_an_output_that_s3_cannot_hold_is_a_failure(
@@ -373,7 +373,7 @@ def test_a_marker_exists_while_several_outputs_are_uploaded(
         ({"a": b"x" * SMALL_BYTES}, ["a"]),
         ({"a": b"x" * SMALL_BYTES, "b": b"x"}, []),
     ],
-    ids=["a name that S3 cannot hold", "few", "many", "small", "large"],
+    ids=["a name that S3 does not accept", "few", "many", "small", "large"],
 )
 def test_only_little_is_kept_of_a_failed_attempt(
     tmp_path: Path, results: dict[str, bytes], kept: list[str]

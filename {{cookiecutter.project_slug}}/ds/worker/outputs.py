@@ -17,13 +17,15 @@ SMALL_FILES = 100
 
 
 def find_outputs(folder: Path) -> list[OutputFile]:
-    """Return every file that a program wrote; raise Failed if S3 cannot hold one of them."""
+    """Return every file that a program wrote; raise Failed if S3 does not accept one of them."""
     found = []
     for path, name in _written(folder):
         if not path.is_file():
-            raise Failed(f"output {name!r} is not a file (is it a link to elsewhere, or a pipe?)")
+            raise Failed(
+                f"output {name!r} is not a regular file (a link to another folder, or a pipe)"
+            )
         if control_character(name) is not None:
-            raise Failed(f"output {name!r} has a name that S3 cannot hold")
+            raise Failed(f"output {name!r} has a name that S3 does not accept")
         found.append(OutputFile(name, path.stat().st_size))
     return found
 
@@ -32,8 +34,8 @@ class OutputStore:
     """The outputs and the log of one attempt in the bucket.
 
     S3 uploads each object completely or not at all, but not several together. A marker object
-    exists until all of them do, so that the outputs of a worker that died while it uploaded never
-    pass for those of a job that is done.
+    exists until all of them do, so that the outputs of a worker that died while it uploaded are
+    never mistaken for complete outputs.
     """
 
     def __init__(

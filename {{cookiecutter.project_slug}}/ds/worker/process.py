@@ -45,7 +45,7 @@ class Finished:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants, so that none can hide (Linux)."""
+    """Become the parent of orphaned descendants, so that all of them can be found (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -164,13 +164,13 @@ class _Watch:
             self._read(0.2)
 
     def terminate(self) -> None:
-        """Send SIGTERM to all of it."""
+        """Send SIGTERM to all its processes."""
         for process in self._living():
             with contextlib.suppress(psutil.Error):
                 process.terminate()
 
     def kill(self) -> int:
-        """Kill all of it, wait for its end, read its last output; return how many processes were
+        """Kill all its processes, wait for their end, read the last output; return how many were
         killed."""
         killed = set()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -264,7 +264,7 @@ _roots: set[int] = set()
 
 @contextlib.contextmanager
 def _killed_first() -> Iterator[None]:
-    """Let the kernel, when memory is short, kill what this block starts before the worker.
+    """Make the kernel kill what this block starts before the worker when memory is short.
 
     Linux only. The score is inherited, so it must be set before a command can start others. Every
     process may raise its own score and lower it again (proc(5), oom_score_adj).
