@@ -1,20 +1,15 @@
 """Workers that are killed, suspended or terminated: no job is lost, duplicated or wrong."""
 
-import http.client
 import random
-import re
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
 
+from tests.emulator.proxy import proxy
 from tests.emulator.world import PATIENCE, World
 
 SLOW = (
@@ -187,64 +182,15 @@ def test_a_shared_folder_is_fetched_once_for_fifty_jobs(world: World) -> None:
     for i in range(5):
         world.put(f"in/ref/{i}.txt", f"{i}".encode())
     world.send([{"name": f"g{i}"} for i in range(50)], folder="in/ref")
-    with counting_proxy(world.url) as (url, requests):
-        world.url = url
+    requests: Counter[tuple[str, str]] = Counter()
+
+    def count(method: str, path: str) -> str:
+        requests[method, unquote(urlsplit(path).path)] += 1
+        return ""
+
+    with proxy(world.url, count) as world.url:
         world.work()
     assert set(world.outputs().values()) == {b"01234"}
     assert len(world.outputs()) == 50
     gets = {path: n for (method, path), n in requests.items() if method == "GET" and "/in/" in path}
     assert gets == {f"/{world.settings.AWS_BUCKET}/in/ref/{i}.txt": 1 for i in range(5)}
-
-
-@contextmanager
-def counting_proxy(upstream: str) -> Iterator[tuple[str, Counter[tuple[str, str]]]]:
-    """Run an HTTP server that forwards every request and counts its method and path."""
-    requests: Counter[tuple[str, str]] = Counter()
-    host = urlsplit(upstream).netloc
-
-    class Pass(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def pass_on(self) -> None:
-            requests[self.command, unquote(urlsplit(self.path).path)] += 1
-            body = self._body()
-            connection = http.client.HTTPConnection(host)
-            headers = {k: v for k, v in self.headers.items() if not re.match("(?i)expect$", k)}
-            headers.pop("Transfer-Encoding", None)
-            headers["Content-Length"] = str(len(body))
-            connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("connection", "transfer-encoding", "server", "date"):
-                    self.send_header(name, value)
-            if not answer.getheader("Content-Length"):
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-            connection.close()
-
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            # Passed on with its length; the AWS chunks inside are the body's own.
-            body = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
-
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pass)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
-    finally:
-        server.shutdown()
