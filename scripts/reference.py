@@ -61,7 +61,11 @@ These were settings of single implementations. They are passed to your program, 
 """
 
 KINDS: dict[object, str] = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
-KINDS |= {Sequence[str]: "list of texts", float | None: "number or None"}
+KINDS |= {
+    Sequence[str]: "list of texts",
+    Sequence[int]: "list of whole numbers",
+    float | None: "number or None",
+}
 
 
 def page() -> str:
@@ -83,7 +87,7 @@ def kind(name: str) -> str:
 
 def limits(name: str) -> str:
     """Describe the values that a setting can have."""
-    if "pattern" in limits_of(name) or kind(name) in ("dict", "list of texts"):
+    if "pattern" in limits_of(name) or kind(name).startswith(("dict", "list of")):
         return allowed(name).replace("|", "\\|")
     return range_of(name).removeprefix("from ").removeprefix("of ")
 

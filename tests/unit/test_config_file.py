@@ -62,6 +62,8 @@ UNDERSTOOD = [
     ("LOG_GROUP_NAME = '/my/logs'", "LOG_GROUP_NAME", "/my/logs"),
     ("LOG_GROUP_NAME = '/aws/mine'", "LOG_GROUP_NAME", "/aws/mine"),
     ("EXPECTED_NUMBER_FILES = 0", "EXPECTED_NUMBER_FILES", 0),
+    ("NO_RETRY_EXIT_CODES = [2, 64]", "NO_RETRY_EXIT_CODES", [2, 64]),
+    ("NO_RETRY_EXIT_CODES = (1, '255')", "NO_RETRY_EXIT_CODES", [1, 255]),
     (
         "SECRETS = {'TOKEN': 'arn:aws:secretsmanager:us-east-1:1:secret:x'}",
         "SECRETS",
@@ -100,6 +102,10 @@ REFUSED = [
     ("CHECK_IF_DONE_BOOL = 'maybe'", "CHECK_IF_DONE_BOOL: is 'maybe'; must be True or False"),
     ("MACHINE_TYPE = []", "MACHINE_TYPE: is []; must be a list such as"),
     ("MACHINE_TYPE = ['m5 xlarge']", "MACHINE_TYPE: is 'm5 xlarge'; must be a list such as"),
+    *(
+        (f"NO_RETRY_EXIT_CODES = {value}", "must be a list of whole numbers from 1 to 255 such as")
+        for value in ("2", "'2'", "[0]", "[256]", "[-1]", "[2, True]", "[1.5]", "[None]", "{2: 3}")
+    ),
     ("AWS_BUCKET = 's3://mine'", "AWS_BUCKET: is 's3://mine'; must be the name of a bucket"),
     ("LOG_GROUP_NAME = 'aws/mine'", "LOG_GROUP_NAME: is 'aws/mine'; must be letters, digits and"),
     ("WORKING_FOLDER = 'opt'", "WORKING_FOLDER: is 'opt'; must be '', 'image' or a path"),

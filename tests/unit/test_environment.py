@@ -26,6 +26,7 @@ FULL = WorkerSettings(
     DOCKER_CORES=4,
     CPUS_PER_JOB=2,
     JOB_RETRIES=5,
+    NO_RETRY_EXIT_CODES=(2, 64),
     JOB_TIMEOUT_MINUTES=0.5,
     CHECK_IF_DONE_BOOL=True,
     EXPECTED_NUMBER_FILES=0,
@@ -88,6 +89,7 @@ def test_booleans_are_read_in_any_case(text: str, value: bool) -> None:
         ("DS_CONFIG_VARIABLES", "[1]"),
         ("DS_RETRY_DELAYS", "1;2"),
         ("DS_RETRY_DELAYS", ""),
+        ("NO_RETRY_EXIT_CODES", "2"),
     ],
 )
 def test_what_cannot_be_read_is_reported(name: str, text: str) -> None:

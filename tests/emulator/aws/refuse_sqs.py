@@ -221,11 +221,6 @@ MESSAGES: tuple[tuple[str, str, str], ...] = (
         "SendMessageBatch.html",
     ),
     (
-        "changing the visibility of a message that is visible again",
-        "AWS.SimpleQueueService.MessageNotInflight",
-        "ChangeMessageVisibility.html",
-    ),
-    (
         "changing the visibility of a deleted message, or beyond 12 h from its receipt",
         "InvalidParameterValue",
         "ChangeMessageVisibility.html",

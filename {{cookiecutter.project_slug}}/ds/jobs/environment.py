@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, get_origin, get_type_hints
 
@@ -37,7 +37,7 @@ class WorkerSettings(JobSettings):
     dead_letter_url: str = _from_variable("SQS_DEAD_LETTER_URL")
     scratch: str = _from_variable("DS_SCRATCH", default="")
     visibility_seconds: float = _from_variable("DS_VISIBILITY_SECONDS", default=60)
-    retry_delays: tuple[float, ...] = _from_variable("DS_RETRY_DELAYS", default=(10, 60, 300))
+    retry_delays: tuple[float, ...] = _from_variable("DS_RETRY_DELAYS", default=(10, 60, 120))
     poll_seconds: int = _from_variable("DS_POLL_SECONDS", default=5)
 
     @property
@@ -88,6 +88,7 @@ _JSON_TYPES: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (int, float),
     tuple: (list,),
+    Sequence: (list,),
     Mapping: (dict,),
 }
 

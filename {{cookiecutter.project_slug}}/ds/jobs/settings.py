@@ -70,6 +70,9 @@ class JobSettings:
         60, "Maximum duration of the command", unit="minutes", gt=0, le=LONGEST_JOB_MINUTES
     )
     JOB_RETRIES: int = setting(3, "Attempts before a failing job is dead", ge=1, le=100)
+    NO_RETRY_EXIT_CODES: Sequence[int] = setting(
+        [], "Exit codes of the command after which a job is dead without another attempt"
+    )
     CHECK_IF_DONE_BOOL: bool = setting(False, "Skip jobs whose outputs already exist")
     EXPECTED_NUMBER_FILES: int = setting(
         1, "Minimum number of output files per job (fewer = failed)", ge=0

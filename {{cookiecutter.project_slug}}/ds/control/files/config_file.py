@@ -151,6 +151,9 @@ _FORMS: dict[Any, Any] = {
         list[Annotated[str, Field(pattern=f"^{MACHINE_TYPE_PATTERN}$")]],
         BeforeValidator(_as_list),
     ],
+    "NO_RETRY_EXIT_CODES": list[
+        Annotated[int, Field(ge=1, le=255), BeforeValidator(_refuse_boolean)]
+    ],
     "SECRETS": dict[
         Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
         Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(secretsmanager|ssm):")],
@@ -196,6 +199,7 @@ _ALLOWED = {
     "DOCKERHUB_TAG": "the name of an image such as 'user/name:tag'",
     "MACHINE_TYPE": "a list such as ['m6i.large', 'm5.large']",
     "MACHINE_PRICE": "dollars per hour such as 0.10, or None",
+    "NO_RETRY_EXIT_CODES": "a list of whole numbers from 1 to 255 such as [2, 64]",
     "WORKING_FOLDER": "'', 'image' or a path that begins with /",
     "LOG_GROUP_NAME": "letters, digits and _ / . # -, and must not begin with aws/",
     "SECRETS": '{"NAME": "arn:aws:secretsmanager:..."}',
