@@ -14,6 +14,7 @@ from ds.jobs.message import Job
 from ds.jobs.record import Record
 from ds.jobs.resolve import JobView
 from ds.worker.attempt import Attempt, WorkerContext
+from ds.worker.breaker import Breaker
 from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease
 from ds.worker.process import Finished
@@ -143,6 +144,7 @@ class Bench:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
+        (folder / "scratch").mkdir()
         self.clock = Clock()
         self.events = Events()
         self.at = self.events.at
@@ -167,6 +169,7 @@ class Bench:
             dead_letter_url="d",
         )
         self.settings = replace(self.settings, **settings)
+        self.breaker = Breaker(self.settings.DOCKER_CORES, 0)
 
     # What can happen at an event.
 
@@ -185,8 +188,8 @@ class Bench:
     def kernel_kills(self) -> None:
         (self.folder / "memory.events").write_text("oom_kill 1\n")
 
-    def fail(self) -> None:
-        raise TransferFailed("s3://bucket/x: SlowDown")
+    def fail(self, code: str = "SlowDown") -> None:
+        raise TransferFailed(f"s3://bucket/x: {code}", code)
 
     # The attempt.
 
@@ -214,6 +217,7 @@ class Bench:
             stopping=self.stopping,
             scratch=self.folder / "scratch",
             cgroup=Cgroup(self.folder),
+            breaker=self.breaker,
             run=self._run,
             clock=self.clock,
         )
@@ -248,6 +252,17 @@ class Bench:
         return {key: text for key, text in self.bucket.objects.items() if key.startswith("out/")}
 
     @property
+    def log_key(self) -> str:
+        """The key of the attempt's log, which has two for a failure."""
+        keys = [f"{LOG}/{self.attempt}{end}" for end in (".log", ".failed.log")]
+        return next(key for key in keys if key in self.bucket.objects)
+
+    def earlier(self, *ends: str) -> None:
+        """Record the ends of earlier attempts, such as "failed.log"; "" for none."""
+        self.attempt = len(ends) + 1
+        self.bucket.objects |= {f"{LOG}/{n}.{end}": b"" for n, end in enumerate(ends, 1) if end}
+
+    @property
     def log(self) -> str:
         """The attempt's log in the bucket."""
-        return self.bucket.objects[f"{LOG}/{self.attempt}.log"].decode()
+        return self.bucket.objects[self.log_key].decode()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ds.worker.stop import NotStarted, SharedInputFailed
 from tests.unit.attempt_bench import ID, INPUTS, JOB, KEPT, LOG, MARKER, Bench
 
 
@@ -51,13 +52,9 @@ def test_a_program_gets_its_inputs_as_files_in_fresh_folders(bench: Bench) -> No
         _, image, reference, output = bench.ran["arguments"]
         seen.update({path.name: path.read_bytes() for path in Path(reference).iterdir()})
         seen["a.tif"] = Path(image).read_bytes()
-        assert Path(output).parent == bench.folder / "scratch" / "slot-0"
         assert list(Path(bench.ran["folder"]).iterdir()) == []
         assert list(Path(bench.ran["environment"]["TMPDIR"]).iterdir()) == []
 
-    left = bench.folder / "scratch" / "slot-0" / "work"
-    left.mkdir(parents=True)
-    (left / "of an earlier attempt").touch()
     bench.at["run"] = look
     assert bench.perform().outcome == "done"
     assert seen == {key.rpartition("/")[2]: content for key, content in INPUTS.items()}
@@ -174,9 +171,9 @@ def fail_by_own_check(bench: Bench) -> str:
     return bench.verdict
 
 
-def fail_by_fetch(bench: Bench) -> str:
-    bench.at["fetch"] = bench.fail
-    return "s3://bucket/x: SlowDown"
+def fail_by_missing_input(bench: Bench) -> str:
+    bench.at["head"] = lambda: bench.fail("404")
+    return "s3://bucket/x: 404"
 
 
 def fail_by_upload(bench: Bench) -> str:
@@ -196,7 +193,7 @@ FAILURES = [
     fail_by_exit_code,
     fail_by_too_few_files,
     fail_by_own_check,
-    fail_by_fetch,
+    fail_by_missing_input,
     fail_by_upload,
     fail_by_error_of_the_worker,
 ]
@@ -204,26 +201,29 @@ FAILURES = [
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize(
-    ("attempt", "outcome", "settled"),
+    ("earlier", "outcome", "settled"),
     [
-        (1, "failed", "message released for 10"),
-        (2, "failed", "message released for 60"),
-        (3, "dead", "message dead"),
-        (4, "dead", "message dead"),
+        ([], "failed", "message released for 10"),
+        (["failed.log"], "failed", "message released for 60"),
+        (["log", "", "failed.log", "log"], "failed", "message released for 60"),
+        (["failed.log", "failed.log"], "dead", "message dead"),
+        (["", "failed.log", "log", "failed.log", "log", "log"], "dead", "message dead"),
+        (["failed.log", "failed.log", "failed.log"], "dead", "message dead"),
     ],
 )
 def test_a_failed_attempt_keeps_its_log_and_then_gives_its_message_away(
     bench: Bench,
     failure: Callable[[Bench], str],
-    attempt: int,
+    earlier: list[str],
     outcome: str,
     settled: str,
 ) -> None:
-    bench.attempt = attempt
+    """Only recorded failures count, whatever else the message was received for."""
+    bench.earlier(*earlier)
     reason = failure(bench)
     record = bench.perform()
     assert (record.outcome, record.reason, record.bytes_out) == (outcome, reason, 0)
-    log = f"upload {LOG}/{attempt}.log"
+    log = f"upload {LOG}/{bench.attempt}.failed.log"
     last = [text for text in bench.events.noted if not text.startswith(f"upload {KEPT}")]
     assert last[-3:] == [log, settled, f"record {outcome}"]
     assert bench.log.endswith(f"[ds] {outcome}: {reason}\n")
@@ -232,10 +232,145 @@ def test_a_failed_attempt_keeps_its_log_and_then_gives_its_message_away(
         assert bench.queue.attributes == {
             "reason": reason,
             "exit_code": "" if record.exit_code is None else str(record.exit_code),
-            "attempts": str(attempt),
-            "log_key": f"{LOG}/{attempt}.log",
+            "attempts": str(bench.attempt),
+            "log_key": f"{LOG}/{bench.attempt}.failed.log",
             "job_id": ID,
         }
+
+
+def without_folders(bench: Bench) -> None:
+    (bench.folder / "scratch").rmdir()
+
+
+def without_memory(bench: Bench) -> None:
+    def fork() -> None:
+        raise NotStarted("the worker cannot start a process: [Errno 12] Cannot allocate memory")
+
+    bench.at["run"] = fork
+
+
+def at_fetch(code: str) -> Callable[[Bench], None]:
+    return lambda bench: bench.at.update({"fetch": lambda: bench.fail(code)})
+
+
+def shared_input_missing(bench: Bench) -> None:
+    def missing() -> None:
+        raise SharedInputFailed("s3://bucket/in/ref/: no such objects")
+
+    bench.at["list in/ref"] = missing
+
+
+def start_not_recorded(bench: Bench) -> None:
+    bench.at[f"put {LOG}/{bench.attempt}.started"] = bench.fail
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        without_folders,
+        without_memory,
+        shared_input_missing,
+        start_not_recorded,
+        *map(at_fetch, ["", "500", "503", "SlowDown", "ExpiredToken", "InvalidAccessKeyId"]),
+        *map(at_fetch, ["403", "AccessDenied", "NoSuchBucket", "ENOSPC"]),
+    ],
+)
+def test_a_reason_of_the_worker_costs_no_attempt(
+    bench: Bench, trouble: Callable[[Bench], None]
+) -> None:
+    bench.earlier("failed.log", "failed.log")
+    trouble(bench)
+    record = bench.perform()
+    assert record.outcome == "not_started"
+    assert bench.events.of("message") == ["message released for 10"]
+    assert f"{LOG}/3.failed.log" not in bench.bucket.objects
+
+
+@pytest.mark.parametrize("code", ["403", "AccessDenied", "NoSuchBucket", "ENOSPC"])
+def test_what_only_one_job_cannot_fetch_is_its_own_failure(bench: Bench, code: str) -> None:
+    """Once: as long as no other command begins, the worker may have lost its rights."""
+    assert bench.perform().outcome == "done"
+    outcomes = []
+    for _ in range(3):
+        at_fetch(code)(bench)
+        outcomes.append(bench.perform().outcome)
+    assert outcomes == ["failed", "not_started", "not_started"]
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "KeyTooLongError"])
+def test_what_no_other_attempt_can_change_is_dead_at_once(bench: Bench, code: str) -> None:
+    at_fetch(code)(bench)
+    assert bench.perform().outcome == "dead"
+    assert bench.events.of("message") == ["message dead"]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "outcome"), [(2, "dead"), (64, "dead"), (3, "failed"), (0, "done")]
+)
+def test_some_exit_codes_are_not_tried_again(tmp_path: Path, exit_code: int, outcome: str) -> None:
+    bench = Bench(tmp_path, NO_RETRY_EXIT_CODES=(2, 64))
+    bench.exit_code = exit_code
+    assert bench.perform().outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("earlier", "outcome"),
+    [
+        (["", "started", "started", "started"], "dead"),
+        (["", "started", "started", "log", "started"], "dead"),
+        (["", "started", "started", "log"], "done"),
+        (["", "started", "started"], "done"),
+        (["", "", "", "", "", ""], "done"),  # S3 or the worker was away: nobody knows
+        (["log", "failed.log", "log", "log", "log"], "done"),
+    ],
+)
+def test_a_job_that_ends_its_workers_is_dead(
+    bench: Bench, earlier: list[str], outcome: str
+) -> None:
+    bench.earlier(*earlier)
+    record = bench.perform()
+    assert record.outcome == outcome
+    if outcome == "dead":
+        assert record.reason.startswith("its worker ended without a word in 3 attempts")
+        assert bench.events.of("run", "message") == ["message dead"]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "outcome", "left"),
+    [(1, "done", False), (2, "done", True), (2, "failed", True), (2, "lost", False)],
+)
+def test_the_start_of_a_second_attempt_is_recorded(
+    bench: Bench, attempt: int, outcome: str, left: bool
+) -> None:
+    bench.attempt = attempt
+    bench.exit_code = outcome == "failed"
+    if outcome == "lost":
+        bench.at["run"] = bench.lose
+    assert bench.perform().outcome == outcome
+    assert (f"{LOG}/{attempt}.started" in bench.bucket.objects) is left
+
+
+def test_what_cannot_be_removed_is_left_and_in_nobodys_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    seen = []
+    for _ in range(3):
+        bench.at["run"] = lambda: seen.append(sorted(Path(bench.ran["folder"]).parent.iterdir()))
+        assert bench.perform().outcome == "done"
+    assert len({paths[0].parent for paths in seen}) == 3
+    assert caplog.text.count("cannot be removed; it remains") == 3
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_message_that_is_lost_at_the_end_is_not_touched(
+    bench: Bench, failure: Callable[[Bench], str]
+) -> None:
+    """SQS accepts the old receipt, and would show the message while another worker has it."""
+    failure(bench)
+    bench.at[f"upload {LOG}"] = bench.lose
+    bench.perform()
+    assert bench.events.of("message") == []
 
 
 def test_what_a_failed_program_wrote_is_kept_beside_the_log(bench: Bench) -> None:

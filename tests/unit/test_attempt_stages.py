@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.record import Outcome
 from ds.jobs.resolve import Input
+from ds.worker.breaker import Breaker
 from ds.worker.inputs import SharedInputs, fetch_inputs
+from ds.worker.lease import Lease
 from ds.worker.outputs import SMALL_BYTES, SMALL_FILES, find_outputs
 from ds.worker.program import environment, exit_reason, working_folder
 from ds.worker.s3 import TransferFailed
@@ -23,10 +26,14 @@ from ds.worker.sqs import JobQueue, Received, message_attributes
 from ds.worker.stop import (
     LONGEST_SECONDS,
     Failed,
+    Hopeless,
     Interrupted,
+    JobInputFailed,
     Lost,
+    NotStarted,
     Phase,
     Phases,
+    SharedInputFailed,
     Stop,
     reason_to_stop,
 )
@@ -101,37 +108,59 @@ def test_phases_are_measured_also_if_they_fail() -> None:
 # How it ended.
 
 
+TWO = BadInput([Problem("name", "has no value", ""), Problem("x", "is odd", "")])
+DISK = "the worker failed: OSError: [Errno 28] disk"
+
+
 @pytest.mark.parametrize(
-    ("error", "attempt", "outcome", "reason"),
+    ("error", "before", "after", "reason"),
     [
-        (InvalidMessage("not JSON"), 1, "invalid", "invalid message: not JSON"),
-        (
-            BadInput([Problem("name", "has no value", ""), Problem("x", "is odd", "")]),
-            1,
-            "invalid",
-            "invalid message: name has no value, x is odd",
-        ),
-        (Lost("gone", 0), 3, "lost", "gone"),
-        (Interrupted("SIGTERM"), 3, "interrupted", "SIGTERM"),
-        (Failed("exit code 3"), 1, "failed", "exit code 3"),
-        (Failed("exit code 3"), 2, "failed", "exit code 3"),
-        (Failed("exit code 3"), 3, "dead", "exit code 3"),
-        (Failed("exit code 3"), 4, "dead", "exit code 3"),
-        (Stop("took longer"), 2, "failed", "took longer"),
-        (Stop("took longer"), 3, "dead", "took longer"),
-        (TransferFailed("s3://b/k: SlowDown"), 1, "failed", "s3://b/k: SlowDown"),
-        (OSError(28, "disk"), 1, "failed", "the worker failed: OSError: [Errno 28] disk"),
-        (KeyError("x"), 3, "dead", "the worker failed: KeyError: 'x'"),
+        (InvalidMessage("not JSON"), "invalid", "invalid", "invalid message: not JSON"),
+        (TWO, "invalid", "invalid", "invalid message: name has no value, x is odd"),
+        (Lost("gone", 0), "lost", "lost", "gone"),
+        (Interrupted("SIGTERM"), "interrupted", "interrupted", "SIGTERM"),
+        (Failed("exit code 3"), "failed", "failed", "exit code 3"),
+        (Hopeless("exit code 3"), "dead", "dead", "exit code 3"),
+        (Stop("took longer"), "failed", "failed", "took longer"),
+        (JobInputFailed("in/a: does not exist"), "failed", "failed", "in/a: does not exist"),
+        (SharedInputFailed("ref/: no"), "not_started", "not_started", "ref/: no"),
+        (NotStarted("no memory"), "not_started", "not_started", "no memory"),
+        (TransferFailed("x: SlowDown", "SlowDown"), "not_started", "failed", "x: SlowDown"),
+        (TransferFailed("x: denied", "403"), "not_started", "failed", "x: denied"),
+        (TransferFailed("x: gone", "404"), "failed", "failed", "x: gone"),
+        (TransferFailed("x: archived", "InvalidObjectState"), "dead", "failed", "x: archived"),
+        (OSError(28, "disk"), "not_started", "failed", DISK),
+        (KeyError("x"), "not_started", "failed", "the worker failed: KeyError: 'x'"),
     ],
 )
 def test_outcome_and_reason_follow_from_the_error(
-    error: Exception, attempt: int, outcome: Outcome, reason: str
+    error: Exception, before: Outcome, after: Outcome, reason: str
 ) -> None:
-    assert outcome_of(error, attempt, 3) == (outcome, reason)
+    """Before and after the command began."""
+    assert outcome_of(error, False, lambda: False) == (before, reason)
+    assert outcome_of(error, True, lambda: False) == (after, reason)
 
 
-def test_a_job_with_one_attempt_is_dead_after_it() -> None:
-    assert outcome_of(Failed("x"), 1, 1) == ("dead", "x")
+@pytest.mark.parametrize("code", ["403", "ENOSPC"])
+def test_the_worker_decides_whose_an_ambiguous_error_is(code: str) -> None:
+    assert outcome_of(TransferFailed("x", code), False, lambda: True) == ("failed", "x")
+    assert outcome_of(TransferFailed("x", "503"), False, lambda: True) == ("not_started", "x")
+
+
+# The circuit breaker.
+
+
+def test_a_breaker_trips_after_its_slots_and_four_more_in_a_row() -> None:
+    breaker = Breaker(slots=2, pause_seconds=1)
+    seen = []
+    for _ in range(6):
+        seen.append((breaker.tripped, breaker.doubtful))
+        breaker.not_started("the disk is full")
+    assert seen == [(False, False), *[(False, True)] * 5]
+    assert breaker.tripped
+    assert [breaker.next_pause() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    breaker.started()
+    assert (breaker.tripped, breaker.doubtful, breaker.next_pause()) == (False, False, 1)
 
 
 @pytest.mark.parametrize(
@@ -153,33 +182,42 @@ def test_an_exit_code_is_a_reason(exit_code: int, last_line: str, reason: str) -
 
 
 @pytest.mark.parametrize(
-    ("outcome", "attempt", "expected"),
+    ("outcome", "expected"),
     [
-        ("done", 1, ["message deleted"]),
-        ("skipped", 1, ["message deleted"]),
-        ("failed", 1, ["log kept", "message released for 10"]),
-        ("failed", 2, ["log kept", "message released for 60"]),
-        ("failed", 3, ["log kept", "message released for 300"]),
-        ("failed", 9, ["log kept", "message released for 300"]),
-        ("dead", 3, ["log kept", "message dead"]),
-        ("invalid", 1, ["message dead"]),
-        ("interrupted", 1, ["message released for 0", "log kept"]),
-        ("lost", 1, []),
+        ("done", ["message deleted"]),
+        ("skipped", ["message deleted"]),
+        ("failed", ["log kept", "message released for 60"]),
+        ("not_started", ["log kept", "message released for 60"]),
+        ("dead", ["log kept", "message dead"]),
+        ("invalid", ["message dead"]),
+        ("interrupted", ["message released for 0", "log kept"]),
+        ("lost", []),
     ],
 )
-def test_message_and_log_follow_from_the_outcome(
-    outcome: Outcome, attempt: int, expected: list[str]
+def test_message_and_log_follow_from_the_outcome(outcome: Outcome, expected: list[str]) -> None:
+    for held in (True, False):
+        events = Events()
+        settle(
+            outcome,
+            Lease(Received("receipt", "body", 1), 0, 60, lambda held=held: 59 if held else 60),
+            Queue(events),  # type: ignore[arg-type]
+            keep_log=partial(events.note, "log kept"),
+            attributes={},
+            retry_seconds=60,
+        )
+        assert events.noted == [step for step in expected if held or "message" not in step]
+
+
+@pytest.mark.parametrize("failures", range(1, 6))
+def test_each_retry_waits_longer_but_less_than_an_idle_machine(
+    tmp_path: Path, failures: int
 ) -> None:
-    events = Events()
-    settle(
-        outcome,
-        Received("receipt", "body", attempt),
-        Queue(events),  # type: ignore[arg-type]
-        keep_log=lambda: events.note("log kept"),
-        attributes={},
-        retry_delays=(10, 60, 300),
-    )
-    assert events.noted == expected
+    bench = Bench(tmp_path, JOB_RETRIES=9)
+    bench.earlier(*["failed.log"] * (failures - 1))
+    bench.exit_code = 1
+    bench.perform()
+    delay = {1: 10, 2: 60}.get(failures, 120)
+    assert bench.events.of("message") == [f"message released for {delay}"]
 
 
 class Sqs:
@@ -357,6 +395,7 @@ def test_a_marker_exists_while_several_outputs_are_uploaded(
     bench.results = dict.fromkeys(names, b"x")
     assert bench.perform().outcome == "done"
     assert bench.events.of("put", "upload", "delete") == [
+        *[f"put {LOG}/2.started"][: attempt - 1],
         *before,
         *(f"upload out/a/{name}" for name in names),
         f"upload {LOG}/{attempt}.log",

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from ds.worker.lease import Lease
-from ds.worker.service import CannotWork, Slots
+from ds.worker.service import CannotStartJobs, CannotWork, Slots
 from ds.worker.sqs import Received
 from ds.worker.stop import StopFlag
 from tests.unit.attempt_bench import JOB, VISIBILITY, Bench
@@ -112,6 +112,44 @@ def test_a_signal_at_any_line_of_the_wait_ends_it(line: int) -> None:
     assert not waiting.is_alive()
 
 
+def test_a_worker_that_cannot_start_jobs_tries_one_at_a_time_and_ends(worker: Worker) -> None:
+    (worker.bench.folder / "scratch").rmdir()
+    names = iter("abcdefgh")
+    two, one = (lambda n=n: [worker.message(next(names)) for _ in range(n)] for n in (2, 1))
+    leases = Leases(two, *[one] * 4, *[list[Lease]] * 10_000)
+    with pytest.raises(CannotStartJobs, match="could not start 6 jobs in a row: the worker failed"):
+        Slots(worker.bench.context(), leases).serve()  # type: ignore[arg-type]
+    assert len(leases.dropped) == 6
+    assert set(worker.bench.events.of("message")) == {"message released for 10"}
+
+
+def test_a_job_that_starts_closes_the_breaker(worker: Worker) -> None:
+    worker.bench.breaker.not_started("no network")
+    worker.bench.at["message"] = worker.bench.sigterm
+    leases = worker.serve(lambda: [worker.message("a")], worker.nothing_until_sigterm)
+    assert leases.limits[0] == 1
+    assert not worker.bench.breaker.doubtful
+
+
+def test_a_worker_with_a_full_disk_receives_nothing_and_ends(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds.worker.resources.FULL_BYTES", 1 << 62)
+    with pytest.raises(CannotStartJobs, match="could not start 6 jobs in a row: the disk is full"):
+        worker.serve()
+
+
+def test_a_disk_that_is_full_for_a_while_ends_nothing(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.bench.at["message"] = worker.bench.sigterm
+    full = iter([True, True, True])
+    monkeypatch.setattr("ds.worker.service.disk_is_full", lambda _: next(full, False))
+    leases = worker.serve(lambda: [worker.message("a")], worker.nothing_until_sigterm)
+    assert leases.dropped == ["a"]
+    assert not worker.bench.breaker.doubtful
+
+
 def test_receiving_goes_on_while_sqs_does_not_answer(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +165,14 @@ def test_receiving_goes_on_while_sqs_does_not_answer(
     slots._poll()
     assert waits == [1, 2, 4, 8, 16, 30, 30, 1]
     assert leases.limits == [2] * 10
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_can_receive_no_more_ends(worker: Worker) -> None:
+    def unforeseen() -> list[Lease]:
+        raise RuntimeError
+
+    assert worker.serve(lambda: [], unforeseen).limits == [2, 2]
 
 
 def test_a_worker_without_its_queue_ends(worker: Worker) -> None:

@@ -15,6 +15,10 @@ LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL
 """Variables that only `local` and tests set; on AWS the worker uses its defaults."""
 
 
+WORKER_FAULT = 3
+"""Exit code of a worker that could not start several jobs in a row, for a reason of its own."""
+
+
 def _from_variable(variable: str, **default: Any) -> Any:
     return field(metadata={"variable": variable}, **default)
 

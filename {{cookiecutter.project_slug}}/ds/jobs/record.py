@@ -11,7 +11,9 @@ from ds.jobs.variables import Value
 
 MAX_BYTES = 1024
 
-Outcome = Literal["done", "skipped", "failed", "dead", "lost", "interrupted", "invalid"]
+Outcome = Literal[
+    "done", "skipped", "failed", "dead", "lost", "interrupted", "invalid", "not_started"
+]
 
 
 @dataclass(frozen=True)

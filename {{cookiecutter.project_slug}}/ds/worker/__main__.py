@@ -1,7 +1,8 @@
 """What a container runs: `python -m ds.worker [JOB_PY]`.
 
 The worker does the jobs of the given job.py, by default the one in the current folder. Its
-environment holds its settings. Exit codes: 0 after SIGTERM, 2 if it cannot work (it prints why).
+environment holds its settings. Exit codes: 0 after SIGTERM, 2 if it cannot work, 3 if it could not
+start several jobs in a row (it prints why).
 """
 
 import logging
@@ -38,7 +39,7 @@ def main() -> int:
     except CannotWork as error:
         reason = " ".join(str(error).split())  # AWS's own text may have several lines
         sys.stderr.write(f"worker: cannot work: {reason}\n")
-        return 2
+        return error.exit_code
     return 0
 
 

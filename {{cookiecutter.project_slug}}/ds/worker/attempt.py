@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 from ds.worker import program
+from ds.worker.breaker import Breaker
 from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
@@ -32,7 +34,7 @@ from ds.worker.resources import Cgroup, Pressure
 from ds.worker.s3 import Storage, TransferFailed
 from ds.worker.settle import one_line, outcome_of, settle
 from ds.worker.sqs import JobQueue
-from ds.worker.stop import Failed, Phases, StopFlag, reason_to_stop
+from ds.worker.stop import Failed, Hopeless, Phases, StopFlag, reason_to_stop
 
 logger = logging.getLogger("ds.worker")
 
@@ -57,6 +59,7 @@ class WorkerContext:
     stopping: StopFlag
     scratch: Path
     cgroup: Cgroup
+    breaker: Breaker
     run: Callable[..., Finished] = run
     clock: Callable[[], float] = clock
 
@@ -70,7 +73,7 @@ class Attempt:
         self._slot = slot
         self._context = context
         self._settings = context.settings
-        self._folder = context.scratch / f"slot-{slot}"
+        self._folder: Path | None = None
         self._start = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._phases = Phases(context.clock)
         self._pressure = Pressure(context.scratch, context.cgroup, context.settings.DOCKER_CORES)
@@ -79,6 +82,7 @@ class Attempt:
         self._log: AttemptLog | None = None
         self._store: OutputStore | None = None
         self._finished = Finished(exit_code=None, peak_memory_mb=0, left_over=0)
+        self._failures = 0
         self._bytes_in = 0
         self._bytes_out = 0
 
@@ -88,27 +92,43 @@ class Attempt:
         try:
             outcome, reason = self._work()
         except Exception as error:
-            attempt, retries = self._message.attempt, self._settings.JOB_RETRIES
-            outcome, reason = outcome_of(error, attempt, retries)
-            if outcome in ("failed", "dead"):
-                reason = self._pressure.explain(reason, self._finished.exit_code)
+            outcome, reason = self._ended_by(error)
         self._settle(outcome, reason)
         if self._log:
             with contextlib.suppress(OSError):  # a full disk
                 self._log.close()
-        program.remove_folder(self._folder)
+        if self._folder:
+            program.remove_folder(self._folder)
         record = self._record(outcome, reason)
         self._context.logs.record(record)
         return record
+
+    def _ended_by(self, error: Exception) -> tuple[Outcome, str]:
+        began = self._phases.current != "fetch"
+        outcome, reason = outcome_of(error, began, self._context.breaker.blames_job)
+        if outcome in ("failed", "dead", "not_started"):
+            reason = self._pressure.explain(reason, self._finished.exit_code)
+        with contextlib.suppress(TransferFailed):  # it is not recorded, so it does not count
+            if self._store and outcome == "lost":
+                self._store.forget_start()
+            if self._store and outcome in ("failed", "dead"):
+                self._failures = self._store.record_failure()
+                if self._failures >= self._settings.JOB_RETRIES:
+                    outcome = "dead"
+        return outcome, reason
 
     def _work(self) -> tuple[Outcome, str]:
         context, settings, attempt = self._context, self._settings, self._message.attempt
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
+        # What an earlier attempt left, and nobody can remove, must not be in the way.
+        self._folder = Path(tempfile.mkdtemp(prefix=f"slot-{self._slot}-", dir=context.scratch))
         folders = program.create_folders(self._folder, context.scratch / "shared")
         bucket, cores = settings.AWS_BUCKET, settings.CPUS_PER_JOB
         resolved = resolve_job(context.definition, settings.program, job, bucket, folders, cores)
         self._store = store = OutputStore(context.storage, settings, resolved, attempt)
+        if attempt > settings.JOB_RETRIES + 1 and (died := store.died()) >= settings.JOB_RETRIES:
+            raise Hopeless(f"its worker ended without a word in {died} attempts: out of memory?")
         if settings.CHECK_IF_DONE_BOOL and store.already_done():
             return "skipped", "its outputs already exist"
         self._log = log = AttemptLog(self._folder / "attempt.log", job.job_id, context.logs)
@@ -119,6 +139,7 @@ class Attempt:
                 inputs, context.storage, shared, self._check_stop, log.report
             )
         Path(folders.job_json).write_text(json.dumps(resolved.document, indent=1))
+        store.record_start()
         with self._phases.enter("run"):
             self._run(resolved, folders, log)
         with self._phases.enter("check"):
@@ -133,7 +154,7 @@ class Attempt:
 
     def _run(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> None:
         log.report(f"running {json.dumps(resolved.arguments, ensure_ascii=False)}")
-        tmp = str(self._folder / "tmp")
+        tmp = str(Path(folders.work).with_name("tmp"))
         self._finished = finished = self._context.run(
             resolved.arguments,
             folder=program.working_folder(self._settings.WORKING_FOLDER, folders.work),
@@ -143,6 +164,7 @@ class Attempt:
             output=log.program,
             check_stop=self._check_stop,
         )
+        self._context.breaker.started()
         if finished.stop:
             raise finished.stop
         log.report(f"exit code {finished.exit_code}, peak memory {finished.peak_memory_mb} MB")
@@ -152,7 +174,9 @@ class Attempt:
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
         """Return the outputs; raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
-            raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
+            code = self._finished.exit_code
+            kind = Hopeless if code in self._settings.NO_RETRY_EXIT_CODES else Failed
+            raise kind(program.exit_reason(code, log.last_line))
         outputs = find_outputs(Path(folders.output))
         try:
             reason = self._settings.output_rule.missing(outputs) or check_outputs(
@@ -185,14 +209,15 @@ class Attempt:
             "log_key": self._store.log_key if self._store and self._log else "",
             "job_id": self._job_id,
         }
+        delays = self._settings.retry_delays
         try:
             settle(
                 outcome,
-                self._message,
+                self._lease,
                 self._context.queue,
                 keep_log=partial(self._keep_log, outcome, reason),
                 attributes=attributes,
-                retry_delays=self._settings.retry_delays,
+                retry_seconds=delays[min(max(self._failures, 1), len(delays)) - 1],
             )
         except Exception as error:
             # The job is not lost: its message becomes visible again after the visibility timeout.
@@ -201,7 +226,7 @@ class Attempt:
     def _keep_log(self, outcome: Outcome, reason: str) -> None:
         """Upload the log and, unless the attempt was interrupted, what its program had written, to
         help a person. If that fails, the outcome stays the same."""
-        if self._log and self._store:
+        if self._log and self._store and self._folder:
             try:
                 self._log.report(f"{outcome}: {reason}")
                 self._log.flush()

@@ -39,7 +39,9 @@ class OutputStore:
     def __init__(
         self, storage: Storage, settings: WorkerSettings, resolved: ResolvedJob, attempt: int
     ) -> None:
-        self.log_key = f"{settings.log_prefix}/{resolved.job_id}/{attempt}.log"
+        self._attempt = attempt
+        self._logs = f"{settings.log_prefix}/{resolved.job_id}/"
+        self.log_key = f"{self._logs}{attempt}.log"
         self._storage = storage
         self._bucket = settings.AWS_BUCKET
         self._rule = settings.output_rule
@@ -68,6 +70,38 @@ class OutputStore:
         self._storage.upload(self._bucket, [*files, (log, self.log_key)], check_stop)
         if len(outputs) > 1 or self._marker_may_exist:
             self._storage.delete(self._bucket, self._marker)
+
+    def record_failure(self) -> int:
+        """Name the log as that of a failure; return the job's failures with this one."""
+        self.log_key = f"{self._logs}{self._attempt}.failed.log"
+        return sum(end == "failed.log" for _, end in self._earlier()) + 1
+
+    def record_start(self) -> None:
+        """Note that the command begins; not for a first attempt, where it rarely helps."""
+        if self._attempt > 1:
+            self._storage.put(self._bucket, f"{self._logs}{self._attempt}.started", b"")
+
+    def forget_start(self) -> None:
+        """Remove what `record_start` wrote."""
+        if self._attempt > 1:
+            self._storage.delete(self._bucket, f"{self._logs}{self._attempt}.started")
+
+    def died(self) -> int:
+        """Return how many earlier attempts began their command and recorded no end."""
+        earlier = self._earlier()
+        ended = {number for number, end in earlier if end.endswith("log")}
+        return sum(end == "started" and number not in ended for number, end in earlier)
+
+    def _earlier(self) -> list[tuple[int, str]]:
+        """Return number and kind of each record of an earlier attempt. A job that was dead and is
+        sent again is received for the first time again."""
+        found = self._storage.listing(self._bucket, self._logs)
+        records = [item.key.removeprefix(self._logs).partition(".") for item in found]
+        return [
+            (int(number), end)
+            for number, _, end in records
+            if number.isdecimal() and int(number) < self._attempt
+        ]
 
     def keep(self, log: Path, folder: Path | None) -> None:
         """Upload the log of an attempt that did not succeed, and the files that its program wrote

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import selectors
@@ -15,12 +16,15 @@ from pathlib import Path
 
 import psutil
 
-from ds.worker.stop import GRACE_SECONDS, Failed, Stop
+from ds.worker.stop import GRACE_SECONDS, Failed, NotStarted, Stop
 
 MARK = "DS_ATTEMPT"
 """Environment variable that identifies a command's descendants, whatever their process group."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+
+_OUT_OF = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+"""Memory, processes, files: what the worker lacks."""
 
 _PIECE = 1 << 16
 _FULL_PIPE = 16
@@ -76,6 +80,7 @@ def run(
 
     Raises:
         Failed: the program cannot be started.
+        NotStarted: no program can.
     """
     with _starting:
         try:
@@ -90,6 +95,8 @@ def run(
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in _OUT_OF:
+                raise NotStarted(f"the worker cannot start a process: {error}") from error
             raise Failed(f"{arguments[:1]} cannot be started: {error}") from error
         _roots.add(process.pid)
     watch = _Watch(process, mark, output)

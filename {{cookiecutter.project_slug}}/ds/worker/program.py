@@ -1,6 +1,7 @@
 """What the program of one job gets: fresh folders and an environment; and why it failed."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from ds.jobs.resolve import Folders
 
+logger = logging.getLogger("ds.worker")
+
 
 def create_folders(folder: Path, shared: Path) -> Folders:
-    """Create the empty folders of an attempt in `folder`; remove what is in it."""
-    remove_folder(folder)
+    """Create the empty folders of an attempt in `folder`."""
     for name in ("inputs", "work", "output", "tmp"):
         (folder / name).mkdir(parents=True)
     return Folders(
@@ -34,6 +36,8 @@ def remove_folder(folder: Path) -> None:
                     with contextlib.suppress(OSError):
                         path.chmod(0o700)  # before os.walk enters it
         shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("%s cannot be removed; it remains", folder)
 
 
 def working_folder(setting: str, fresh: str) -> str:

@@ -170,6 +170,14 @@ def _measure(folder: Path, cgroup: Cgroup, cores: float) -> Sample:
     )
 
 
+def disk_is_full(folder: Path) -> bool:
+    """Return whether the disk of a folder is full."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize < FULL_BYTES
+    return False
+
+
 class Pressure:
     """What happens to memory and disk during one attempt; `slots` jobs share the container."""
 
@@ -182,9 +190,7 @@ class Pressure:
 
     def sample(self) -> None:
         """Note whether the disk is full now; cheap, called during the attempt."""
-        with contextlib.suppress(OSError):
-            disk = os.statvfs(self._folder)
-            self._full = self._full or disk.f_bavail * disk.f_frsize < FULL_BYTES
+        self._full = self._full or disk_is_full(self._folder)
 
     def spoiled(self) -> bool:
         """Return whether the kernel certainly killed a process of this attempt, even if its command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,11 @@ Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
 
 
 class TransferFailed(Failed):
-    """An object cannot be fetched or uploaded."""
+    """An object cannot be fetched or uploaded; `code` is that of S3 or of the disk, "" for others."""
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -170,12 +175,15 @@ def _reasons(name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        raise TransferFailed(f"{name}: {_REASONS.get(code, code)}") from error
+        raise TransferFailed(f"{name}: {_REASONS.get(code, code)}", code) from error
     except S3DownloadFailedError as error:
-        raise TransferFailed(f"{name}: {_REASONS['412']}") from error
+        raise TransferFailed(f"{name}: {_REASONS['412']}", "412") from error
     except RetriesExceededError as error:
         raise TransferFailed(f"{name}: {error.last_exception}") from error
-    except (BotoCoreError, S3UploadFailedError, OSError) as error:
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "")
+        raise TransferFailed(f"{name}: {error}", code) from error
+    except (BotoCoreError, S3UploadFailedError) as error:
         raise TransferFailed(f"{name}: {error}") from error
 
 
@@ -185,6 +193,7 @@ _REASONS = {
     "NoSuchBucket": "its bucket does not exist",
     "403": "access is denied, or it does not exist",
     "AccessDenied": "access is denied",
+    "InvalidObjectState": "is archived; restore it",
     "412": "changed while it was fetched",
     "PreconditionFailed": "changed while it was fetched",
 }

@@ -16,16 +16,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ds.jobs.definition import JobDefinition
-from ds.jobs.environment import WorkerSettings
+from ds.jobs.environment import WORKER_FAULT, WorkerSettings
 from ds.jobs.record import Record
 from ds.worker.attempt import Attempt, WorkerContext
+from ds.worker.breaker import Breaker
 from ds.worker.identity import host_identity
 from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease, Leases
 from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
 from ds.worker.program import remove_folder
-from ds.worker.resources import Cgroup, monitored
+from ds.worker.resources import Cgroup, disk_is_full, monitored
 from ds.worker.s3 import THREADS, Storage
 from ds.worker.sqs import BATCH, JobQueue
 from ds.worker.stop import StopFlag
@@ -40,6 +41,14 @@ QUEUE_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 class CannotWork(Exception):
     """The worker cannot do any job."""
+
+    exit_code = 2
+
+
+class CannotStartJobs(CannotWork):
+    """The worker could not start several jobs in a row, for a reason of its own."""
+
+    exit_code = WORKER_FAULT
 
 
 def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
@@ -77,6 +86,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         stopping=stopping,
         scratch=scratch,
         cgroup=Cgroup(),
+        breaker=Breaker(settings.DOCKER_CORES, settings.retry_delays[0] / 10),
     )
     kind = f" on {where.machine_type}" if where.machine_type else ""
     logger.info("worker %s%s started with %d slots", name, kind, settings.DOCKER_CORES)
@@ -137,14 +147,17 @@ class Slots:
         self._poll_seconds = context.settings.poll_seconds
         self._pool = ThreadPoolExecutor(context.settings.DOCKER_CORES)
         self._running: set[Future[Record]] = set()
-        self._trouble: str | None = None
+        self._breaker = context.breaker
+        self._trouble: CannotWork | None = None
 
     def serve(self) -> None:
         renewer = threading.Thread(target=self._leases.keep_renewing, daemon=True)
         renewer.start()
         poller = threading.Thread(target=self._poll, daemon=True)
         poller.start()
-        self._stopping.wait()
+        while poller.is_alive() and not self._stopping.wait(1):
+            continue
+        self._stopping.set()  # a worker whose poller died by an error must not wait for ever
         poller.join(self._poll_seconds + 2)
         unfinished = wait(self._running.copy(), timeout=ENDING_SECONDS).not_done
         self._leases.end()
@@ -154,19 +167,22 @@ class Slots:
             logging.shutdown()
             os._exit(1)
         if self._trouble:
-            raise CannotWork(self._trouble)
+            raise self._trouble
 
     def _poll(self) -> None:
         pause = 1.0
         while slots := self._free_slots():
+            if not self._may_receive():
+                for slot in slots:
+                    self._free.put(slot)
+                continue
             try:
-                leases = self._leases.receive(len(slots), self._poll_seconds)
+                leases = self._leases.receive(1 if self._breaker.doubtful else len(slots), self._poll_seconds)
                 pause = 1.0
             except (BotoCoreError, ClientError) as error:
                 leases = []
                 if isinstance(error, ClientError) and error.response["Error"]["Code"] in QUEUE_GONE:
-                    self._trouble = f"the queue no longer exists: {error}"
-                    self._stopping.set()
+                    self._end(CannotWork(f"the queue no longer exists: {error}"))
                 else:
                     logger.warning("cannot receive; next try in %d s: %s", pause, error)
                     self._stopping.wait(pause)
@@ -175,6 +191,25 @@ class Slots:
                 self._free.put(slot)
             for lease, slot in zip(leases, slots, strict=False):
                 self._begin(lease, slot)
+
+    def _may_receive(self) -> bool:
+        """Pause while the worker cannot start jobs; end it if that does not change. Attempts that
+        run meanwhile may change it, and need not be interrupted."""
+        breaker = self._breaker
+        full = disk_is_full(self._context.scratch)
+        if full and not self._running:
+            breaker.not_started("the disk is full")
+        if not (full or breaker.doubtful):
+            return True
+        if breaker.tripped and not self._running:
+            text = f"it could not start {breaker.in_a_row} jobs in a row: {breaker.reason}"
+            self._end(CannotStartJobs(text))
+            return False
+        return not (self._stopping.wait(breaker.next_pause()) or full)
+
+    def _end(self, trouble: CannotWork) -> None:
+        self._trouble = trouble
+        self._stopping.set()
 
     def _free_slots(self) -> list[int]:
         """Wait for a free slot and return all free slots; none if the worker must end."""
@@ -191,6 +226,8 @@ class Slots:
     def _begin(self, lease: Lease, slot: int) -> None:
         if self._stopping.is_set():
             self._leases.drop(lease)
+            if not lease.held:
+                return
             self._context.queue.release(lease.message.receipt, 0)
             return
         future = self._pool.submit(self._attempt, lease, slot)
@@ -201,6 +238,8 @@ class Slots:
         threading.current_thread().name = f"slot-{slot}"  # the name of its log stream
         try:
             record = Attempt(lease, slot, self._context).perform()
+            if record.outcome == "not_started":
+                self._breaker.not_started(record.reason)
         finally:
             self._leases.drop(lease)
             self._free.put(slot)

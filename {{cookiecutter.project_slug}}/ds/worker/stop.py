@@ -46,6 +46,14 @@ class Failed(Exception):
     """The attempt failed; the text is the reason."""
 
 
+class NotStarted(Failed):
+    """The command could not begin, for a reason of the worker."""
+
+
+class Hopeless(Failed):
+    """No other attempt can succeed."""
+
+
 class JobInputFailed(Failed):
     """An input of this job alone does not exist or cannot be a local file; found before anything
     large is downloaded."""

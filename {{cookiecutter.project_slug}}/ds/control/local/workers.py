@@ -15,7 +15,7 @@ from ds.cloud.errors import CommandError
 from ds.control import docker
 from ds.control.files.project import Project
 from ds.control.local import emulator
-from ds.jobs.environment import WorkerSettings
+from ds.jobs.environment import WORKER_FAULT, WorkerSettings
 
 ENDING_SECONDS = 100
 """From SIGTERM to SIGKILL of a worker: attempts that upload may take 90."""
@@ -72,7 +72,8 @@ class Workers:
                 process.wait()
 
     def tend(self) -> None:
-        """Restart the workers that have ended; raise CommandError if one cannot start."""
+        """Restart the workers that have ended; raise CommandError if one cannot start,
+        or cannot start jobs."""
         for worker in self._workers:
             assert worker.process is not None
             code = worker.process.poll()
@@ -81,11 +82,12 @@ class Workers:
             # A worker killed by a signal did not fail: on AWS, machines are interrupted.
             quick = time.monotonic() - worker.began < QUICK_SECONDS and code >= 0
             worker.failures = worker.failures + 1 if quick else 0
-            if worker.failures == MOST_STARTS:
+            if worker.failures == MOST_STARTS or code == WORKER_FAULT:
                 lines = worker.output.read_text(errors="replace").strip().splitlines()
                 output = "\n  ".join(lines[-5:] or [f"exit code {code}"])
+                what = "cannot start jobs" if code == WORKER_FAULT else "cannot start"
                 raise CommandError(
-                    "The worker cannot start; correct what its output reports:\n  " + output
+                    f"The worker {what}; correct what its output reports:\n  {output}"
                 )
             # On AWS its container ends with it, and so does every process in it.
             emulator.sweep(worker.scratch)
