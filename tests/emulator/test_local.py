@@ -135,7 +135,7 @@ def test_dead_jobs_are_reported_with_reason_and_log_and_the_exit_code_is_1(tmp_p
     output = root / "local-output"
     assert not (output / "out" / "bad").exists()
     logs = sorted((output / "logs").rglob(f"{bad['job_id']}/*.log"))
-    assert [log.name for log in logs] == ["1.log", "2.log"]
+    assert [log.name for log in logs] == ["1.failed.log", "2.failed.log"]
     assert "cannot read [x]" in logs[0].read_text()
     assert bad["reason"] in " ".join(ended.stderr.split())
 

@@ -49,7 +49,7 @@ def test_a_program_gets_its_inputs_as_files_in_fresh_folders(bench: Bench) -> No
     seen = {}
 
     def look() -> None:
-        _, image, reference, output = bench.ran["arguments"]
+        _, image, reference, _ = bench.ran["arguments"]
         seen.update({path.name: path.read_bytes() for path in Path(reference).iterdir()})
         seen["a.tif"] = Path(image).read_bytes()
         assert list(Path(bench.ran["folder"]).iterdir()) == []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ds.cloud.call import Call
-from ds.cloud.names import RUN_TAG, Names, is_ours, names, run_tags
+from ds.cloud.names import APP_TAG, RUN_TAG, Names, is_ours, names, run_tags
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import Cluster, LogGroup, Queue, Service, SetupState, TaskDefinition
 from ds.jobs.environment import LOCAL_ONLY, WorkerSettings
@@ -40,7 +40,7 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
     found = [
         Problem(
             f"{kind} {name}",
-            f"already exists without the tag ds:app={app}, so it is not changed",
+            f"already exists without the tag {APP_TAG}={app}, so it is not changed",
             f"set another {'LOG_GROUP_NAME' if kind == 'log group' else 'APP_NAME'} in config.py",
         )
         for kind, name, resource in existing

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ds.cloud.names import APP_TAG
+
 CONTROL_ROLE = "ds-control"
 TASK_ROLE = "ds-task"
 EXECUTION_ROLE = "ds-execution"
@@ -44,11 +46,11 @@ class Right:
     star: str = ""
 
 
-HAS_APP_TAG = {"Null": {"aws:ResourceTag/ds:app": "false"}}
-"""The resource must have the tag ds:app."""
+HAS_APP_TAG = {"Null": {f"aws:ResourceTag/{APP_TAG}": "false"}}
+"""The resource must have the tag of an APP_NAME."""
 
-SETS_APP_TAG = {"Null": {"aws:RequestTag/ds:app": "false"}}
-"""The request must set the tag ds:app."""
+SETS_APP_TAG = {"Null": {f"aws:RequestTag/{APP_TAG}": "false"}}
+"""The request must set it."""
 
 QUEUES = "arn:{aws}:sqs:*:{account}:*"
 LOG_GROUPS = "arn:{aws}:logs:*:{account}:log-group:*"

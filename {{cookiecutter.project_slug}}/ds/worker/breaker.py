@@ -2,9 +2,9 @@
 
 
 class Breaker:
-    """Counts the attempts in a row that ended before their command began, for a reason of the worker.
+    """Counts the attempts in a row that the worker could not start, for a reason of its own.
 
-    After a few of them the worker ends: it would take, and delay, the jobs of workers that work.
+    After a few of them the worker ends, because it delays jobs that other workers could do.
     """
 
     def __init__(self, slots: int, pause_seconds: float) -> None:

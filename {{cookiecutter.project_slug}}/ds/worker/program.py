@@ -27,7 +27,7 @@ def create_folders(folder: Path, shared: Path) -> Folders:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder if it exists, even if a program removed the permission to."""
+    """Remove a folder if it exists, even if its permissions do not allow that."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         for parent, names, _ in os.walk(folder):

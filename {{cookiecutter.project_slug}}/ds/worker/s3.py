@@ -34,7 +34,7 @@ Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
 
 
 class TransferFailed(Failed):
-    """An object cannot be fetched or uploaded; `code` is that of S3 or of the disk, "" for others."""
+    """An object cannot be fetched or uploaded; `code` is that of S3 or of the disk."""
 
     def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(reason)

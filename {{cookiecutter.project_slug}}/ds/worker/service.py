@@ -177,7 +177,8 @@ class Slots:
                     self._free.put(slot)
                 continue
             try:
-                leases = self._leases.receive(1 if self._breaker.doubtful else len(slots), self._poll_seconds)
+                limit = 1 if self._breaker.doubtful else len(slots)
+                leases = self._leases.receive(limit, self._poll_seconds)
                 pause = 1.0
             except (BotoCoreError, ClientError) as error:
                 leases = []

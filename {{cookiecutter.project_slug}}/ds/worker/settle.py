@@ -19,7 +19,7 @@ JOB_CODES = ("404", "NoSuchKey", "412", "PreconditionFailed")
 HOPELESS_CODES = ("InvalidObjectState", "KeyTooLongError")
 """The object is archived; the key cannot exist."""
 
-EITHER_CODES = ("403", "AccessDenied", "AllAccessDisabled", "NoSuchBucket", "301", "ENOSPC", "EDQUOT")
+EITHER_CODES = ("403", "AccessDenied", "NoSuchBucket", "PermanentRedirect", "ENOSPC", "EDQUOT")
 """One job's input is forbidden or larger than the disk, or the worker has no rights or disk."""
 
 

@@ -108,10 +108,7 @@ class Phases:
 def reason_to_stop(
     phases: Phases, *, held: bool, stopping: bool, timeout_minutes: float
 ) -> Stop | None:
-    """Return why an attempt must end now, or None if it may continue.
-
-    It must if its message is no longer `held`, or if its worker is `stopping`.
-    """
+    """Return why an attempt must end now, or None if it may continue."""
     if not held:
         return Lost("the worker could not keep the message; another worker may have it", 0)
     if stopping and phases.current in INTERRUPTIBLE:

@@ -112,8 +112,8 @@ class _Run:
                 finished = True
         except KeyboardInterrupt:
             self.console.print(
-                "Interrupted: the workers have ended, and the results so far are kept. Set "
-                "CHECK_IF_DONE_BOOL = True in config.py to skip these jobs next time.",
+                "Interrupted: the workers have ended, and the results of finished jobs are kept. "
+                "Set CHECK_IF_DONE_BOOL = True in config.py to skip finished jobs next time.",
                 soft_wrap=True,
             )
         summary = Summary(self._results(finished), time.monotonic() - began, finished)
