@@ -1,4 +1,4 @@
-"""The least rights that runs need: the source of the roles' policies and of docs/roles.md."""
+"""The minimum permissions of a run: the source of the roles' policies and of docs/roles.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MADE_BY = "setup_AWS.py"
 """A role without this tag was created by somebody else."""
 
 ROLES = {
-    CONTROL_ROLE: "for people who run `python run.py ...`, by a profile with role_arn",
+    CONTROL_ROLE: "for people who run `python run.py ...`, through a profile with role_arn",
     TASK_ROLE: "for the worker, in its container",
     EXECUTION_ROLE: "for ECS, to start a container: fetch image and secrets, store its output",
 }
@@ -295,7 +295,7 @@ def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
 
 
 def trust(role: str, target: RoleTarget) -> dict[str, Any]:
-    """Return the trust policy of a role: who may assume it.
+    """Return the trust policy of a role: who can assume it.
 
     The control role: everybody in the account who has sts:AssumeRole.
     """
