@@ -501,6 +501,7 @@ def test_the_containers_environment_is_what_a_worker_reads_and_nothing_else() ->
         "LOG_GROUP_NAME",
         "MIN_FILE_SIZE_BYTES",
         "NECESSARY_STRING",
+        "NO_RETRY_EXIT_CODES",
         "SQS_DEAD_LETTER_URL",
         "SQS_QUEUE_URL",
         "WORKING_FOLDER",
