@@ -322,11 +322,12 @@ def test_a_null_outside_a_bracket_is_refused_before_anything_is_sent(tmp_path: P
 
 def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
     types = {"plate": "text", "parts": "files"}
-    parts = ["k" * 1000] * 1020
+    key = ("k" * 199 + "/") * 5 + "k"
+    parts = [key[-1000:]] * 1020
     document = {"groups": [{"plate": "P", "parts": [*parts, "k"]}]}
     room = MAX_BYTES - len(Job({}, document["groups"][0]).body())
-    parts += ["k" * 1000] * (room // 1003)
-    document["groups"][0]["parts"] = [*parts, "k" * (1 + room % 1003)]
+    parts += [key[-1000:]] * (room // 1003)
+    document["groups"][0]["parts"] = [*parts, key[-1 - room % 1003 :]]
     assert len(Job({}, document["groups"][0]).body()) == MAX_BYTES
     assert read(tmp_path, document, types=types, prefix="{plate}").count == 1
     document["groups"][0]["parts"][-1] += "k"
@@ -338,6 +339,70 @@ def test_a_matrix_with_too_many_jobs_is_refused_at_once(tmp_path: Path) -> None:
     matrix = {"plate": list(range(10_000)), "well": list(range(10_000))}
     (line,) = refusal(tmp_path, {"groups": {"matrix": matrix}})
     assert line.startswith("jobs.json, groups, matrix: has 100,000,000 jobs")
+
+
+OTHER_SPELLING = "in/e\u0301.tif"
+
+
+@pytest.mark.parametrize(
+    ("groups", "warnings"),
+    [
+        ([{"plate": "a"}, {"plate": ""}, {"plate": False}, {"plate": "nautilus"}], []),
+        (
+            [{"plate": "False"}, {"plate": "None"}, {"plate": " na "}],
+            [
+                f"jobs.json, group {number}, plate: is the text {text!r}, which keeps the optional "
+                "part of the command; write false without quotes (in a CSV file, leave the cell "
+                "empty) to omit it"
+                for number, text in enumerate(("False", "None", " na "), 1)
+            ],
+        ),
+        (
+            [{"image": "a.tif "}, {"image": "a*.tif"}, {"parts": ["\u200ba", "a\\b"]}],
+            [
+                "jobs.json, group 1, image: has a blank or an invisible character at an end: "
+                "'a.tif '; remove it, unless the object has this name",
+                "jobs.json, group 2, image: has * or ?, which select nothing in a variable of type "
+                "file: 'a*.tif'; use the type folder, unless the object has this name",
+                r"jobs.json, group 3, parts: has a blank or an invisible character at an end: "
+                r"'\u200ba'; remove it, unless the object has this name",
+                r"jobs.json, group 3, parts: has a backslash, which does not separate folders in "
+                r"S3: 'a\\b'; write /, unless the object has this name",
+            ],
+        ),
+        (
+            [{"image": "in/\u00e9.tif"}, {"image": OTHER_SPELLING}],
+            [
+                "jobs.json, group 2: a key looks like another, but differs in Unicode (NFC, NFD): "
+                f"{OTHER_SPELLING!a}; copy the key from the bucket's list"
+            ],
+        ),
+        (
+            [{"plate": "None", "well": well} for well in range(1, 31)],
+            [
+                "jobs.json, group 1, plate: is the text 'None', which keeps the optional part of "
+                "the command; write false without quotes (in a CSV file, leave the cell empty) to "
+                "omit it (and in 29 more groups)"
+            ],
+        ),
+    ],
+)
+def test_what_is_probably_not_intended_is_a_warning(
+    tmp_path: Path, groups: list[dict[str, Any]], warnings: list[str]
+) -> None:
+    rest = {"plate": "", "well": "", "image": "", "parts": [], "fast": "", "more": ""}
+    document = {"groups": [{**rest, **group} for group in groups]}
+    jobs = read(tmp_path, document, types=TYPES, prefix="out/{job_id}")
+    assert [str(warning) for warning in jobs.warnings] == warnings
+
+
+def test_many_different_warnings_are_counted(tmp_path: Path) -> None:
+    groups = [{"plate": "P", "well": number, "image": f"{number}*"} for number in range(25)]
+    types = {"plate": "text", "well": "text", "image": "file"}
+    jobs = read(tmp_path, {"groups": groups}, types=types)
+    assert len(jobs.warnings) == 21
+    assert str(jobs.warnings[-1]).startswith("jobs.json: has 5 more warnings; ")
+    assert all(warning.warning for warning in jobs.warnings)
 
 
 # Output prefixes.

@@ -129,17 +129,20 @@ LEVELS = "group", "shared", "config"
     [
         ("text", "a.tif", []),
         ("file", "p/a.tif", [("bucket", "p/a.tif", False, "", "bucket/p/a.tif")]),
-        ("file", "s3://o/a", [("o", "a", False, "", "o/a")]),
+        ("file", "s3://oth/a", [("oth", "a", False, "", "oth/a")]),
         (
             "files",
-            ["a", "s3://o/b", "a"],
-            [("bucket", "a", False, "", "bucket/a"), ("o", "b", False, "", "o/b")],
+            ["a", "s3://oth/b", "a"],
+            [("bucket", "a", False, "", "bucket/a"), ("oth", "b", False, "", "oth/b")],
         ),
         ("folder", "p", [("bucket", "p/", True, "", "bucket/p")]),
         ("folder", "p/q/", [("bucket", "p/q/", True, "", "bucket/p/q")]),
         ("folder", "p/*.tif", [("bucket", "p/", True, "*.tif", "bucket/p")]),
         ("folder", "*.tif", [("bucket", "", True, "*.tif", "bucket")]),
-        ("folder", "s3://o/", [("o", "", True, "", "o")]),
+        ("folder", "s3://oth/", [("oth", "", True, "", "oth")]),
+        ("file", "p/a[1].tif", [("bucket", "p/a[1].tif", False, "", "bucket/p/a[1].tif")]),
+        ("folder", "p/[1]", [("bucket", "p/[1]/", True, "", "bucket/p/[1]")]),
+        ("folder", "[p]/*.tif", [("bucket", "[p]/", True, "*.tif", "bucket/[p]")]),
     ],
 )
 @pytest.mark.parametrize("level", LEVELS)
@@ -168,6 +171,12 @@ def test_inputs_are_named_by_bucket_and_key(
         ("p/*.tif", "p/a.tif", True),
         ("p/*.tif", "p/a.TIF", False),
         ("p/*.tif", "p/deep/a.tif", False),
+        ("p/*.tif", "p/._a.tif", False),
+        ("p/?_a.tif", "p/._a.tif", False),
+        ("p/*", "p/.hidden", False),
+        ("p/.*", "p/.hidden", True),
+        ("p/._*.tif", "p/._a.tif", True),
+        ("p", "p/._a.tif", True),
         ("p/?[12].tif", "p/a2.tif", True),
         ("p/?[12].tif", "p/a3.tif", False),
         ("*.tif", "a.tif", True),
@@ -230,7 +239,7 @@ def test_the_functions_receive_the_job_and_replace_the_defaults(tmp_path: Path) 
 def arguments(job):
     return ("run", job.values["file"], job.values["model"], job.inputs_dir, str(job.cores))
 def inputs(job):
-    return [job.variables["file"], "s3://o/models/", "more/*.txt", job.variables["model"]]
+    return [job.variables["file"], "s3://oth/models/", "more/*.txt", job.variables["model"]]
 def output_prefix(job):
     return "made/" + job.job_id + "/"
 """
@@ -243,7 +252,7 @@ def output_prefix(job):
     assert result.arguments == ["run", f"{inputs}/bucket/a", f"{inputs}/bucket/m", inputs, "4"]
     assert [entry.path for entry in result.inputs] == [
         f"{inputs}/bucket/a",
-        f"{inputs}/o/models",
+        f"{inputs}/oth/models",
         f"{inputs}/bucket/more",
         f"{inputs}/bucket/m",
     ]

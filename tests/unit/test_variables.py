@@ -131,7 +131,7 @@ def test_zero_and_blanks_are_values(value: Value) -> None:
         ("False", "flag", False),
         (" TRUE ", "flag", True),
         ("", "flag", ""),
-        ("a, b/c ,s3://x/d", "files", ["a", "b/c", "s3://x/d"]),
+        ("a, b/c ,s3://other/d", "files", ["a", "b/c", "s3://other/d"]),
         ("a", "files", ["a"]),
         ("", "files", ""),
         ("12", "text", "12"),
@@ -163,9 +163,17 @@ def test_a_cell_that_is_not_a_value_of_its_type_is_refused(text: str, type_: str
         *[("", type_) for type_ in TYPES],
         *[(value, "text") for value in ("a; $(b) 'c'\n", 3, 0.5, True, "naïve 🧪", 10**30)],
         *[(key, "file") for key in ("a/b.tif", "s3://other/a/b.tif", "a..b", "a b/ü.tif", "a//b")],
-        *[(keys, "files") for keys in ([], ["a"], ["a", "s3://b/c"])],
+        *[(keys, "files") for keys in ([], ["a"], ["a", "s3://other/c"])],
         *[(key, "folder") for key in ("plate1", "plate1/", "plate1/*_w1.tif", "s3://other")],
         ("s3://other/", "folder"),
+        ("s3://Old_Bucket/a", "file"),
+        *[
+            (key, "file")
+            for key in ("s3/a", "https/a", "~a", "~$a.doc", "a:b/c", "arn", "a[1].tif")
+        ],
+        *[(key, "folder") for key in ("a[1]", "[a]/*.tif", "in/[ab]?.tif", "{a}", "a/{b}/*")],
+        ("é" * 127, "file"),
+        (10**308, "text"),
         *[(text, "args") for text in ("-a 'b c'", "--x")],
         (True, "flag"),
         (False, "flag"),
@@ -182,21 +190,55 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         (["a"], "text", "text, a number, true or false"),
         (math.inf, "text", "finite"),
         (math.nan, "text", "finite"),
+        (10**309, "text", "finite"),
+        (-(10**310), "text", "finite"),
         ("a\0b", "text", "NUL"),
         ("\ud800", "text", "surrogate"),
         (3, "file", "a key of the bucket"),
         (["a"], "file", "a key of the bucket"),
         ("/etc/passwd", "file", "begin with /"),
-        ("s3://b//a", "file", "begin with /"),
+        ("s3://bucket//a", "file", "begin with /"),
         ("a/../../b", "file", ". or .."),
         ("..", "folder", ". or .."),
         ("./a", "file", ". or .."),
-        ("s3://b/../a", "file", ". or .."),
+        ("s3://bucket/../a", "file", ". or .."),
         ("s3://b", "file", "s3://bucket/key"),
         ("s3://", "folder", "s3://bucket/key"),
         ("s3:///a", "file", "s3://bucket/key"),
         ("a/", "file", "ends with /"),
         ("é" * 513, "file", "1024 bytes"),
+        *[
+            (f"{scheme}x/a", "file", "copy it into a bucket")
+            for scheme in ("https://", "http://", "gs://", "ftp://", "HTTPS://", " https://")
+        ],
+        *[(text, "file", "copy it into a bucket") for text in ("https:/x/a", "gs:/x/a")],
+        *[
+            (f"{scheme}bucket/a", type_, "small letters and two slashes")
+            for scheme in ("s3a://", "s3n://", "S3://", "S3a://", "s3:/", "s3:", " s3://")
+            for type_ in ("file", "folder")
+        ],
+        ("\ufeffs3://bucket/a", "file", "small letters and two slashes"),
+        *[
+            (path, "file", "not on a computer")
+            for path in ("file:///a", "file:/a", "~/a", "~", "C:\\a\\b", "c:/a", "\\\\server\\a")
+        ],
+        ("arn:aws:s3:::bucket/a", "file", "an ARN"),
+        ("s3://arn:aws:s3:us-east-1:1:accesspoint/x/a", "file", "the bucket 'arn:aws:s3"),
+        *[
+            (f"s3://{bucket}/a", "file", f"the bucket {bucket!r}")
+            for bucket in ("b", "my bucket", "a..b", "-ab", "a-", "ü-bucket", "10.0.0.1", "x" * 256)
+        ],
+        ("s3://bu?ket", "folder", "the bucket 'bu?ket'"),
+        ("p/" + "x" * 256, "file", "255 bytes"),
+        ("é" * 128 + "/a", "folder", "255 bytes"),
+        *[(f"a{sign}b", "file", "control character U+") for sign in "\n\t\r\x7f\u0085"],
+        ("in/*/x.tif", "folder", "only after its last slash"),
+        ("in/*/", "folder", "only after its last slash"),
+        ("in/?/*.tif", "folder", "only after its last slash"),
+        ("in/**", "folder", "**"),
+        ("**", "folder", "**"),
+        ("in/{a,b}.tif", "folder", "{a,b}"),
+        ("in/{a,b}/*.tif", "folder", "{a,b}"),
         ("a\0", "file", "NUL"),
         ("\udfff", "file", "surrogate"),
         ("a", "files", "a list of keys"),

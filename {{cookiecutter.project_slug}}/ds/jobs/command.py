@@ -107,6 +107,11 @@ class Command:
         """Every name that is used as {name}, including built-in ones."""
         return {reference.name for word in self.words for reference in word.references}
 
+    @cached_property
+    def optional_names(self) -> set[str]:
+        """The names in brackets: their values decide whether those words are kept."""
+        return set().union(*(item.names for item in self.items if isinstance(item, Bracket)))
+
 
 def words_of(item: Word | Bracket) -> tuple[Word, ...]:
     """Return the words of a bracket, or the word itself."""

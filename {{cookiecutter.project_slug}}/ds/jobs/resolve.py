@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,12 @@ from ds.jobs.variables import (
     Value,
     as_text,
     environment_name,
+    has_pattern,
     is_empty,
     split_args,
     split_key,
     value_problem,
+    value_warnings,
 )
 
 Resolved = str | list[str] | bool | None
@@ -54,6 +56,9 @@ class Folders:
     job_json: str
 
 
+_NOTHING = frozenset(("false", "none", "null", "na", "n/a", "nan", "nil"))
+"""Texts by which other tools mean that there is no value."""
+
 SHOWN = Folders("/job/inputs", "/job/shared", "/job/work", "/job/output", "/job/job.json")
 """The folders of a job that is only shown."""
 
@@ -77,9 +82,15 @@ class Input:
     path: str
 
     def takes(self, key: str) -> bool:
-        """Return whether a key in the folder's listing is selected."""
+        """Return whether a key in the folder's listing is selected.
+
+        As in a shell, a pattern selects a name with a leading dot only if it has that dot.
+        """
         name = key[len(self.key) :]
-        return not self.pattern or ("/" not in name and fnmatch.fnmatchcase(name, self.pattern))
+        if not self.pattern:
+            return True
+        hidden = name.startswith(".") and not self.pattern.startswith(".")
+        return "/" not in name and not hidden and fnmatch.fnmatchcase(name, self.pattern)
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,18 @@ def resolve_job(
     )
 
 
+def job_warnings(definition: JobDefinition, job: Job) -> Iterator[Problem]:
+    """Report what is allowed in a valid job but probably not intended."""
+    optional = definition.command.optional_names if definition.command else ()
+    for name, value in job.variables.items():
+        for message, hint in value_warnings(value, definition.types[name]):
+            yield Problem(name, message, hint, warning=True)
+        if name in optional and isinstance(value, str) and value.strip().lower() in _NOTHING:
+            message = f"is the text {value!r}, which keeps the optional part of the command"
+            hint = "write false without quotes (in a CSV file, leave the cell empty) to omit it"
+            yield Problem(name, message, hint, warning=True)
+
+
 def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
     """Call check_outputs() of job.py: why the outputs are not valid, or None if they are."""
     function = definition.functions.get("check_outputs")
@@ -262,7 +285,7 @@ def _inputs(
     found = []
     if function := definition.functions.get("inputs"):
         for text in _texts(function, view, "inputs"):
-            is_folder = text.endswith("/") or _has_pattern(text.rpartition("/")[2])
+            is_folder = text.endswith("/") or has_pattern(text.rpartition("/")[2])
             type_ = "folder" if is_folder else "file"
             if not text or value_problem(text, type_):
                 raise _wrong_result("inputs", text, "keys of the bucket, or s3://bucket/key")
@@ -284,14 +307,10 @@ def _input(text: str, type_: str, bucket: str, base: str, shared: bool = False) 
     if type_ != "folder":
         return Input(bucket, key, False, "", shared, posixpath.join(base, bucket, key))
     head, _, tail = key.rpartition("/")
-    pattern = tail if _has_pattern(tail) else ""
+    pattern = tail if has_pattern(tail) else ""
     key = head if pattern else key.rstrip("/")
     path = posixpath.join(base, bucket, key).rstrip("/")
     return Input(bucket, f"{key}/" if key else "", True, pattern, shared, path)
-
-
-def _has_pattern(name: str) -> bool:
-    return any(sign in name for sign in "*?[")
 
 
 def _environment_text(raw: Value, value: Resolved) -> str:

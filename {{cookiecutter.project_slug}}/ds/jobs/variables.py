@@ -1,10 +1,11 @@
 """Variables of a job: their names, their types, their values."""
 
 import json
-import math
 import re
 import shlex
-from collections.abc import Iterable
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 Value = str | int | float | bool | None | list[str]
@@ -27,6 +28,13 @@ SHELL_NAMES = frozenset(
 )
 
 MAX_KEY_BYTES = 1024  # of S3
+MAX_PART_BYTES = 255  # of a file's name on Linux
+
+_BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_OLD_BUCKET = re.compile(r"[A-Z_]|.{64}")
+_SCHEME = re.compile(r"(s3[an]?:)|([a-z][a-z0-9+.-]*://|(?:https?|ftp|gs):/)", re.IGNORECASE)
+_LOCAL = re.compile(r"file:/|~(?:/|$)|[a-z]:[\\/]|\\\\", re.IGNORECASE)
+_ALTERNATIVES = re.compile("{[^{}]*,[^{}]*}")
 
 # Unicode's categories Cc and Cs, which never change: unicodedata is slow for each character.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -139,7 +147,8 @@ def _text_problem(value: object) -> str | None:
         return _characters_problem(value)
     if not isinstance(value, int | float):
         return "must be text, a number, true or false"
-    return None if math.isfinite(value) else "must be a finite number"
+    # Not math.isfinite(): it raises an exception for whole numbers of more than 308 digits.
+    return None if abs(value) <= sys.float_info.max else "must be a finite number below 1e308"
 
 
 def _args_problem(value: object) -> str | None:
@@ -164,20 +173,90 @@ def _files_problem(value: object) -> str | None:
 def _key_problem(value: object, type_: str) -> str | None:
     if not isinstance(value, str):
         return "must be text: a key of the bucket, or s3://bucket/key"
-    bucket, key = split_key(value, "the run's own")
+    if problem := _characters_problem(value) or _place_problem(value):
+        return problem
+    bucket, key = split_key(value, "the-run-s-own")
     if not bucket or (not key and type_ == "file"):
         return "must be a key of the bucket, or s3://bucket/key"
+    if not _BUCKET.fullmatch(bucket) or re.fullmatch(r"[\d.]+", bucket):
+        return f"must not name the bucket {bucket!r}: buckets have 3 to 63 of a-z, 0-9, - and ."
     if key.startswith("/"):
         return "must not begin with /"
-    if not {".", ".."}.isdisjoint(key.split("/")):
-        return "must not have . or .. as a folder"
     if type_ == "file" and key.endswith("/"):
         return "must be one file, but ends with /"
-    if problem := _characters_problem(value):
-        return problem
+    if (found := control_character(value)) is not None:
+        return f"must not contain the control character U+{ord(value[found]):04X}"
     if len(key.encode()) > MAX_KEY_BYTES:
         return f"must not be longer than {MAX_KEY_BYTES} bytes"
+    return path_problem(key) or (_pattern_problem(key) if type_ == "folder" else None)
+
+
+def path_problem(key: str) -> str | None:
+    """Explain why a key cannot be the path of a local file; else None."""
+    parts = key.split("/")
+    if not {".", ".."}.isdisjoint(parts):
+        return "must not have . or .. as a folder"
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        return f"must not have a name longer than {MAX_PART_BYTES} bytes between slashes"
     return None
+
+
+def _place_problem(value: str) -> str | None:
+    """Explain why a value does not name an object in S3; else None."""
+    text = _trimmed(value)
+    if _LOCAL.match(text):
+        return "must be in S3, not on a computer: upload it, and write its key"
+    if text.lower().startswith("arn:"):
+        return "must be a key of the bucket, or s3://bucket/key, not an ARN"
+    scheme = None if value.startswith("s3://") else _SCHEME.match(text)
+    if scheme and scheme[1]:
+        return "must be a key of the bucket, or s3://bucket/key: small letters and two slashes"
+    if scheme:
+        return f"must be in S3, not at {scheme[0]}: copy it into a bucket, and write its key"
+    return None
+
+
+def has_pattern(name: str) -> bool:
+    """Whether a name selects files: a bracket alone does not, since names of files have them."""
+    return "*" in name or "?" in name
+
+
+def _pattern_problem(key: str) -> str | None:
+    if has_pattern(key.rpartition("/")[0]):
+        return "must have * and ? only after its last slash: use a variable for each folder"
+    if "**" in key:
+        return "must not have **: a folder without a pattern has all files below it"
+    if _ALTERNATIVES.search(key):
+        return "must not have {a,b}: a pattern has *, ? and [ab]"
+    return None
+
+
+def _trimmed(text: str) -> str:
+    """Remove blanks and invisible characters at both ends."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    seen = [at for at, sign in enumerate(text) if unicodedata.category(sign)[0] not in "ZC"]
+    return text[seen[0] : seen[-1] + 1] if seen else ""
+
+
+def value_warnings(value: object, type_: str) -> Iterator[tuple[str, str]]:
+    """Report what is allowed in a valid value but probably not intended: a message and a hint."""
+    if type_ not in ("file", "files", "folder") or not value:
+        return
+    for text in value if isinstance(value, list) else [str(value)]:
+        bucket, key = split_key(text, "")
+        if key != _trimmed(key):
+            message = f"has a blank or an invisible character at an end: {text!a}"
+            yield message, "remove it, unless the object has this name"
+        if type_ != "folder" and has_pattern(key):
+            message = f"has * or ?, which select nothing in a variable of type {type_}: {text!r}"
+            yield message, "use the type folder, unless the object has this name"
+        if "\\" in key:
+            hint = "write /, unless the object has this name"
+            yield f"has a backslash, which does not separate folders in S3: {text!r}", hint
+        if _OLD_BUCKET.search(bucket):
+            message = f"names the bucket {bucket!r}, which only a bucket from before 2018 can have"
+            yield message, "buckets have 3 to 63 of a-z, 0-9, - and ."
 
 
 def _characters_problem(text: str) -> str | None:

@@ -130,6 +130,7 @@ def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> R
         if jobs:
             try:
                 groups = read_job_file(jobs, definition, settings.program)
+                found += _coded("DS-JOBS", groups.warnings)
             except BadInput as error:
                 found += _coded("DS-JOBS", error.problems)
     if settings:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ds.control.files.job_file import JobFile, read_job_file
 from ds.control.files.project import Project, load_project
 
 PATH = click.Path(path_type=Path)
@@ -34,3 +35,11 @@ def open_project(root: Path) -> Project:
     for warning in project.warnings:
         click.echo(f"warning: {warning}", err=True)
     return project
+
+
+def open_job_file(path: Path, project: Project) -> JobFile:
+    """Read a job file, and print its warnings to standard error."""
+    jobs = read_job_file(path, project.definition, project.settings.program)
+    for warning in jobs.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return jobs

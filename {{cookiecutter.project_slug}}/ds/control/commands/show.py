@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ds.control.commands.common import GROUP, job_file_argument, open_project
-from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.commands.common import GROUP, job_file_argument, open_job_file, open_project
+from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.jobs.message import Job
 from ds.jobs.resolve import Input
@@ -24,7 +24,7 @@ from ds.jobs.resolve import Input
 def command(root: Path, jobfile: Path, number: int | None, as_json: bool) -> int:
     """Print what group N (default: 1) would do, without running it."""
     project = open_project(root)
-    jobs = read_job_file(jobfile, project.definition, project.settings.program)
+    jobs = open_job_file(jobfile, project)
     if not as_json:
         click.echo(_text(project, jobs, number or 1))
     elif number:

@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from ds.cloud.client import Aws, reporting_errors
-from ds.control.commands.common import job_file_argument, open_project
-from ds.control.files.job_file import JobFile, read_job_file
+from ds.control.commands.common import job_file_argument, open_job_file, open_project
+from ds.control.files.job_file import JobFile
 from ds.control.files.project import Project
 from ds.control.submission.done_groups import DoneGroups
 from ds.control.submission.submission import Submission, Unsent
@@ -30,7 +30,7 @@ def command(root: Path, jobfile: Path, dry_run: bool, again: bool, skip_done: bo
     """Send every group of JOBFILE to the queue as a message."""
     project = open_project(root)
     settings = project.settings
-    jobs = read_job_file(jobfile, project.definition, settings.program)
+    jobs = open_job_file(jobfile, project)
     console = Console(highlight=False)
     with (
         reporting_errors(settings.AWS_PROFILE),

@@ -15,6 +15,7 @@ import json
 import math
 import re
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 from ds.jobs.definition import JobDefinition
 from ds.jobs.message import MAX_BYTES, Job
 from ds.jobs.problems import BadInput, Problem, at, closest, did_you_mean
-from ds.jobs.resolve import resolve_job
+from ds.jobs.resolve import Input, job_warnings, resolve_job
 from ds.jobs.text_file import read_json
 from ds.jobs.variables import Value, from_text
 
@@ -34,6 +35,9 @@ MOST_GROUPS = 10_000_000
 
 MOST_KEPT = 20
 """The number of problems that are printed; the others are counted."""
+
+MOST_SPELLINGS = 100_000
+"""The number of keys with other letters than ASCII that are kept to find keys that look equal."""
 
 csv.field_size_limit(MAX_BYTES)
 
@@ -58,12 +62,14 @@ class JobFile:
         shared: the variables beside `groups`.
         count: the number of groups.
         digest: the SHA-256 of all messages in their order.
+        warnings: what is allowed but probably not intended.
     """
 
     path: Path
     shared: Mapping[str, Value]
     count: int
     digest: str
+    warnings: Sequence[Problem]
     _read: _Reader
 
     def jobs(self) -> Iterator[Job]:
@@ -102,9 +108,12 @@ class _ProblemTally:
 
     def raise_if_any(self) -> None:
         """Raise BadInput with the kept problems and the number of the others."""
-        if not self.count:
-            return
-        reported = []
+        if self.count:
+            raise BadInput(self.problems())
+
+    def problems(self) -> list[Problem]:
+        """Return the kept problems and the number of the others."""
+        reported: list[Problem] = []
         more = self.count
         for (problem, _), (group, seen) in self._kept.items():
             more -= seen
@@ -114,8 +123,10 @@ class _ProblemTally:
             reported += at([problem], f"{self._file_name}, {group}" if group else self._file_name)
         if more:
             hint = "correct the problems above first"
-            reported.append(Problem(self._file_name, f"has {more:,} more problems", hint))
-        raise BadInput(reported)
+            warning = reported[0].warning
+            message = f"has {more:,} more {'warnings' if warning else 'problems'}"
+            reported.append(Problem(self._file_name, message, hint, warning))
+        return reported
 
 
 class _Object(dict[str, Any]):
@@ -148,15 +159,15 @@ def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Va
         typo = closest("groups", shared)
         hint = f"did you mean groups instead of {typo}?" if typo else "add groups, one for each job"
         raise BadInput([Problem(name, "has no groups", hint)])
-    tally = _ProblemTally(name)
+    tally, warned = _ProblemTally(name), _ProblemTally(name)
     tally.add(shared.duplicates)
     try:
         read = _reader(shared.pop("groups"), path, definition.types)
-        count, digest = _check(read, shared, definition, config, tally)
+        count, digest = _check(read, shared, definition, config, tally, warned)
     except BadInput as error:
         tally.add(error.problems)
     tally.raise_if_any()
-    return JobFile(path, shared, count, digest, read)
+    return JobFile(path, shared, count, digest, warned.problems(), read)
 
 
 def _check(
@@ -165,34 +176,52 @@ def _check(
     definition: JobDefinition,
     config: Mapping[str, Value],
     tally: _ProblemTally,
+    warned: _ProblemTally,
 ) -> tuple[int, str]:
     """Check every group and that their output prefixes differ; return number and digest."""
     number = 0
     digest = hashlib.sha256()
-    reported = set()
+    reported: set[Problem] = set()
+    spellings: dict[str, str] = {}
+
+    def report(found: Iterable[Problem], to: _ProblemTally) -> None:
+        for problem in found:
+            if problem.where not in shared or problem.where in group.variables:
+                to.add([problem], group.where)
+            elif problem not in reported:
+                # A mistake in the shared variables is reported once, not per group.
+                reported.add(problem)
+                to.add([problem])
+
     with _Prefixes() as prefixes:
         for number, group in enumerate(read(), 1):
             job = Job(shared, group.variables)
             try:
                 body = _checked_body(group, job)
-                prefix = resolve_job(definition, config, job, "bucket").output_prefix
+                resolved = resolve_job(definition, config, job, "bucket")
             except BadInput as error:
-                for problem in _causes(error.problems):
-                    if problem.where not in shared or problem.where in group.variables:
-                        tally.add([problem], group.where)
-                    elif problem not in reported:
-                        # A mistake in the shared variables is reported once, not per group.
-                        reported.add(problem)
-                        tally.add([problem])
+                report(_causes(error.problems), tally)
                 continue
+            report(job_warnings(definition, job), warned)
+            report(_other_spellings(resolved.inputs, spellings), warned)
             digest.update(f"{body}\n".encode())
             if not tally.count:
-                prefixes.add(number, prefix)
+                prefixes.add(number, resolved.output_prefix)
         if not number:
             tally.add([Problem("", "has no groups", "write at least one")])
         if not tally.count:
             tally.add(prefixes.problems())
     return number, digest.hexdigest()
+
+
+def _other_spellings(inputs: Iterable[Input], spellings: dict[str, str]) -> Iterator[Problem]:
+    """Report keys that look like another one (NFC and NFD); add the others to `spellings`."""
+    for key in (item.key + item.pattern for item in inputs):
+        if not key.isascii() and len(spellings) < MOST_SPELLINGS:
+            first = spellings.setdefault(unicodedata.normalize("NFC", key), key)
+            if first != key:
+                message = f"a key looks like another, but differs in Unicode (NFC, NFD): {key!a}"
+                yield Problem("", message, "copy the key from the bucket's list", warning=True)
 
 
 def _causes(problems: Sequence[Problem]) -> list[Problem]:

@@ -58,7 +58,10 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
         BadInput: settings or job file are not valid.
         CommandError: nothing could be started.
     """
-    jobs = _chosen(read_job_file(path, project.definition, project.settings.program), options.only)
+    job_file = read_job_file(path, project.definition, project.settings.program)
+    for warning in job_file.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    jobs = _chosen(job_file, options.only)
     resolved_jobs = {number: project.resolve(job) for number, job in jobs.items()}
     if options.docker:
         for problem in docker.inspect(project):
@@ -127,7 +130,9 @@ class _Run:
         for text in missing[:MOST_WARNINGS]:
             self.console.print(f"warning: {text}", markup=False, soft_wrap=True)
         if len(missing) > MOST_WARNINGS:
-            self.console.print(f"warning: {len(missing) - MOST_WARNINGS} more do not exist")
+            self.console.print(
+                f"warning: {len(missing) - MOST_WARNINGS} more inputs are missing or left out"
+            )
         if self.aws.settings.CHECK_IF_DONE_BOOL:
             prefixes = [resolved.output_prefix for resolved in self.resolved_jobs.values()]
             wanted.setdefault(bucket, {}).update(files_below(options.output, prefixes))
