@@ -20,6 +20,15 @@ class Failed(Exception):
     """The attempt failed; the text is the reason."""
 
 
+class JobInputFailed(Failed):
+    """An input of this job alone does not exist or cannot be a local file; found before anything
+    large is downloaded."""
+
+
+class SharedInputFailed(Failed):
+    """An input that all jobs share is missing, forbidden or cannot be a local file."""
+
+
 class Stop(Failed):
     """The attempt must end now; the command has `grace_seconds` from SIGTERM to SIGKILL."""
 
