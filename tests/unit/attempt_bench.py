@@ -78,6 +78,12 @@ class Bucket:
         self._events.note(f"head {key}")
         return S3Object(bucket, key, len(self.objects[key]), key)
 
+    def fetch_if_small(self, bucket: str, key: str, path: Path) -> tuple[S3Object, bool]:
+        return self.head(bucket, key), False
+
+    def each(self, function: Any, items: Iterable[Any], check_stop: Callable[[], None]) -> Any:
+        return [function(item) for item in items]
+
     def exists(self, bucket: str, key: str) -> bool:
         return key in self.objects
 
@@ -209,7 +215,9 @@ class Bench:
             ),
             queue=self.queue,  # type: ignore[arg-type]
             storage=self.bucket,  # type: ignore[arg-type]
-            shared_inputs=SharedInputs(self.bucket),  # type: ignore[arg-type]
+            shared_inputs=SharedInputs(  # type: ignore[arg-type]
+                self.bucket, self.folder / "scratch" / "shared"
+            ),
             logs=self.logs,  # type: ignore[arg-type]
             worker="w",
             stopping=self.stopping,

@@ -20,8 +20,8 @@ def test_a_job_that_succeeds(bench: Bench) -> None:
     bench.at["upload"] = lambda: bench.clock.sleep(2)
     record = bench.perform()
     assert bench.events.noted == [
-        "list in/ref/",
         "head in/a.tif",
+        "list in/ref/",
         "fetch in/ref/one",
         "fetch in/ref/two",
         "fetch in/a.tif",

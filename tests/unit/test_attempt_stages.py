@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from ds.worker.stop import (
     LONGEST_SECONDS,
     Failed,
     Interrupted,
+    JobInputFailed,
     Lost,
     Phase,
     Phases,
+    SharedInputFailed,
     Stop,
     reason_to_stop,
 )
@@ -240,9 +243,9 @@ def test_a_reason_is_sent_as_sqs_accepts_it(text: str, sent: str) -> None:
 def fetched(folder: Path, inputs: list[Input], keys: dict[str, bytes]) -> tuple[int, list[str]]:
     events = Events()
     bucket = Bucket(events, keys)
-    shared = SharedInputs(bucket)  # type: ignore[arg-type]
+    shared = SharedInputs(bucket, folder / "store")  # type: ignore[arg-type]
     reports: list[str] = []
-    count = fetch_inputs(inputs, bucket, shared, lambda: None, reports.append)  # type: ignore[arg-type]
+    count = fetch_inputs(inputs, bucket, shared, lambda: None, reports.append).size  # type: ignore[arg-type]
     assert reports == [f"fetched {len(events.of('fetch'))} input files, {count} bytes"]
     return count, sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
 
@@ -264,19 +267,65 @@ def test_a_folder_is_fetched_by_its_pattern(tmp_path: Path, pattern: str, names:
     assert fetched(tmp_path, [item], keys | {"in2/z.tif": b"1"}) == (len(names), names)
 
 
+LONG = "x" * 256
+OTHER_KEYS = [
+    ({}, "", "'s3://b/in/': no such objects"),
+    ({"in/a.csv": b""}, "*.tif", "'s3://b/in/*.tif': no such objects"),
+    ({"in/._a.tif": b""}, "*.tif", "'s3://b/in/*.tif': no such objects"),
+    ({"in/../../x.tif": b""}, "", "'s3://b/in/../../x.tif': must not have . or .. as a folder"),
+    ({"in/./x.tif": b""}, "", "'s3://b/in/./x.tif': must not have . or .. as a folder"),
+    (
+        {"in/x\u200b//y": b"", "in/x\u200b/y": b""},
+        "",
+        r"'s3://b/in/x\u200b//y' and 's3://b/in/x\u200b/y' would be the same local file",
+    ),
+    (
+        {"in//y": b"", "in/y": b""},
+        "",
+        "'s3://b/in//y' and 's3://b/in/y' would be the same local file",
+    ),
+    (
+        {"in/x": b"", "in/x/y/z": b""},
+        "",
+        "'s3://b/in/x' would be a local file, and a folder for 's3://b/in/x/y/z'",
+    ),
+    (
+        {f"in/{'x' * 256}": b""},
+        "",
+        f"'s3://b/in/{'x' * 256}': must not have a name longer than 255",
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "pattern", "reason"), OTHER_KEYS)
+@pytest.mark.parametrize(("shared", "kind"), [(False, JobInputFailed), (True, SharedInputFailed)])
+def test_an_input_that_cannot_be_is_a_failure(
+    tmp_path: Path,
+    keys: dict[str, bytes],
+    pattern: str,
+    reason: str,
+    shared: bool,
+    kind: type[Failed],
+) -> None:
+    with pytest.raises(kind, match=re.escape(reason)):
+        fetched(tmp_path, [folder_input(tmp_path, pattern, shared)], keys)
+
+
 @pytest.mark.parametrize(
-    ("keys", "pattern", "reason"),
+    ("keys", "reason"),
     [
-        ({}, "", "s3://b/in/: no such objects"),
-        ({"in/a.csv": b""}, "*.tif", r"s3://b/in/\*\.tif: no such objects"),
-        ({"in/../../x.tif": b""}, "", "a key with '..' cannot be a local file"),
+        (["a/b", "a//b"], "'s3://b/a/b' and 's3://b/a//b' would be the same local file"),
+        (["a", "a/b"], "'s3://b/a' would be a local file, and a folder for 's3://b/a/b'"),
+        (["a/b/c", "a"], "'s3://b/a' would be a local file, and a folder for 's3://b/a/b/c'"),
     ],
 )
-def test_an_input_that_cannot_be_is_a_failure(
-    tmp_path: Path, keys: dict[str, bytes], pattern: str, reason: str
+def test_keys_that_a_disk_cannot_have_together_are_found_before_any_request(
+    tmp_path: Path, keys: list[str], reason: str
 ) -> None:
-    with pytest.raises(Failed, match=reason):
-        fetched(tmp_path, [folder_input(tmp_path, pattern)], keys)
+    """Nothing is in the bucket: a request would fail in another way."""
+    items = [Input("b", key, False, "", False, f"{tmp_path}/b/{key}") for key in keys]
+    with pytest.raises(JobInputFailed, match=re.escape(reason)):
+        fetched(tmp_path, items, {})
 
 
 # The program.

@@ -106,7 +106,7 @@ class Attempt:
         context, settings, attempt = self._context, self._settings, self._message.attempt
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
-        folders = program.create_folders(self._folder, context.scratch / "shared")
+        folders = program.create_folders(self._folder)
         bucket, cores = settings.AWS_BUCKET, settings.CPUS_PER_JOB
         resolved = resolve_job(context.definition, settings.program, job, bucket, folders, cores)
         self._store = store = OutputStore(context.storage, settings, resolved, attempt)
@@ -116,12 +116,12 @@ class Attempt:
         log.report(f"attempt {attempt} on {context.worker} slot {self._slot}")
         with self._phases.enter("fetch"):
             inputs, shared = resolved.inputs, context.shared_inputs
-            self._bytes_in = fetch_inputs(
-                inputs, context.storage, shared, self._check_stop, log.report
-            )
+            fetched = fetch_inputs(inputs, context.storage, shared, self._check_stop, log.report)
+            self._bytes_in = fetched.size
         Path(folders.job_json).write_text(json.dumps(resolved.document, indent=1))
         with self._phases.enter("run"):
             self._run(resolved, folders, log)
+            fetched.check_links()
         with self._phases.enter("check"):
             outputs = self._check(resolved, folders, log)
         with self._phases.enter("upload"):

@@ -10,14 +10,14 @@ from pathlib import Path
 from ds.jobs.resolve import Folders
 
 
-def create_folders(folder: Path, shared: Path) -> Folders:
+def create_folders(folder: Path) -> Folders:
     """Create the empty folders of an attempt in `folder`; remove what is in it."""
     remove_folder(folder)
-    for name in ("inputs", "work", "output", "tmp"):
+    for name in ("inputs", "shared", "work", "output", "tmp"):
         (folder / name).mkdir(parents=True)
     return Folders(
         inputs=str(folder / "inputs"),
-        shared=str(shared),
+        shared=str(folder / "shared"),
         work=str(folder / "work"),
         output=str(folder / "output"),
         job_json=str(folder / "job.json"),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
+from s3transfer.utils import OSUtils
 
 from ds.worker.stop import Failed
 
@@ -25,8 +28,14 @@ if TYPE_CHECKING:
 THREADS = 16
 """Transfers at a time."""
 
+SMALL_BYTES = 1_000_000
+"""An object up to this size comes with the request that finds it."""
+
 CheckStop = Callable[[], None]
 """Raises if the attempt must end; a method that takes long calls it regularly."""
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
 """The URL of an object, what begins its transfer, and subscribers to it."""
@@ -34,6 +43,14 @@ Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
 
 class TransferFailed(Failed):
     """An object cannot be fetched or uploaded."""
+
+
+class NotFound(TransferFailed):
+    """An object or its bucket does not exist."""
+
+
+class Archived(TransferFailed):
+    """An object is in an archive, from which it must be restored."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +73,11 @@ class Storage:
     def __init__(self, client: S3Client) -> None:
         self._client = client
         self._transfers = create_transfer_manager(
-            client, TransferConfig(max_concurrency=THREADS, preferred_transfer_client="classic")
+            client,
+            TransferConfig(max_concurrency=THREADS, preferred_transfer_client="classic"),
+            _TemporaryNames(),
         )
+        self._threads = ThreadPoolExecutor(THREADS)
 
     def listing(self, bucket: str, prefix: str) -> list[S3Object]:
         """List all objects whose key begins with `prefix`."""
@@ -75,6 +95,43 @@ class Storage:
         with _reasons(f"s3://{bucket}/{key}"):
             answer = self._client.head_object(Bucket=bucket, Key=key)
         return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
+
+    def fetch_if_small(self, bucket: str, key: str, path: Path) -> tuple[S3Object, bool]:
+        """Find one object, and download it if it is small; return whether that was done.
+
+        By one request: a HEAD before each GET would double the time of many small objects.
+        """
+        with _reasons(f"s3://{bucket}/{key}"):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            item = S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
+            with contextlib.closing(answer["Body"]) as body:
+                if item.size > SMALL_BYTES:
+                    return item, False
+                try:
+                    content = body.read()
+                except BotoCoreError:  # cut off: `fetch` repeats a download
+                    return item, False
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return item, True
+
+    def each(
+        self, function: Callable[[_A], _B], items: Iterable[_A], check_stop: CheckStop
+    ) -> list[_B]:
+        """Return the function's results in order, THREADS at a time; raise its first exception."""
+        futures = [self._threads.submit(function, item) for item in items]
+        waiting = set(futures)
+        try:
+            while waiting:
+                check_stop()
+                done, waiting = wait(waiting, 0.5, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)  # the caller may now remove the files
+        return [future.result() for future in futures]
 
     def exists(self, bucket: str, key: str) -> bool:
         """Whether an object exists."""
@@ -110,7 +167,8 @@ class Storage:
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def close(self) -> None:
-        """End the transfers' threads."""
+        """End the threads."""
+        self._threads.shutdown(cancel_futures=True)
         self._transfers.shutdown(cancel=True)
 
     def _transfer(self, transfers: Iterable[Transfer], check_stop: CheckStop) -> None:
@@ -134,6 +192,13 @@ class Storage:
         for name, future in begun:
             with _reasons(name):
                 future.result()
+
+
+class _TemporaryNames(OSUtils):
+    """Gives a download a short temporary name: one of 255 bytes cannot become longer."""
+
+    def get_temp_filename(self, filename: str) -> str:
+        return str(Path(filename).parent / f".{uuid.uuid4().hex}")
 
 
 class _SizeFromListing(BaseSubscriber):
@@ -164,13 +229,15 @@ def acquire(lock: threading.Lock | threading.Semaphore, check_stop: CheckStop) -
 
 
 @contextlib.contextmanager
-def _reasons(name: str) -> Iterator[None]:
+def _reasons(url: str) -> Iterator[None]:
     """Turn errors of AWS and of the disk into TransferFailed."""
+    name = repr(url)
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        raise TransferFailed(f"{name}: {_REASONS.get(code, code)}") from error
+        kind = _KINDS.get(code, TransferFailed)
+        raise kind(f"{name}: {_REASONS.get(code, code)}") from error
     except S3DownloadFailedError as error:
         raise TransferFailed(f"{name}: {_REASONS['412']}") from error
     except RetriesExceededError as error:
@@ -179,12 +246,20 @@ def _reasons(name: str) -> Iterator[None]:
         raise TransferFailed(f"{name}: {error}") from error
 
 
+_KINDS = {
+    "404": NotFound,
+    "NoSuchKey": NotFound,
+    "NoSuchBucket": NotFound,
+    "InvalidObjectState": Archived,
+}
+
 _REASONS = {
     "404": "does not exist",
     "NoSuchKey": "does not exist",
     "NoSuchBucket": "its bucket does not exist",
     "403": "access is denied, or it does not exist",
     "AccessDenied": "access is denied",
+    "InvalidObjectState": "is archived; restore it first",
     "412": "changed while it was fetched",
     "PreconditionFailed": "changed while it was fetched",
 }

@@ -49,7 +49,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     config = Config(
         region_name=os.environ.get("AWS_REGION"),
         retries={"mode": "standard", "max_attempts": 10},
-        max_pool_connections=THREADS + settings.DOCKER_CORES + 4,
+        max_pool_connections=2 * THREADS + settings.DOCKER_CORES + 4,
     )
     jobs, held = _open_queues(settings, config)
     _start(definition)
@@ -70,7 +70,7 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         definition=definition,
         queue=jobs,
         storage=storage,
-        shared_inputs=SharedInputs(storage),
+        shared_inputs=SharedInputs(storage, scratch / "shared"),
         logs=logs,
         worker=name,
         stopping=stopping,
