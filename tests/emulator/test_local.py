@@ -168,8 +168,41 @@ def test_inputs_come_from_data_and_a_missing_one_is_reported_once(tmp_path: Path
     assert (root / "local-output" / "out" / "in" / "1.txt" / "out.txt").read_text() == "1abo"
     assert second["state"] == "dead"
     assert "in/none.txt" in second["reason"]
-    assert "warning: bucket/in/none.txt: does not exist; group 2 needs it" in ended.stderr
+    assert "warning: 'bucket/in/none.txt': does not exist; group 2 needs it" in ended.stderr
     assert ended.stderr.count("warning") == 1
+
+
+def test_a_fifo_and_a_link_loop_in_data_are_left_out(tmp_path: Path) -> None:
+    root = make_implementation(
+        tmp_path,
+        command="""bash -c 'cat "$all"/* > "$output_dir/out.txt"'""",
+        variables={"name": "text", "all": "folder"},
+        shared={"all": "plate"},
+    )
+    (root / "data" / "plate").mkdir(parents=True)
+    (root / "data" / "plate" / "a.txt").write_text("a")
+    os.mkfifo(root / "data" / "plate" / "fifo")
+    (root / "data" / "plate" / "loop").symlink_to("..")
+    ended = run(root, "local", JOBS, "--only", "1")
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    assert (root / "local-output" / "out" / "a" / "out.txt").read_text() == "a"
+    assert "fifo': is left out; it is not a regular file" in ended.stdout
+    assert "/plate': is left out; it is the same folder as 'data/plate'" in ended.stdout
+
+
+def test_results_of_finished_jobs_survive_a_kill(tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    root = make_implementation(
+        tmp_path,
+        command=f"""bash -c 'until [ "$name" != c ] || [ -e {stop} ]; do sleep 0.1; done
+        echo "$name" > "$output_dir/out.txt"'""",
+        groups=[{"name": name} for name in "abc"],
+    )
+    with started(root, JOBS):
+        outputs = [root / "local-output" / "out" / name / "out.txt" for name in "ab"]
+        wait_for(lambda: all(path.exists() for path in outputs))
+    stop.touch()
+    assert [path.read_text() for path in outputs] == ["a\n", "b\n"]
 
 
 def test_jobs_that_are_done_are_skipped_if_config_says_so(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_missing_input_is_reported(world: World) -> None:
     world.send([{"one": "in/nothing.txt", "name": "a"}])
     world.work()
     (dead,) = world.dead()
-    assert re.fullmatch(r"s3://.*/in/nothing.txt: does not exist", dead["reason"])
+    assert re.fullmatch(r"'s3://.*/in/nothing.txt': does not exist", dead["reason"])
 
 
 def test_invalid_messages_are_dead_at_once_and_stop_no_worker(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from ds.jobs.resolve import Input, ResolvedJob
@@ -48,7 +49,8 @@ def found(
         if (top / item.key).is_file():
             yield item.key, top / item.key
         return
-    for folder, names in _folders(top / item.key, left_out):
+    folders = _folders(top / item.key, left_out)
+    for folder, names in islice(folders, 1) if item.pattern else folders:
         for name in names:
             path = Path(folder, name)
             key = path.relative_to(top).as_posix()

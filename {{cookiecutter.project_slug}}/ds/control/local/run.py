@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -31,8 +32,12 @@ from ds.control.progress import Progress
 from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
 from ds.jobs.resolve import SHOWN, ResolvedJob
+from ds.worker.s3 import S3Object
 
 POLL_SECONDS = 0.3
+
+SAVE_SECONDS = 3
+"""How often the results of finished jobs are saved: little is lost if this process is killed."""
 
 MOST_WARNINGS = 5
 
@@ -99,6 +104,7 @@ class _Run:
     folder: Path
     console: Console
     aws: LocalAws
+    saved: set[S3Object] = field(default_factory=set)
 
     def go(self) -> Summary:
         """Run from the first upload to the table."""
@@ -153,10 +159,16 @@ class _Run:
         """Wait until every job has left the queue."""
         aws = self.aws
         empty = 0
+        next_save = time.monotonic() + SAVE_SECONDS
         # A message can move from one count to the other while SQS counts: empty twice is empty.
         while empty < 2:
             time.sleep(POLL_SECONDS)
             workers.tend()
+            if time.monotonic() > next_save:
+                began = time.monotonic()
+                self._save(results(self._job_ids(), self._records(), {}, finished=False))
+                # Saving must not take longer than a tenth of the run.
+                next_save = time.monotonic() + SAVE_SECONDS + 9 * (time.monotonic() - began)
             sent = feeder.sent()
             queue = message_counts(aws.sqs, aws.settings.queue_url)
             dead = message_counts(aws.sqs, aws.settings.dead_letter_url).total
@@ -164,16 +176,27 @@ class _Run:
             progress.show(max(0, sent - queue.total), note)
             empty = empty + 1 if feeder.ended and queue.total == 0 else 0
 
+    def _job_ids(self) -> list[tuple[int, str]]:
+        return [(number, resolved.job_id) for number, resolved in self.resolved_jobs.items()]
+
+    def _records(self) -> list[dict[str, Any]]:
+        return records(self.aws.logs, self.aws.settings.record_group)
+
     def _results(self, finished: bool) -> list[Result]:
         """Read the result of each job, and download outputs and the logs of dead jobs."""
         aws, output = self.aws, self.options.output
-        jobs = [(number, resolved.job_id) for number, resolved in self.resolved_jobs.items()]
         dead = dead_letters(aws.sqs, aws.settings.dead_letter_url, HIDDEN_SECONDS)
-        ended = results(jobs, records(aws.logs, aws.settings.record_group), dead, finished)
+        ended = results(self._job_ids(), self._records(), dead, finished)
         for job_id in sorted(dead.keys() & {result.job_id for result in ended}):
             for area in ("", "failed/"):
                 prefix = f"{aws.settings.log_prefix}/{area}{job_id}/"
                 aws.download(aws.listing(prefix), output)
+        files = self._save(ended)
+        return [replace(result, outputs=files.get(result.group, [])) for result in ended]
+
+    def _save(self, ended: Iterable[Result]) -> dict[int, list[str]]:
+        """Download the outputs of jobs that are done, unless that was done; return their paths."""
+        aws = self.aws
         good = {
             self.resolved_jobs[result.group].output_prefix: result.group
             for result in ended
@@ -185,11 +208,13 @@ class _Run:
             for item in (aws.listing(os.path.commonpath(good)) if good else [])
             if (prefix := owner(item.key, good))
         ]
-        aws.download([item for _, item in owned], output)
+        new = {item for _, item in owned} - self.saved
+        aws.download(list(new), self.options.output)
+        self.saved.update(new)
         files: dict[int, list[str]] = {}
         for number, item in owned:
             files.setdefault(number, []).append(item.key)
-        return [replace(result, outputs=files.get(result.group, [])) for result in ended]
+        return files
 
     def _report(self, summary: Summary) -> None:
         console, output = self.console, self.options.output
