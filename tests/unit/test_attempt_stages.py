@@ -272,8 +272,8 @@ OTHER_KEYS = [
     ({}, "", "'s3://b/in/': no such objects"),
     ({"in/a.csv": b""}, "*.tif", "'s3://b/in/*.tif': no such objects"),
     ({"in/._a.tif": b""}, "*.tif", "'s3://b/in/*.tif': no such objects"),
-    ({"in/../../x.tif": b""}, "", "'s3://b/in/../../x.tif': must not have . or .. as a folder"),
-    ({"in/./x.tif": b""}, "", "'s3://b/in/./x.tif': must not have . or .. as a folder"),
+    ({"in/../../x.tif": b""}, "", "'s3://b/in/../../x.tif': must not contain . or .. as a folder"),
+    ({"in/./x.tif": b""}, "", "'s3://b/in/./x.tif': must not contain . or .. as a folder"),
     (
         {"in/x\u200b//y": b"", "in/x\u200b/y": b""},
         "",
@@ -292,7 +292,7 @@ OTHER_KEYS = [
     (
         {f"in/{'x' * 256}": b""},
         "",
-        f"'s3://b/in/{'x' * 256}': must not have a name longer than 255",
+        f"'s3://b/in/{'x' * 256}': must not contain a name longer than 255",
     ),
 ]
 

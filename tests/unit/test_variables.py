@@ -164,8 +164,8 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         (-(10**310), "text", "finite"),
         ("a\0b", "text", "NUL"),
         ("\ud800", "text", "surrogate"),
-        (3, "file", "a key of the bucket"),
-        (["a"], "file", "a key of the bucket"),
+        (3, "file", "a key in the bucket"),
+        (["a"], "file", "a key in the bucket"),
         ("/etc/passwd", "file", "begin with /"),
         ("s3://bucket//a", "file", "begin with /"),
         ("a/../../b", "file", ". or .."),
@@ -183,11 +183,11 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         ],
         *[(text, "file", "copy it into a bucket") for text in ("https:/x/a", "gs:/x/a")],
         *[
-            (f"{scheme}bucket/a", type_, "small letters and two slashes")
+            (f"{scheme}bucket/a", type_, "lower case and two slashes")
             for scheme in ("s3a://", "s3n://", "S3://", "S3a://", "s3:/", "s3:", " s3://")
             for type_ in ("file", "folder")
         ],
-        ("\ufeffs3://bucket/a", "file", "small letters and two slashes"),
+        ("\ufeffs3://bucket/a", "file", "lower case and two slashes"),
         *[
             (path, "file", "not on a computer")
             for path in ("file:///a", "file:/a", "~/a", "~", "C:\\a\\b", "c:/a", "\\\\server\\a")
@@ -212,7 +212,7 @@ def test_these_values_fit_their_type(value: Any, type_: str) -> None:
         ("a\0", "file", "NUL"),
         ("\udfff", "file", "surrogate"),
         ("a", "files", "a list of keys"),
-        ([1], "files", "a key of the bucket"),
+        ([1], "files", "a key in the bucket"),
         (["a", ""], "files", "empty"),
         (["a", "../b"], "files", "'../b'"),
         ("'a", "args", "left open"),

@@ -55,7 +55,7 @@ def name_problem(name: str) -> str | None:
     """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must contain only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
         return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
@@ -93,7 +93,7 @@ def from_text(text: str, type_: str) -> Value:
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
-            raise ValueError("must not have an empty item between or beside commas")
+            raise ValueError("must not have an empty item between commas, or before or after them")
         return keys
     return text
 
@@ -172,14 +172,14 @@ def _files_problem(value: object) -> str | None:
 
 def _key_problem(value: object, type_: str) -> str | None:
     if not isinstance(value, str):
-        return "must be text: a key of the bucket, or s3://bucket/key"
+        return "must be text: a key in the bucket, or s3://bucket/key"
     if problem := _characters_problem(value) or _place_problem(value):
         return problem
     bucket, key = split_key(value, "the-run-s-own")
     if not bucket or (not key and type_ == "file"):
-        return "must be a key of the bucket, or s3://bucket/key"
+        return "must be a key in the bucket, or s3://bucket/key"
     if not _BUCKET.fullmatch(bucket) or re.fullmatch(r"[\d.]+", bucket):
-        return f"must not name the bucket {bucket!r}: buckets have 3 to 63 of a-z, 0-9, - and ."
+        return f"must not name the bucket {bucket!r}: names consist of 3 to 63 of a-z, 0-9, - and ."
     if key.startswith("/"):
         return "must not begin with /"
     if type_ == "file" and key.endswith("/"):
@@ -195,9 +195,9 @@ def path_problem(key: str) -> str | None:
     """Explain why a key cannot be the path of a local file; else None."""
     parts = key.split("/")
     if not {".", ".."}.isdisjoint(parts):
-        return "must not have . or .. as a folder"
+        return "must not contain . or .. as a folder"
     if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
-        return f"must not have a name longer than {MAX_PART_BYTES} bytes between slashes"
+        return f"must not contain a name longer than {MAX_PART_BYTES} bytes between slashes"
     return None
 
 
@@ -207,10 +207,10 @@ def _place_problem(value: str) -> str | None:
     if _LOCAL.match(text):
         return "must be in S3, not on a computer: upload it, and write its key"
     if text.lower().startswith("arn:"):
-        return "must be a key of the bucket, or s3://bucket/key, not an ARN"
+        return "must be a key in the bucket, or s3://bucket/key, not an ARN"
     scheme = None if value.startswith("s3://") else _SCHEME.match(text)
     if scheme and scheme[1]:
-        return "must be a key of the bucket, or s3://bucket/key: small letters and two slashes"
+        return "must be a key in the bucket, or s3://bucket/key: lower case and two slashes"
     if scheme:
         return f"must be in S3, not at {scheme[0]}: copy it into a bucket, and write its key"
     return None
@@ -223,11 +223,11 @@ def has_pattern(name: str) -> bool:
 
 def _pattern_problem(key: str) -> str | None:
     if has_pattern(key.rpartition("/")[0]):
-        return "must have * and ? only after its last slash: use a variable for each folder"
+        return "must contain * and ? only after its last slash: use a variable for each folder"
     if "**" in key:
-        return "must not have **: a folder without a pattern has all files below it"
+        return "must not contain **: a folder without a pattern includes all files below it"
     if _ALTERNATIVES.search(key):
-        return "must not have {a,b}: a pattern has *, ? and [ab]"
+        return "must not contain {a,b}: a pattern consists of *, ? and [ab]"
     return None
 
 
@@ -256,7 +256,7 @@ def value_warnings(value: object, type_: str) -> Iterator[tuple[str, str]]:
             yield f"has a backslash, which does not separate folders in S3: {text!r}", hint
         if _OLD_BUCKET.search(bucket):
             message = f"names the bucket {bucket!r}, which only a bucket from before 2018 can have"
-            yield message, "buckets have 3 to 63 of a-z, 0-9, - and ."
+            yield message, "a bucket name consists of 3 to 63 of a-z, 0-9, - and ."
 
 
 def _characters_problem(text: str) -> str | None:
