@@ -474,10 +474,17 @@ def test_inputs_that_are_named_one_by_one_cost_one_request(
     assert set(requests.of("GetObject").values()) == {1 + large}
 
 
-@pytest.mark.parametrize(("shared", "kind"), [(False, JobInputFailed), (True, SharedInputFailed)])
-@pytest.mark.parametrize("missing", ["none", "none/"])
+@pytest.mark.parametrize(
+    ("missing", "shared", "kind"),
+    [
+        ("none", False, TransferFailed),
+        ("none/", False, JobInputFailed),
+        ("none", True, SharedInputFailed),
+        ("none/", True, SharedInputFailed),
+    ],
+)
 def test_a_missing_input_is_found_before_anything_large_is_downloaded(
-    client: S3Client, slots: Slots, prefix: str, shared: bool, kind: type[Failed], missing: str
+    client: S3Client, slots: Slots, prefix: str, missing: str, shared: bool, kind: type[Failed]
 ) -> None:
     for name in ("in/large", "large"):
         put(client, f"{prefix}{name}", b"x" * 9_000_000)

@@ -7,23 +7,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ds.jobs.resolve import Input
 from ds.jobs.variables import path_problem
-from ds.worker.s3 import (
-    Archived,
-    CheckStop,
-    NotFound,
-    S3Object,
-    Storage,
-    TransferFailed,
-    acquire,
-)
-from ds.worker.stop import ArchivedInput, Failed, Interrupted, JobInputFailed, SharedInputFailed
+from ds.worker.s3 import CheckStop, S3Object, Storage, TransferFailed, acquire
+from ds.worker.stop import Failed, Interrupted, JobInputFailed, SharedInputFailed
 
 RECHECK_SECONDS = 60
 """How long a worker relies on what S3 answered about a shared input."""
@@ -105,7 +97,7 @@ class SharedInputs:
                 with contextlib.suppress(FileNotFoundError):  # another attempt replaced a file
                     return len(files), Fetched(size, self._view(files))
                 check_stop()
-        except (TransferFailed, _NotLocal) as error:
+        except (TransferFailed, JobInputFailed) as error:
             self._found.clear()
             raise SharedInputFailed(str(error)) from error
 
@@ -189,27 +181,23 @@ def _stamp(stat: os.stat_result) -> _Stamp:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-class _NotLocal(Exception):
-    """Objects cannot be local files as they are named; the text is the reason."""
-
-
 def local_files(found: Iterable[tuple[Path, S3Object]]) -> Files:
-    """Return each file once, or raise _NotLocal: S3 has names that a disk cannot have together."""
+    """Return each file once, or raise JobInputFailed: S3 has names that a disk cannot."""
     files: Files = {}
     folders: Files = {}
     for path, item in found:
         if problem := path_problem(item.key):
-            raise _NotLocal(f"{item.url!r}: {problem}")
+            raise JobInputFailed(f"{item.url!r}: {problem}")
         other = files.setdefault(path, item)  # "a//b" and "a/b" are one path
         if other.url != item.url:
-            raise _NotLocal(f"{other.url!r} and {item.url!r} would be the same local file")
+            raise JobInputFailed(f"{other.url!r} and {item.url!r} would be the same local file")
         for folder in path.parents:
             if folders.setdefault(folder, item) is not item:
                 break
     for path, item in files.items():
         if path in folders:
             message = f"{item.url!r} would be a local file, and a folder for {folders[path].url!r}"
-            raise _NotLocal(message)
+            raise JobInputFailed(message)
     return files
 
 
@@ -222,15 +210,13 @@ def fetch_inputs(
 ) -> Fetched:
     """Fetch a job's inputs. All are found before those of more than SMALL_BYTES are downloaded."""
     own = [item for item in inputs if not item.shared]
-    with _reasons_of_the_job():
-        local_files((Path(i.path), S3Object(i.bucket, i.key, 0, "")) for i in own if not i.folder)
-        found = storage.each(partial(_find_own, storage), own, check_stop)
-        files = local_files((path, item) for one in found for path, item, _ in one)
+    local_files((Path(i.path), S3Object(i.bucket, i.key, 0, "")) for i in own if not i.folder)
+    found = storage.each(partial(_find_own, storage), own, check_stop)
+    files = local_files((path, item) for one in found for path, item, _ in one)
     shared_count, shared = shared_inputs.fetch([i for i in inputs if i.shared], check_stop)
     here = {path for one in found for path, _, is_here in one if is_here}
-    with _reasons_of_the_job():
-        rest = [(item, path) for path, item in files.items() if path not in here]
-        storage.fetch(rest, check_stop)
+    rest = [(item, path) for path, item in files.items() if path not in here]
+    storage.fetch(rest, check_stop)
     size = shared.size + sum(item.size for item in files.values())
     report(f"fetched {shared_count + len(files)} input files, {size} bytes")
     return Fetched(size, shared.links)
@@ -251,20 +237,10 @@ def _objects(item: Input, storage: Storage) -> list[S3Object]:
     found = [entry for entry in listed if item.takes(entry.key)]
     if not found:
         url = f"s3://{item.bucket}/{item.key}{item.pattern}"
-        raise NotFound(f"{url!r}: no such objects")
+        raise JobInputFailed(f"{url!r}: no such objects")
     return found
 
 
 def _local_path(item: Input, entry: S3Object) -> Path:
     # Not Path(folder, name): the rest of "a//b" below "a/" is "/b", another root.
     return Path(f"{item.path}/{entry.key[len(item.key) :]}" if item.folder else item.path)
-
-
-@contextlib.contextmanager
-def _reasons_of_the_job() -> Iterator[None]:
-    try:
-        yield
-    except Archived as error:
-        raise ArchivedInput(str(error)) from error
-    except (NotFound, _NotLocal) as error:
-        raise JobInputFailed(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -42,15 +43,11 @@ Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
 
 
 class TransferFailed(Failed):
-    """An object cannot be fetched or uploaded."""
+    """An object cannot be fetched or uploaded; `code` is that of S3 or of the disk."""
 
-
-class NotFound(TransferFailed):
-    """An object or its bucket does not exist."""
-
-
-class Archived(TransferFailed):
-    """An object is in an archive, from which it must be restored."""
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -236,22 +233,17 @@ def _reasons(url: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        kind = _KINDS.get(code, TransferFailed)
-        raise kind(f"{name}: {_REASONS.get(code, code)}") from error
+        raise TransferFailed(f"{name}: {_REASONS.get(code, code)}", code) from error
     except S3DownloadFailedError as error:
-        raise TransferFailed(f"{name}: {_REASONS['412']}") from error
+        raise TransferFailed(f"{name}: {_REASONS['412']}", "412") from error
     except RetriesExceededError as error:
         raise TransferFailed(f"{name}: {error.last_exception}") from error
-    except (BotoCoreError, S3UploadFailedError, OSError) as error:
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "")
+        raise TransferFailed(f"{name}: {error}", code) from error
+    except (BotoCoreError, S3UploadFailedError) as error:
         raise TransferFailed(f"{name}: {error}") from error
 
-
-_KINDS = {
-    "404": NotFound,
-    "NoSuchKey": NotFound,
-    "NoSuchBucket": NotFound,
-    "InvalidObjectState": Archived,
-}
 
 _REASONS = {
     "404": "does not exist",
@@ -259,7 +251,7 @@ _REASONS = {
     "NoSuchBucket": "its bucket does not exist",
     "403": "access is denied, or it does not exist",
     "AccessDenied": "access is denied",
-    "InvalidObjectState": "is archived; restore it first",
+    "InvalidObjectState": "is archived; restore it",
     "412": "changed while it was fetched",
     "PreconditionFailed": "changed while it was fetched",
 }

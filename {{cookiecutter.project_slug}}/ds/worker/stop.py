@@ -51,10 +51,6 @@ class JobInputFailed(Failed):
     large is downloaded."""
 
 
-class ArchivedInput(JobInputFailed):
-    """An input of this job alone is in an archive, from which somebody must restore it."""
-
-
 class SharedInputFailed(Failed):
     """An input that all jobs share is missing, forbidden or cannot be a local file."""
 
