@@ -31,7 +31,7 @@ Files = dict[Path, S3Object]
 """Objects by their local files."""
 
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
 @dataclass(eq=False)
@@ -178,7 +178,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def _stamp(stat: os.stat_result) -> _Stamp:
     """Return what changes when a file does."""
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_mode
 
 
 def local_files(found: Iterable[tuple[Path, S3Object]]) -> Files:
