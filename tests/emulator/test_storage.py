@@ -340,12 +340,13 @@ def test_no_job_sees_what_another_one_did_to_the_shared_inputs(
     before = {"in/a": b"a", "in/deep/b": b"b"}
     for name, content in before.items():
         put(client, f"{prefix}{name}", content)
-    first, _ = slots.start("in/")
+    first, fetched = slots.start("in/")
     (first / "in" / "a").unlink()
     (first / "in" / "a").write_bytes(b"another file")
     (first / "in" / "deep" / "b").rename(first / "in" / "b")
     (first / "in" / "a.index").write_bytes(b"x")
     (first / "in" / "deep" / "c").write_bytes(b"x")
+    fetched.check_links()
     second, fetched = slots.start("in/")
     assert files(second) == before
     assert fetched.size == 0
@@ -424,6 +425,19 @@ def test_a_shared_input_that_changes_in_the_bucket_is_no_programs_fault(
         change(first / "a")
         with pytest.raises(Failed, match="changed this shared input"):
             fetched.check_links()
+
+
+def test_a_shared_input_that_is_removed_in_the_bucket_is_looked_up_again(
+    client: S3Client, slots: Slots, prefix: str, tmp_path: Path
+) -> None:
+    put(client, f"{prefix}in/a")
+    slots.start("in/")
+    client.delete_object(Bucket=BUCKET, Key=f"{prefix}in/a")
+    put(client, f"{prefix}in/b", b"b")
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(SharedInputFailed, match="in/a': does not exist"):
+        slots.start("in/")
+    assert files(slots.start("in/")[0]) == {"in/b": b"b"}
 
 
 def test_a_slot_that_ends_leaves_shared_inputs_to_the_next(
