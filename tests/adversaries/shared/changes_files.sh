@@ -1,3 +1,4 @@
+#!/bin/bash
 # Writes into the shared files, which root can although they are read-only.
 # A program with a shared folder as its argument. The next job must not see what it did.
 chmod -R u+w "$1"

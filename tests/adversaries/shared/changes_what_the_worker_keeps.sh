@@ -1,3 +1,4 @@
+#!/bin/bash
 # Removes and changes the files from which the worker creates the views of its jobs.
 # A program with a shared folder as its argument. The next job must not see what it did.
 for file in "$1"/../../../../shared/*; do
