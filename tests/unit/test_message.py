@@ -156,3 +156,9 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "plate",
         "x",
     ]
+
+
+def test_a_number_that_no_program_can_read_is_a_problem_not_an_exception() -> None:
+    job = decode('{"group": {"size": 1' + "0" * 310 + "}}")
+    (problem,) = check_job(job, {"size": "text"}, {})
+    assert str(problem).startswith("size: must be a finite number below 1e308; ")
