@@ -1091,14 +1091,16 @@ class OutputRule:
 
     def missing(self, files: Iterable[OutputFile]) -> str | None:
         """Explain why these files are not the complete outputs of a job; None if they are."""
-        files = list(files)
-        found = sum(map(self.counts, files))
+        written = found = 0
+        for file in files:  # there may be very many
+            written += 1
+            found += self.counts(file)
         if found >= self.expected_number_files:
             return None
         named = f" and {self.necessary_string!r} in the name" if self.necessary_string else ""
         return (
             f"output files are missing: expected {self.expected_number_files} of at least "
-            f"{self.min_file_size_bytes} bytes{named}, found {found} (of {len(files)} written)"
+            f"{self.min_file_size_bytes} bytes{named}, found {found} (of {written} written)"
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:

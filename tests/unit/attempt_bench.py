@@ -93,7 +93,7 @@ class Bucket:
     def upload(
         self, bucket: str, files: Iterable[tuple[Path, str]], check_stop: Callable[[], None]
     ) -> None:
-        for path, key in files:
+        for path, key in sorted(files):
             self._events.note(f"upload {key}")
             check_stop()
             self.objects[key] = path.read_bytes()

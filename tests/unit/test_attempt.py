@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ds.worker.program import remove_folder
 from tests.unit.attempt_bench import ID, INPUTS, JOB, KEPT, LOG, MARKER, Bench
 
 
@@ -30,8 +31,8 @@ def test_a_job_that_succeeds(bench: Bench) -> None:
         f"put {MARKER}",
         "upload out/a/one.txt",
         "upload out/a/two.txt",
-        f"upload {LOG}/1.log",
         f"delete {MARKER}",
+        f"upload {LOG}/1.log",
         "message deleted",
         "record done",
     ]
@@ -120,6 +121,25 @@ def test_a_lost_attempt_settles_nothing(bench: Bench, event: str) -> None:
     if event in PHASES.values():
         assert bench.outputs == {}
         assert f"{LOG}/1.log" not in bench.bucket.objects
+
+
+def test_a_log_that_cannot_be_uploaded_fails_no_job(bench: Bench) -> None:
+    bench.at[f"upload {LOG}"] = bench.fail
+    assert bench.perform().outcome == "done"
+    assert bench.events.of("message") == ["message deleted"]
+    assert len(bench.outputs) == 2
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_without_an_output_folder_the_log_is_kept(bench: Bench, exit_code: int) -> None:
+    """The reason is what the program did."""
+    bench.exit_code, bench.printed = exit_code, b"it said this\n"
+    bench.at["run"] = lambda: remove_folder(bench.folder / "scratch" / "slot-0" / "output")
+    record = bench.perform()
+    assert record.outcome == "failed"
+    reason = "exit code 3: it said this" if exit_code else "the outputs cannot be listed: No such"
+    assert record.reason.startswith(reason)
+    assert "it said this" in bench.log
 
 
 def test_an_upload_that_ends_in_the_middle_leaves_its_marker(bench: Bench) -> None:

@@ -308,21 +308,32 @@ def test_outputs_are_all_files_by_their_path(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "deep/er/c.txt"):
         (tmp_path / name).write_text(name)
     (tmp_path / "link.txt").symlink_to("a.txt")
-    assert find_outputs(tmp_path) == [
+    assert sorted(find_outputs(tmp_path, "out"), key=lambda file: file.path) == [
         OutputFile("a.txt", 5),
         OutputFile("b.txt", 5),
-        OutputFile("link.txt", 5),
         OutputFile("deep/er/c.txt", 13),
+        OutputFile("link.txt", 5),
     ]
+
+
+def test_what_is_neither_file_nor_folder_is_left_out_with_a_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    lines: list[str] = []
+    assert list(find_outputs(tmp_path, "out", left_out=lines.append)) == []
+    assert lines == ["left out 'x': it is neither a file nor a folder"]
 
 
 @pytest.mark.parametrize(
     ("create", "reason"),
     [
-        (lambda path: os.mkfifo(path), "output 'x' is not a file"),
-        (lambda path: path.symlink_to("/nowhere"), "output 'x' is not a file"),
-        (lambda path: path.symlink_to("/etc"), "output 'x' is not a file"),
+        (lambda path: path.symlink_to("x"), "output 'x' is a link to nothing"),
+        (lambda path: path.symlink_to("gone"), "output 'x' is a link to nothing"),
+        (lambda path: path.symlink_to("/nowhere"), "output 'x' is a link that leads out"),
+        (lambda path: path.symlink_to("/etc"), "output 'x' is a link that leads out"),
+        (lambda path: path.symlink_to(".."), "output 'x' is a link that leads out"),
         (lambda path: path.with_name("x\ny").touch(), "a name that S3 cannot hold"),
+        (lambda path: path.with_name("x\udcff").touch(), "a name that S3 cannot hold"),
+        (lambda path: path.with_name("ü" * 120).touch(), "longer than 1,024 bytes"),
     ],
 )
 def test_an_output_that_s3_cannot_hold_is_a_failure(
@@ -330,7 +341,12 @@ def test_an_output_that_s3_cannot_hold_is_a_failure(
 ) -> None:
     create(tmp_path / "x")
     with pytest.raises(Failed, match=reason):
-        find_outputs(tmp_path)
+        list(find_outputs(tmp_path, "p" * (1023 - 239)))
+
+
+def test_a_key_may_be_as_long_as_s3_allows(tmp_path: Path) -> None:
+    (tmp_path / ("ü" * 120)).touch()
+    assert len(list(find_outputs(tmp_path, "p" * (1023 - 240)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -359,8 +375,8 @@ def test_a_marker_exists_while_several_outputs_are_uploaded(
     assert bench.events.of("put", "upload", "delete") == [
         *before,
         *(f"upload out/a/{name}" for name in names),
-        f"upload {LOG}/{attempt}.log",
         *after,
+        f"upload {LOG}/{attempt}.log",
     ]
 
 

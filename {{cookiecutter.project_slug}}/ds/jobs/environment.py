@@ -11,7 +11,13 @@ from ds.jobs.problems import BadInput, Problem
 from ds.jobs.settings import JobSettings
 from ds.jobs.variables import as_text
 
-LOCAL_ONLY = ("DS_SCRATCH", "DS_VISIBILITY_SECONDS", "DS_RETRY_DELAYS", "DS_POLL_SECONDS")
+LOCAL_ONLY = (
+    "DS_SCRATCH",
+    "DS_VISIBILITY_SECONDS",
+    "DS_RETRY_DELAYS",
+    "DS_POLL_SECONDS",
+    "DS_IDLE_WRITER_SECONDS",
+)
 """Variables that only `local` and tests set; on AWS the worker uses its defaults."""
 
 
@@ -30,6 +36,8 @@ class WorkerSettings(JobSettings):
         visibility_seconds: the visibility timeout of a message, extended while its job runs.
         retry_delays: seconds before the second, third, ... attempt; the last one repeats.
         poll_seconds: the longest wait for a message in one request.
+        idle_writer_seconds: how long a process that a command left behind may keep an output open
+            without writing to it.
     """
 
     run_id: str = _from_variable("DS_RUN")
@@ -39,6 +47,7 @@ class WorkerSettings(JobSettings):
     visibility_seconds: float = _from_variable("DS_VISIBILITY_SECONDS", default=60)
     retry_delays: tuple[float, ...] = _from_variable("DS_RETRY_DELAYS", default=(10, 60, 300))
     poll_seconds: int = _from_variable("DS_POLL_SECONDS", default=5)
+    idle_writer_seconds: float = _from_variable("DS_IDLE_WRITER_SECONDS", default=60)
 
     @property
     def log_prefix(self) -> str:

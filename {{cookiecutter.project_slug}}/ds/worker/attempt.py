@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -81,7 +81,7 @@ class Attempt:
         self._store: OutputStore | None = None
         self._finished = Finished(exit_code=None, peak_memory_mb=0, left_over=0)
         self._bytes_in = 0
-        self._bytes_out = 0
+        self._files_out = self._bytes_out = 0
 
     def perform(self) -> Record:
         """Do the job. However that ends, settle its message, send its record and return it."""
@@ -123,12 +123,11 @@ class Attempt:
         with self._phases.enter("run"):
             self._run(resolved, folders, log)
         with self._phases.enter("check"):
-            outputs = self._check(resolved, folders, log)
+            self._check(resolved, folders, log)
         with self._phases.enter("upload"):
-            self._bytes_out = sum(file.size for file in outputs)
-            log.report(f"uploading {len(outputs)} files, {self._bytes_out} bytes")
-            log.flush()
-            store.upload(Path(folders.output), outputs, log.path, self._check_stop)
+            log.report(f"uploading {self._files_out} files, {self._bytes_out} bytes")
+            store.upload(Path(folders.output), self._files_out, self._check_stop)
+            self._upload_log(self._check_stop)
         self._check_stop()
         return "done", ""
 
@@ -143,27 +142,36 @@ class Attempt:
             results=folders.output,
             output=log.program,
             check_stop=self._check_stop,
+            idle_seconds=self._settings.idle_writer_seconds,
         )
         if finished.stop:
             raise finished.stop
         log.report(f"exit code {finished.exit_code}, peak memory {finished.peak_memory_mb} MB")
+        for path in finished.idle_outputs:
+            log.report(f"a process kept {path!r} open and wrote nothing more; it was ended")
         if finished.left_over:
             log.report(f"killed {finished.left_over} processes that the command left behind")
 
-    def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
-        """Return the outputs; raise Failed if the command or its outputs are not as expected."""
+    def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> None:
+        """Raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
             raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
-        outputs = find_outputs(Path(folders.output))
+        prefix = resolved.output_prefix
+        outputs = find_outputs(Path(folders.output), prefix, left_out=log.report)
         try:
-            reason = self._settings.output_rule.missing(outputs) or check_outputs(
+            reason = self._settings.output_rule.missing(self._counted(outputs)) or check_outputs(
                 self._context.definition, resolved.view
             )
         except BadInput as error:
             reason = one_line(error)
         if reason:
             raise Failed(reason)
-        return outputs
+
+    def _counted(self, outputs: Iterable[OutputFile]) -> Iterator[OutputFile]:
+        for file in outputs:
+            self._files_out += 1
+            self._bytes_out += file.size
+            yield file
 
     def _check_stop(self) -> None:
         """Raise Stop if this attempt must end; called regularly in every phase."""
@@ -203,13 +211,22 @@ class Attempt:
         """Upload the log and, unless the attempt was interrupted, what its program had written, to
         help a person. If that fails, the outcome stays the same."""
         if self._log and self._store:
-            try:
+            with contextlib.suppress(OSError):
                 self._log.report(f"{outcome}: {reason}")
-                self._log.flush()
-                outputs = None if outcome == "interrupted" else self._folder / "output"
-                self._store.keep(self._log.path, outputs)
-            except (TransferFailed, OSError) as error:
-                logger.warning("could not keep the log of %s: %s", self._job_id, error)
+            self._upload_log(check_stop=lambda: None)
+            if outcome != "interrupted":
+                with contextlib.suppress(TransferFailed, OSError):
+                    self._store.keep(self._folder / "output")
+
+    def _upload_log(self, check_stop: Callable[[], None]) -> None:
+        """Upload the log. If that fails, the outcome stays the same."""
+        assert self._log
+        assert self._store
+        try:
+            self._log.flush()
+            self._store.upload_log(self._log.path, check_stop)
+        except (TransferFailed, OSError) as error:
+            logger.warning("could not upload the log of %s: %s", self._job_id, error)
 
     def _record(self, outcome: Outcome, reason: str) -> Record:
         return Record(

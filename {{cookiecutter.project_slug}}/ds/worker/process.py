@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import resource
 import selectors
@@ -20,7 +21,13 @@ from ds.worker.stop import GRACE_SECONDS, Failed, Stop
 MARK = "DS_ATTEMPT"
 """Environment variable that identifies a command's descendants, whatever their process group."""
 
+_RLIMIT_LOCKS = 10
+"""Means nothing to Linux since 2.4.25 (getrlimit(2)), but is inherited. Its value identifies a
+command's descendants, also those without an environment (`env -i setsid`)."""
+
 _PR_SET_CHILD_SUBREAPER = 36
+
+_LINUX = sys.platform == "linux"
 
 _PIECE = 1 << 16
 _FULL_PIPE = 16
@@ -36,12 +43,14 @@ class Finished:
         peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
         left_over: processes that it left behind and that had to be killed.
         stop: why it was stopped; None if it ended without that.
+        idle_outputs: files that those processes had open, but did not write to any more.
     """
 
     exit_code: int | None
     peak_memory_mb: int
     left_over: int
     stop: Stop | None = None
+    idle_outputs: Sequence[str] = ()
 
 
 def adopt_orphans() -> None:
@@ -59,11 +68,13 @@ def run(
     results: str,
     output: Callable[[bytes], None],
     check_stop: Callable[[], None],
+    idle_seconds: float = 60,
 ) -> Finished:
     """Run a command to its end and leave no process behind.
 
     A process that it did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS to end,
     and longer while it writes to the results: a truncated file would pass for a complete one.
+    It is killed once it has not written for `idle_seconds`.
 
     Args:
         arguments: program and arguments; there is no shell.
@@ -73,13 +84,15 @@ def run(
         results: the folder of the command's outputs.
         output: receives stdout and stderr.
         check_stop: called regularly; raises Stop to end the command.
+        idle_seconds: how long a process that is left may keep a result open without a change.
 
     Raises:
         Failed: the program cannot be started.
     """
+    number = next(_numbers)
     with _starting:
         try:
-            with _killed_first():
+            with _inherited(number):
                 process = subprocess.Popen(
                     arguments,
                     cwd=folder,
@@ -92,12 +105,13 @@ def run(
         except (OSError, ValueError) as error:
             raise Failed(f"{arguments[:1]} cannot be started: {error}") from error
         _roots.add(process.pid)
-    watch = _Watch(process, mark, output)
+    watch = _Watch(process, mark, number, output)
     stop = None
+    idle: Sequence[str] = ()
     try:
         watch.until_exit(check_stop)
         watch.until_gone(GRACE_SECONDS)
-        watch.until_written(results, check_stop)
+        idle = watch.until_written(os.path.realpath(results), check_stop, idle_seconds)
     except Stop as error:
         stop = error
         if stop.grace_seconds:
@@ -106,18 +120,23 @@ def run(
     finally:
         left_over = watch.kill()
     exit_code = None if stop else process.returncode
-    return Finished(exit_code, watch.peak_memory_mb, left_over, stop)
+    return Finished(exit_code, watch.peak_memory_mb, left_over, stop, idle)
 
 
 class _Watch:
     """The output, memory and end of a running command and all that it started."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], mark: str, output: Callable[[bytes], None]
+        self,
+        process: subprocess.Popen[bytes],
+        mark: str,
+        number: int,
+        output: Callable[[bytes], None],
     ) -> None:
         assert process.stdout is not None
         self._process = process
         self._mark = mark
+        self._number = number
         self._output = output
         # Read after the start of the command, which itself takes memory.
         self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -151,17 +170,29 @@ class _Watch:
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
 
-    def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
+    def until_written(
+        self, folder: str, check_stop: Callable[[], None], idle_seconds: float
+    ) -> Sequence[str]:
         """Wait for processes that still write below a folder, and then GRACE_SECONDS for their
-        end: a process closes its file before it ends, and may still rename it."""
+        end: a process closes its file before it ends, and may still rename it. Return the files
+        that are open but have not changed for `idle_seconds`."""
         deadline = 0.0
+        files: dict[str, tuple[int, int]] = {}
+        changed = time.monotonic()
         while living := self._living():
-            if any(_writes(process, folder) for process in living):
-                deadline = time.monotonic() + GRACE_SECONDS
-            elif time.monotonic() >= deadline:
+            before, now = files, time.monotonic()
+            files = {path: state for process in living for path, state in _open(process, folder)}
+            if files != before:
+                changed = now
+            if files and now - changed >= idle_seconds:
+                return sorted(os.path.relpath(path, folder) for path in files)
+            if files:
+                deadline = now + GRACE_SECONDS
+            elif now >= deadline:
                 break
             check_stop()
             self._read(0.2)
+        return ()
 
     def terminate(self) -> None:
         """Send SIGTERM to all of it."""
@@ -229,7 +260,7 @@ class _Watch:
         return _group_exists(self._process.pid)
 
     def _living(self) -> list[psutil.Process]:
-        """Return its living processes: its group, all with its mark, all descendants seen."""
+        """Return its living processes: its group, all with its marks, all descendants seen."""
         found = []
         for process in {*psutil.Process().children(recursive=True), *self._seen}:
             with contextlib.suppress(psutil.Error, OSError):
@@ -238,6 +269,7 @@ class _Watch:
                 elif (
                     (process in self._seen and process.is_running())
                     or os.getpgid(process.pid) == self._process.pid
+                    or _number_of(process.pid) == self._number
                     or process.environ().get(MARK) == self._mark
                 ):
                     found.append(process)
@@ -258,36 +290,52 @@ class _Watch:
 
 
 _starting = threading.Lock()
+_numbers = itertools.count(1_000_000)
 _roots: set[int] = set()
 """The commands of all slots; each is reaped by its own _Watch."""
 
 
 @contextlib.contextmanager
-def _killed_first() -> Iterator[None]:
-    """Let the kernel, when memory is short, kill what this block starts before the worker.
+def _inherited(number: int) -> Iterator[None]:
+    """Set what this block starts inherits, before it can start others: no core dumps, a number
+    that identifies it, and that the kernel kills it before the worker when memory is short.
 
-    Linux only. The score is inherited, so it must be set before a command can start others. Every
-    process may raise its own score and lower it again (proc(5), oom_score_adj).
+    The last two on Linux only. Every process may raise its own score and lower it again (proc(5),
+    oom_score_adj).
     """
     own = Path("/proc/self/oom_score_adj")
     before = ""
+    limits = {resource.RLIMIT_CORE: 0, **({_RLIMIT_LOCKS: number} if _LINUX else {})}
+    saved = {limit: resource.getrlimit(limit) for limit in limits}
     with contextlib.suppress(OSError):
         before = own.read_text()
         own.write_text("1000")
+    for limit, value in limits.items():
+        resource.setrlimit(limit, (value, saved[limit][1]))
     try:
         yield
     finally:
+        for limit, values in saved.items():
+            resource.setrlimit(limit, values)
         with contextlib.suppress(OSError):
             own.write_text(before)
 
 
-def _writes(process: psutil.Process, folder: str) -> bool:
+def _number_of(pid: int) -> int | None:
+    with contextlib.suppress(OSError):  # a program of another user
+        if sys.platform == "linux":
+            return resource.prlimit(pid, _RLIMIT_LOCKS)[0]
+    return None
+
+
+def _open(process: psutil.Process, folder: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the files below a folder that a process has open for writing, with what changes when
+    they are written to."""
     with contextlib.suppress(psutil.Error, OSError):
-        return any(
-            file.path.startswith(f"{folder}/") and getattr(file, "mode", "w") != "r"
-            for file in process.open_files()
-        )
-    return False
+        for file in process.open_files():
+            if file.path.startswith(f"{folder}/") and getattr(file, "mode", "w") != "r":
+                stat = Path(file.path).stat()
+                yield file.path, (stat.st_size, stat.st_mtime_ns)
 
 
 def _group_exists(root: int) -> bool:

@@ -26,6 +26,8 @@ def create_folders(folder: Path, shared: Path) -> Folders:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder if it exists, even if its permissions do not allow that."""
+    if folder.is_symlink():  # a program has moved it
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         for parent, names, _ in os.walk(folder):

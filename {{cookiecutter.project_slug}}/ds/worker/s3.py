@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -93,10 +94,10 @@ class Storage:
     def upload(self, bucket: str, files: Iterable[tuple[Path, str]], check_stop: CheckStop) -> None:
         """Upload files to their keys; call `check_stop` before each."""
         begin = self._transfers.upload
-        uploads: list[Transfer] = [
+        uploads: Iterator[Transfer] = (
             (f"s3://{bucket}/{key}", partial(begin, str(path), bucket, key), [])
             for path, key in files
-        ]
+        )
         self._transfer(uploads, check_stop)
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
@@ -114,26 +115,24 @@ class Storage:
         self._transfers.shutdown(cancel=True)
 
     def _transfer(self, transfers: Iterable[Transfer], check_stop: CheckStop) -> None:
-        """Run transfers, at most THREADS at a time."""
-        running = _Running()
-        begun: list[tuple[str, TransferFuture]] = []
+        """Run transfers, at most THREADS at a time, until the first one fails."""
+        finished = _Finished()
+        running: dict[TransferFuture, str] = {}
         try:
             for name, begin, subscribers in transfers:
                 check_stop()
-                acquire(running.free, check_stop)
-                begun.append((name, begin(subscribers=[*subscribers, running])))
-            for _ in range(THREADS):
-                acquire(running.free, check_stop)
+                if len(running) == THREADS:
+                    finished.take_one(running, check_stop)
+                running[begin(subscribers=[*subscribers, finished])] = name
+            while running:
+                finished.take_one(running, check_stop)
         except BaseException:
-            for _, future in begun:
+            for future in running:
                 future.cancel()
-            for _, future in begun:  # the caller may now remove the files
+            for future in running:  # the caller may now remove the files
                 with contextlib.suppress(Exception):
                     future.result()
             raise
-        for name, future in begun:
-            with _reasons(name):
-                future.result()
 
 
 class _SizeFromListing(BaseSubscriber):
@@ -147,18 +146,28 @@ class _SizeFromListing(BaseSubscriber):
         future.meta.provide_object_etag(self._item.etag)
 
 
-class _Running(BaseSubscriber):
-    """Counts the transfers that may still begin."""
+class _Finished(BaseSubscriber):
+    """The transfers that have ended."""
 
     def __init__(self) -> None:
-        self.free = threading.Semaphore(THREADS)
+        self._queue: queue.SimpleQueue[TransferFuture] = queue.SimpleQueue()
 
     def on_done(self, future: TransferFuture, **_: Any) -> None:
-        self.free.release()
+        self._queue.put(future)
+
+    def take_one(self, running: dict[TransferFuture, str], check_stop: CheckStop) -> None:
+        """Wait for the end of one transfer and remove it; raise TransferFailed if it failed."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                future = self._queue.get(timeout=0.5)
+                break
+            check_stop()
+        with _reasons(running.pop(future)):
+            future.result()
 
 
-def acquire(lock: threading.Lock | threading.Semaphore, check_stop: CheckStop) -> None:
-    """Acquire a lock or a semaphore; call `check_stop` while it is not free."""
+def acquire(lock: threading.Lock, check_stop: CheckStop) -> None:
+    """Acquire a lock; call `check_stop` while it is not free."""
     while not lock.acquire(timeout=0.5):
         check_stop()
 

@@ -1,0 +1,5 @@
+# Writes a name that is not UTF-8.
+# outcome: failed
+# reason: a name that S3 cannot hold
+echo x >"$output_dir/a"
+echo x >"$output_dir/$(printf '\377')"

@@ -1,0 +1,5 @@
+# Writes a name with a line break.
+# outcome: failed
+# reason: a name that S3 cannot hold
+echo x >"$output_dir/a"
+echo x >"$output_dir/"$'x\ny'
