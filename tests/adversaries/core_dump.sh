@@ -1,3 +1,4 @@
+#!/bin/bash
 # Crashes in its output folder with exit code 0: no core dump is an output.
 # outcome: done
 # outputs: limit

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leaves a daemon that changes its process, session and parent for ever, without an environment.
 # outcome: done
 # outputs: x

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leaves a daemon in a session of its own and without an environment, and ends at once.
 # outcome: done
 # outputs: x

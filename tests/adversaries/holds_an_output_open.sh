@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leaves a process that keeps an output open and does nothing: it is ended, and the job is done.
 # outcome: done
 # outputs: x

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leads out of the results in two steps, each of which looks harmless.
 # outcome: failed
 # reason: is a link that leads out of the output folder

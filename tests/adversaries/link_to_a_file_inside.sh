@@ -1,3 +1,4 @@
+#!/bin/bash
 # Links a file inside the results: both names have its content.
 # outcome: done
 # outputs: a.txt latest.txt sub/up.txt

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Links a folder inside the results, by a relative, an absolute and a doubled link: its files are there.
 # outcome: done
 # outputs: absolute/a.txt real/a.txt relative/a.txt twice/a.txt

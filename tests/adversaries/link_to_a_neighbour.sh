@@ -1,3 +1,4 @@
+#!/bin/bash
 # Links a folder whose path only begins like the output folder.
 # outcome: failed
 # reason: is a link that leads out of the output folder

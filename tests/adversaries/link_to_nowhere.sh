@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leaves a link whose target it removed.
 # outcome: failed
 # reason: output 'x' is a link to nothing

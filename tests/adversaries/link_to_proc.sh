@@ -1,3 +1,4 @@
+#!/bin/bash
 # Links the environment of its own process, which is the worker's once the process has ended.
 # outcome: failed
 # reason: is a link that leads out of the output folder

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Links folders to themselves and to each other: each file once by its path, no walk without end.
 # outcome: done
 # outputs: a/a.txt a/to_b/b.txt b/b.txt b/to_a/a.txt

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Builds 2^40 paths out of 80 links to folders.
 # outcome: failed
 # reason: through more than 8 links

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Writes a name that is not UTF-8.
 # outcome: failed
 # reason: a name that S3 cannot hold

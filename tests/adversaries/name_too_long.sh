@@ -1,3 +1,4 @@
+#!/bin/bash
 # Writes a name that S3 cannot hold after many that it can: nothing is uploaded.
 # outcome: failed
 # reason: longer than 1,024 bytes

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Writes a name with a line break.
 # outcome: failed
 # reason: a name that S3 cannot hold

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Writes names that S3 can hold: all of them are uploaded.
 # outcome: done
 # outputs: %20 +&=? -rf .hidden ... a\b x:y ü 🧬

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Replaces its output folder by a file.
 # outcome: failed
 # reason: the outputs cannot be listed: Not a directory

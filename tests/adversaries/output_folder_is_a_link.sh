@@ -1,3 +1,4 @@
+#!/bin/bash
 # Replaces its output folder by a link to a folder of the machine.
 # outcome: failed
 # reason: the output folder was replaced by a link

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Removes its output folder and creates it again, as many programs do.
 # outcome: done
 # outputs: x

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Removes its output folder and fails: the reason is its exit code, and the log is kept.
 # outcome: failed
 # reason: exit code 3

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Replaces the folder above its output folder by a link.
 # outcome: failed
 # reason: the output folder was replaced by a link

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Leaves a FIFO and a socket beside its results: they are left out, with a line each.
 # outcome: done
 # outputs: x

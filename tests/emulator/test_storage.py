@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections import Counter
@@ -17,6 +19,7 @@ from botocore.config import Config
 from ds.control.local.emulator import Emulator
 from ds.worker.inputs import SharedInputs
 from ds.worker.s3 import THREADS, S3Object, Storage, TransferFailed
+from ds.worker.stop import Lost
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -318,6 +321,49 @@ def test_a_slot_that_waits_for_another_can_be_stopped(
             shared.fetch(objects, stop_after(1))
         go_on.set()
         assert first.result() == 1
+
+
+@pytest.mark.usefixtures("emulator")  # its credentials
+@pytest.mark.parametrize("size", [1, 5_000_000])
+def test_an_upload_that_hangs_never_arrives_after_its_attempt_has_ended(
+    tmp_path: Path, size: int
+) -> None:
+    """The server takes the beginning of the request, and the rest when the attempt has ended."""
+    (tmp_path / "x").write_bytes(b"x" * size)
+    received = bytearray()
+    requested, ended = threading.Event(), threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+    # So small that a large body cannot wait in the buffers of the system.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def answer() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            received.extend(connection.recv(100))
+            requested.set()
+            ended.wait(60)
+            with contextlib.suppress(ConnectionResetError):
+                while data := connection.recv(1 << 16):
+                    received.extend(data)
+
+    def check_stop() -> None:
+        if requested.is_set():
+            raise Lost("lost", 0)
+
+    serving = threading.Thread(target=answer, daemon=True)
+    serving.start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    storage = Storage(boto3.client("s3", endpoint_url=url))
+    began = time.monotonic()
+    with pytest.raises(Lost):
+        storage.upload(BUCKET, [(tmp_path / "x", "x")], check_stop)
+    assert time.monotonic() - began < 30  # it would hang for 60
+    ended.set()
+    serving.join()
+    listening.close()
+    storage.close()
+    assert received.startswith(b"PUT /storage/x")
+    assert len(received.partition(b"\r\n\r\n")[2]) < size
 
 
 def test_closing_ends_the_threads(client: S3Client, tmp_path: Path) -> None:

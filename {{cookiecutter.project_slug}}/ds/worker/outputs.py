@@ -66,17 +66,17 @@ def find_outputs(
                     if entry.is_symlink():
                         through = (*links, os.path.realpath(folder / parent))
                         if problem := _link_problem(os.path.realpath(entry.path), top, through):
-                            refuse(f"output {name!r} is a link {problem}")
+                            refuse(f"output {_shown(name)} is a link {problem}")
                             continue
                     if not entry.is_dir():
                         if not entry.is_file():
-                            left_out(f"left out {name!r}: it is neither a file nor a folder")
+                            left_out(f"left out {_shown(name)}: it is neither a file nor a folder")
                         elif problem := _file_problem(entry.path, f"{prefix}/{name}"):
-                            refuse(f"output {name!r} {problem}")
+                            refuse(f"output {_shown(name)} {problem}")
                         else:
                             yield OutputFile(name, entry.stat().st_size)
                     elif entry.is_symlink() and _in_circle(entry.path, through):
-                        left_out(f"left out {name!r}: it is a link to a folder that contains it")
+                        left_out(f"left out {_shown(name)}: it links a folder that contains it")
                     else:
                         pending.append((f"{name}/", through))
     except OSError as error:
@@ -105,6 +105,10 @@ def _file_problem(path: str, key: str) -> str | None:
 def _in_circle(link: str, through: tuple[str, ...]) -> bool:
     target = os.path.realpath(link)
     return any(_is_in(folder, target) for folder in through)
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 100 else f"{name[:48]}...{name[-48:]}")
 
 
 def _is_in(path: str, folder: str) -> bool:

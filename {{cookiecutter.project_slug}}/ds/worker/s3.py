@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -17,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
-from ds.worker.stop import Failed
+from ds.worker.stop import Failed, Stop
 
 if TYPE_CHECKING:
     from s3transfer.futures import TransferFuture
@@ -56,6 +59,7 @@ class Storage:
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
+        self._connections = _Connections(client)
         self._transfers = create_transfer_manager(
             client, TransferConfig(max_concurrency=THREADS, preferred_transfer_client="classic")
         )
@@ -126,13 +130,46 @@ class Storage:
                 running[begin(subscribers=[*subscribers, finished])] = name
             while running:
                 finished.take_one(running, check_stop)
-        except BaseException:
+        except BaseException as error:
             for future in running:
                 future.cancel()
+            if isinstance(error, Stop):
+                self._connections.end()
             for future in running:  # the caller may now remove the files
                 with contextlib.suppress(Exception):
                     future.result()
             raise
+
+
+class _Connections:
+    """The connections of a client, to end them at once: a transfer that hangs cannot be cancelled,
+    and what the system still holds of it would arrive later, over another worker's output."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._opened: WeakSet[Any] = WeakSet()
+        self._lock = threading.Lock()
+        pools = client._endpoint.http_session._pool_classes_by_scheme  # type: ignore[attr-defined]
+        for scheme, pool in pools.items():
+            noted = {"ConnectionCls": self._noted(pool.ConnectionCls)}
+            pools[scheme] = type("Pool", (pool,), noted)
+
+    def _noted(self, kind: Any) -> type:
+        def connect(connection: Any) -> None:
+            kind.connect(connection)
+            with self._lock:
+                self._opened.add(connection)
+
+        return type("Connection", (kind,), {"connect": connect})
+
+    def end(self) -> None:
+        """Discard what has not been sent. Transfers that were not cancelled are repeated."""
+        with self._lock:
+            opened = [connection.sock for connection in self._opened if connection.sock]
+        for connected in opened:
+            with contextlib.suppress(OSError):
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                # Not SSLSocket's own: it would let the transfer go on without encryption.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 class _SizeFromListing(BaseSubscriber):
