@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -55,6 +56,7 @@ class Command:
         *arguments: str,
         check_stop: Callable[[], None] = lambda: None,
         output: Callable[[bytes], None] | None = None,
+        idle_seconds: float = 60,
         **environment: str,
     ) -> Finished:
         self.finished = run(
@@ -65,14 +67,20 @@ class Command:
             results=str(self.folder),
             output=output or self.take,
             check_stop=check_stop,
+            idle_seconds=idle_seconds,
         )
         if self.finished.stop:
             assert self.finished.exit_code is None
             raise self.finished.stop
         return self.finished
 
-    def bash(self, script: str, check_stop: Callable[[], None] = lambda: None) -> Finished:
-        return self.run("bash", "-c", script, check_stop=check_stop)
+    def bash(
+        self,
+        script: str,
+        check_stop: Callable[[], None] = lambda: None,
+        idle_seconds: float = 60,
+    ) -> Finished:
+        return self.run("bash", "-c", script, check_stop=check_stop, idle_seconds=idle_seconds)
 
     def left(self) -> list[str]:
         """Return its processes that still run, and our zombies."""
@@ -145,6 +153,13 @@ def test_a_command_has_none_of_our_descriptors_and_the_usual_signals(command: Co
     assert lines[:4] == ["0", "1", "2", "3"]  # 3 is what ls reads
     standard = (1 << 31) - 1  # others are the C library's own, and as it found them
     assert [int(line, 16) & standard for line in lines if len(line) == 16] == [0, 0]
+
+
+def test_a_command_dumps_no_core_and_its_worker_keeps_its_limits(command: Command) -> None:
+    limits = [resource.getrlimit(limit) for limit in range(16)]
+    command.bash("ulimit -c")
+    assert bytes(command.printed) == b"0\n"
+    assert [resource.getrlimit(limit) for limit in range(16)] == limits
 
 
 def test_what_a_command_starts_is_killed_before_the_worker(command: Command) -> None:
@@ -290,6 +305,30 @@ def test_a_process_that_has_written_its_results_has_time_to_end(
     assert (command.folder / "whole").exists()
 
 
+@pytest.mark.parametrize(
+    ("script", "idle"),
+    [
+        ("(exec > idle; echo x; exec sleep 1000) & exit 0", ["idle"]),
+        ("(exec >> idle; exec env -i setsid sleep 1000) & exit 0", ["idle"]),
+        ("exec 3> idle 4> also; setsid sleep 1000 & exit 0", ["also", "idle"]),
+        ("(exec > busy; for i in 1 2 3 4; do sleep 0.4; echo $i; done) & exit 0", []),
+        # One that writes nothing beside one that does, which is waited for.
+        (
+            "exec 3> idle; sleep 1000 & seq 40 | while read i; do sleep 0.05; echo $i >&3; done",
+            ["idle"],
+        ),
+    ],
+)
+def test_a_process_that_only_keeps_results_open_is_ended(
+    command: Command, monkeypatch: pytest.MonkeyPatch, script: str, idle: list[str]
+) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
+    finished = command.bash(script, check_stop=after(30, Stop("it is waited for")), idle_seconds=1)
+    assert (finished.exit_code, list(finished.idle_outputs)) == (0, idle)
+    assert finished.left_over >= bool(idle)
+    assert command.left() == []
+
+
 def test_a_process_that_never_stops_writing_can_be_stopped(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +353,9 @@ def test_a_process_that_never_stops_writing_can_be_stopped(
         ("setsid yes & sleep 0.2; exit 0", 1),
         ("(trap '' TERM; exec sleep 1000) & setsid sleep 1000 & sleep 0.2; exit 0", 2),
         (f"exec $PYTHON -c '{DAEMON.format(seconds=0.3)}'", 1),
+        (f"env -i $PYTHON -c '{DAEMON.format(seconds=0)}'", 1),
+        ("(env -i setsid sleep 1000 &); exit 0", 1),
+        ("(env -i setsid setsid --fork sleep 1000 &); exit 0", 1),
         # These do not write results.
         ("echo > read; (exec sleep 1000 < read) & exit 0", 1),
         ('(exec sleep 1000 > "$PWD-beside") & exit 0', 1),
@@ -403,7 +445,8 @@ def test_slots_do_not_take_each_others_exit_codes(tmp_path: Path) -> None:
 def test_slots_do_not_end_each_others_commands(tmp_path: Path) -> None:
     """One command is killed again and again while another one runs, both with daemons."""
     script = (
-        f"$PYTHON -c '{DAEMON.format(seconds=0)}'; sleep 0.2; setsid sleep 1000 & sleep 1.5; jobs"
+        f"env -i $PYTHON -c '{DAEMON.format(seconds=0)}'; sleep 0.2; setsid sleep 1000 & "
+        "sleep 1.5; jobs"
     )
     living, dying = Command(tmp_path), Command(tmp_path)
     with ThreadPoolExecutor(1) as pool:
