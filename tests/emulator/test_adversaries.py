@@ -5,6 +5,7 @@ The comment at the head of each says what it does, and what must hold: `# outcom
 """
 
 import re
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -19,10 +20,15 @@ ADVERSARIES = sorted(Path(__file__).parents[1].glob("adversaries/*.sh"))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are tracked on Linux only")
 def test_every_adversary_gets_what_it_must(world: World) -> None:
-    world.implement("bash {script}", variables={"script": "text"}, output_prefix="{job_id}")
+    variables = {"script": "text", "n": "text"}
+    world.implement("bash {script}", variables=variables, output_prefix="{job_id}")
     world.set(DOCKER_CORES=4, JOB_RETRIES=1, JOB_TIMEOUT_MINUTES=1)
-    jobs = world.send({"script": str(path)} for path in ADVERSARIES)
-    worker = world.start_worker(PYTHON=sys.executable, DS_IDLE_WRITER_SECONDS="1")
+    # Twice, so that each comes after others in its slot.
+    programs = [(path, n) for n in (1, 2) for path in ADVERSARIES]
+    jobs = world.send({"script": str(path), "n": n} for path, n in programs)
+    state = subprocess.check_output(["bash", "-c", 'echo "$(umask)$(ulimit -n)"'], text=True)
+    world.set(idle_writer_seconds=1)
+    worker = world.start_worker(PYTHON=sys.executable, IMAGE_STATE=state.strip())
     world.wait_until(world.empty)
     world.wait_until(lambda: len(world.records()) == len(jobs))
     left = [p.pid for p in psutil.process_iter() if "ds-adversary" in _command(p)]
@@ -30,7 +36,7 @@ def test_every_adversary_gets_what_it_must(world: World) -> None:
     worker.wait()
     records = {record["job_id"]: record for record in world.records()}
     wrong = []
-    for job, path in zip(jobs, ADVERSARIES, strict=True):
+    for job, (path, _) in zip(jobs, programs, strict=True):
         record, expected = records[job.job_id], _expectations(path)
         log_key = f"logs/Test/run1/{job.job_id}/1.log"
         log = world.get(log_key).decode() if world.keys(log_key) else ""
