@@ -2,10 +2,10 @@
 # Leaves traces wherever it may, and fails if it finds those of another job.
 # outcome: done
 # outputs: .trace
-[ "$TRACE$(umask)$(ulimit -n)$PWD" = "$IMAGE_STATE$work_dir" ] || { echo "$TRACE $(umask) $(ulimit -n) $PWD; $IMAGE_STATE $work_dir"; exit 3; }
+[ "$TRACE$(umask)$(ulimit -n)$PWD" = "$IMAGE_STATE$work_dir" ] || exit 3
 for folder in "$work_dir" "$output_dir" "$TMPDIR"; do
     [ -z "$(ls -A "$folder")" ] || exit 4
-    touch "$folder/.trace"
+    echo x >"$folder/.trace"
 done
 export TRACE=1
 umask 0

@@ -203,14 +203,19 @@ class _Watch:
     def kill(self) -> int:
         """Kill all of it, wait for its end, read its last output; return how many processes were
         killed."""
-        killed = set()
+        killed: set[psutil.Process] = set()
         deadline = time.monotonic() + GRACE_SECONDS
-        while (living := self._living()) and time.monotonic() < deadline:
+        unseen = 0
+        # Again if there was one: a process that forks and ends all the time can be overlooked.
+        while time.monotonic() < deadline and unseen <= (5 if killed else 0):
+            living = self._living()
+            unseen = 0 if living else unseen + 1
             for process in living:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
                     killed.add(process)
-            time.sleep(0.01)
+            if killed:
+                time.sleep(0.01)
         while not self._exited() and time.monotonic() < deadline:
             time.sleep(0.01)
         with _starting:
@@ -262,14 +267,14 @@ class _Watch:
     def _living(self) -> list[psutil.Process]:
         """Return its living processes: its group, all with its marks, all descendants seen."""
         found = []
-        for process in {*psutil.Process().children(recursive=True), *self._seen}:
+        known = {*_numbered(self._number), *self._seen}
+        for process in {*psutil.Process().children(recursive=True), *known}:
             with contextlib.suppress(psutil.Error, OSError):
                 if process.status() == psutil.STATUS_ZOMBIE:
                     _reap(process.pid)
                 elif (
-                    (process in self._seen and process.is_running())
+                    (process in known and process.is_running())
                     or os.getpgid(process.pid) == self._process.pid
-                    or _number_of(process.pid) == self._number
                     or process.environ().get(MARK) == self._mark
                 ):
                     found.append(process)
@@ -290,7 +295,8 @@ class _Watch:
 
 
 _starting = threading.Lock()
-_numbers = itertools.count(1_000_000)
+_numbers = itertools.count(int.from_bytes(os.urandom(5)) << 20)
+"""Of the commands of this worker, and of no other worker on this machine."""
 _roots: set[int] = set()
 """The commands of all slots; each is reaped by its own _Watch."""
 
@@ -319,6 +325,13 @@ def _inherited(number: int) -> Iterator[None]:
             resource.setrlimit(limit, values)
         with contextlib.suppress(OSError):
             own.write_text(before)
+
+
+def _numbered(number: int) -> Iterator[psutil.Process]:
+    for pid in psutil.pids() if _LINUX else ():
+        if _number_of(pid) == number:
+            with contextlib.suppress(psutil.Error):
+                yield psutil.Process(pid)
 
 
 def _number_of(pid: int) -> int | None:
