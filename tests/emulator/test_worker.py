@@ -97,7 +97,7 @@ def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
         (ECHO, {"EXPECTED_NUMBER_FILES": 2}, "expected 2 of at least 1 bytes, found 1"),
         (ECHO, {"MIN_FILE_SIZE_BYTES": 100}, "at least 100 bytes, found 0 (of 1 written)"),
         (ECHO, {"NECESSARY_STRING": ".tif"}, "and '.tif' in the name, found 0"),
-        ("ln -s /nowhere {output_dir}/x", {}, "is not a file"),
+        ("ln -s /nowhere {output_dir}/x", {}, "is a link that leads out"),
         ("sleep 60", {"JOB_TIMEOUT_MINUTES": 0.01}, "longer than JOB_TIMEOUT_MINUTES = 0.01"),
     ],
 )

@@ -145,6 +145,7 @@ class _Watch:
         self._pause = 0.0005
         self._peak_bytes = 0
         self._seen: set[psutil.Process] = set()
+        self._orphans = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
 
@@ -206,15 +207,15 @@ class _Watch:
         killed: set[psutil.Process] = set()
         deadline = time.monotonic() + GRACE_SECONDS
         unseen = 0
-        # Again if there was one: a process that forks and ends all the time can be overlooked.
-        while time.monotonic() < deadline and unseen <= (5 if killed else 0):
+        # Again if there were orphans: one that forks and ends all the time can be overlooked.
+        while time.monotonic() < deadline and unseen <= (5 if killed or self._orphans else 0):
             living = self._living()
             unseen = 0 if living else unseen + 1
             for process in living:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
                     killed.add(process)
-            if killed:
+            if killed or self._orphans:
                 time.sleep(0.01)
         while not self._exited() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -271,7 +272,7 @@ class _Watch:
         for process in {*psutil.Process().children(recursive=True), *known}:
             with contextlib.suppress(psutil.Error, OSError):
                 if process.status() == psutil.STATUS_ZOMBIE:
-                    _reap(process.pid)
+                    self._orphans |= _reap(process.pid)
                 elif (
                     (process in known and process.is_running())
                     or os.getpgid(process.pid) == self._process.pid
@@ -359,12 +360,13 @@ def _group_exists(root: int) -> bool:
     return True
 
 
-def _reap(pid: int) -> None:
-    """Reap an adopted orphan.
+def _reap(pid: int) -> bool:
+    """Reap an adopted orphan; return whether it was one.
 
     Not a process that the worker itself started (a function of job.py, boto3): only commands have
     their own sessions.
     """
     with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
         if pid not in _roots and os.getsid(pid) != os.getsid(0):
-            os.waitpid(pid, os.WNOHANG)
+            return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return False
