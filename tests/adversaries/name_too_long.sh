@@ -1,5 +1,5 @@
 #!/bin/bash
-# Writes a name that S3 cannot hold after many that it can: nothing is uploaded.
+# Writes a name that S3 does not accept after many that it can: nothing is uploaded.
 # outcome: failed
 # reason: longer than 1,024 bytes
 name=$(printf 'x%.0s' $(seq 250))

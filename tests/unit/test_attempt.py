@@ -155,7 +155,7 @@ def test_no_attempt_is_longer_than_sqs_allows(tmp_path: Path, phase: str) -> Non
     bench.at[PHASES[phase]] = bench.long_time
     record = bench.perform()
     assert record.outcome == "failed"
-    assert record.reason == "took longer than 11 h 50 min, the longest that SQS allows"
+    assert record.reason == "took longer than 11 h 50 min, the maximum that SQS allows"
     assert bench.outputs == {}
 
 

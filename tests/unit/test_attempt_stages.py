@@ -267,8 +267,8 @@ def test_a_folder_is_fetched_by_its_pattern(tmp_path: Path, pattern: str, names:
 @pytest.mark.parametrize(
     ("keys", "pattern", "reason"),
     [
-        ({}, "", "s3://b/in/: no such objects"),
-        ({"in/a.csv": b""}, "*.tif", r"s3://b/in/\*\.tif: no such objects"),
+        ({}, "", "s3://b/in/: does not exist"),
+        ({"in/a.csv": b""}, "*.tif", r"s3://b/in/\*\.tif: does not exist"),
         ({"in/../../x.tif": b""}, "", "a key with '..' cannot be a local file"),
     ],
 )
@@ -331,8 +331,8 @@ def test_what_is_neither_file_nor_folder_is_left_out_with_a_line(tmp_path: Path)
         (lambda path: path.symlink_to("/nowhere"), "output 'x' is a link that leads out"),
         (lambda path: path.symlink_to("/etc"), "output 'x' is a link that leads out"),
         (lambda path: path.symlink_to(".."), "output 'x' is a link that leads out"),
-        (lambda path: path.with_name("x\ny").touch(), "a name that S3 cannot hold"),
-        (lambda path: path.with_name("x\udcff").touch(), "a name that S3 cannot hold"),
+        (lambda path: path.with_name("x\ny").touch(), "a name that S3 does not accept"),
+        (lambda path: path.with_name("x\udcff").touch(), "a name that S3 does not accept"),
         (lambda path: path.with_name("ü" * 120).touch(), "longer than 1,024 bytes"),
     ],
 )
@@ -389,7 +389,7 @@ def test_a_marker_exists_while_several_outputs_are_uploaded(
         ({"a": b"x" * SMALL_BYTES}, ["a"]),
         ({"a": b"x" * SMALL_BYTES, "b": b"x"}, []),
     ],
-    ids=["a name that S3 cannot hold", "few", "many", "small", "large"],
+    ids=["a name that S3 does not accept", "few", "many", "small", "large"],
 )
 def test_only_little_is_kept_of_a_failed_attempt(
     tmp_path: Path, results: dict[str, bytes], kept: list[str]

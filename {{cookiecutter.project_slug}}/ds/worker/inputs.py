@@ -82,7 +82,7 @@ def _downloads(item: Input, storage: Storage) -> list[tuple[S3Object, Path]]:
         if item.takes(entry.key)
     ]
     if not found:
-        raise Failed(f"s3://{item.bucket}/{item.key}{item.pattern}: no such objects")
+        raise Failed(f"s3://{item.bucket}/{item.key}{item.pattern}: does not exist")
     for entry, _ in found:
         if ".." in PurePosixPath(entry.key).parts:
             raise Failed(f"{entry.url}: a key with '..' cannot be a local file")

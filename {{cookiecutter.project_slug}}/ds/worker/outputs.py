@@ -96,9 +96,9 @@ def _link_problem(target: str, top: str, through: tuple[str, ...]) -> str | None
 
 def _file_problem(path: str, key: str) -> str | None:
     if control_character(key) is not None:
-        return "has a name that S3 cannot hold"
+        return "has a name that S3 does not accept"
     if len(key.encode()) > MAX_KEY_BYTES:
-        return f"has a key that is longer than {MAX_KEY_BYTES:,} bytes, which S3 cannot hold"
+        return f"has a key that is longer than {MAX_KEY_BYTES:,} bytes, which S3 does not accept"
     return None if os.access(path, os.R_OK) else "cannot be read"
 
 
@@ -119,8 +119,8 @@ class OutputStore:
     """The outputs and the log of one attempt in the bucket.
 
     S3 uploads each object completely or not at all, but not several together. A marker object
-    exists until all of them do, so that the outputs of a worker that died while it uploaded never
-    pass for those of a job that is done.
+    exists until all of them do, so that the outputs of a worker that died while it uploaded are
+    never mistaken for complete outputs.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Finished:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants, so that none can hide (Linux)."""
+    """Become the parent of orphaned descendants, so that all of them can be found (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -196,13 +196,13 @@ class _Watch:
         return ()
 
     def terminate(self) -> None:
-        """Send SIGTERM to all of it."""
+        """Send SIGTERM to all its processes."""
         for process in self._living():
             with contextlib.suppress(psutil.Error):
                 process.terminate()
 
     def kill(self) -> int:
-        """Kill all of it, wait for its end, read its last output; return how many processes were
+        """Kill all its processes, wait for their end, read the last output; return how many were
         killed."""
         killed: set[psutil.Process] = set()
         deadline = time.monotonic() + GRACE_SECONDS

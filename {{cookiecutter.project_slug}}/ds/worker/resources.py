@@ -34,8 +34,8 @@ _FULL_TEXTS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 class Cgroup:
-    """What the kernel counts for this container, by cgroups of version 1 or 2 (Linux documentation,
-    "admin-guide/cgroup-v2" and "cgroup-v1/memory"). Outside a container, nothing."""
+    """The kernel's counters for this container, from cgroups version 1 or 2 (Linux documentation,
+    "admin-guide/cgroup-v2" and "cgroup-v1/memory"). All are empty outside a container."""
 
     def __init__(self, root: Path = Path("/sys/fs/cgroup")) -> None:
         self._root = root
@@ -124,7 +124,7 @@ class Sample:
 def monitored(
     folder: Path, report: Callable[[str], None], cgroup: Cgroup, seconds: float = 30
 ) -> Iterator[None]:
-    """Measure container, machine and the disk of `folder` every `seconds` in a thread."""
+    """Measure the container, the machine and the disk of `folder` every `seconds` in a thread."""
     ended = threading.Event()
 
     def monitor() -> None:
@@ -188,11 +188,11 @@ class Pressure:
 
     def spoiled(self) -> bool:
         """Return whether the kernel certainly killed a process of this attempt, even if its command
-        exits with 0. With other slots in the container, it may have been another job's."""
+        exited with 0. With several slots, it may have been a process of another job."""
         return self._slots == 1 and self._killed()
 
     def explain(self, reason: str, exit_code: int | None) -> str:
-        """Return the reason of a failed attempt with the part that memory and disk had in it."""
+        """Return the reason of a failed attempt including whether memory or disk caused it."""
         limit = self._cgroup.memory_limit()
         return explain(reason, exit_code, self._killed(), self._full, limit, self._slots)
 
@@ -203,7 +203,7 @@ class Pressure:
 def explain(
     reason: str, exit_code: int | None, killed: bool, full: bool, limit: int | None, slots: int
 ) -> str:
-    """Return the reason of a failed attempt with the part that memory and disk had in it.
+    """Return the reason of a failed attempt including whether memory or disk caused it.
 
     Args:
         killed: whether the kernel killed a process of this container because of its memory.

@@ -1,4 +1,4 @@
-"""How an attempt ended, and what happens then to its message and its log."""
+"""How an attempt ended, and what then happens to its message and log."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,8 @@ def settle(
     attributes: Mapping[str, str],
     retry_delays: Sequence[float],
 ) -> None:
-    """Delete, release or dead-letter (with `attributes`) a message; keep the log if it failed."""
+    """Delete, release or dead-letter (with `attributes`) a message; keep the log of an attempt that
+    did not succeed."""
     match outcome:
         case "done" | "skipped":
             queue.delete(message.receipt)

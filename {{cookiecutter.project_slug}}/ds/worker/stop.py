@@ -99,5 +99,5 @@ def reason_to_stop(
     if phases.current == "run" and phases.current_seconds > timeout_minutes * 60:
         return Stop(f"took longer than JOB_TIMEOUT_MINUTES = {timeout_minutes:g}")
     if phases.total_seconds > LONGEST_SECONDS:
-        return Stop("took longer than 11 h 50 min, the longest that SQS allows")
+        return Stop("took longer than 11 h 50 min, the maximum that SQS allows")
     return None
