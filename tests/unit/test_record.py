@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from ds.jobs.record import MAX_BYTES, Record
+from ds.jobs.record import MAX_BYTES, Record, shorten
 
 PLAIN = Record(
     job_id="c24f0a46dc07d0a6",
@@ -64,10 +64,41 @@ def test_a_record_that_does_not_fit_is_cut_but_keeps_what_reports_count(
     document = json.loads(line)
     for name in ("job_id", "attempt", "outcome", "seconds", "phases", "exit_code", "bytes_in"):
         assert document[name] == asdict(PLAIN)[name]
-    assert document["reason"][:40] == record.reason[:40]
+    assert document["reason"][:15] == record.reason[:15]
 
 
 def test_a_long_reason_is_cut_before_the_group_is() -> None:
-    document = json.loads(replace(PLAIN, reason="x" * 5000).line())
+    document = json.loads(replace(PLAIN, reason="x " * 5000).line())
     assert document["group"] == PLAIN.group
-    assert len(document["reason"]) == 300
+    assert 290 < len(document["reason"]) <= 300
+
+
+KEY = "s3://bucket/" + "/".join(f"folder-{n}" for n in range(90)) + "/image.tif"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "short"),
+    [
+        ("", 40, ""),
+        ("exit code 3: no such file", 40, "exit code 3: no such file"),
+        ("x" * 40, 40, "x" * 40),
+        ("x" * 20 + "y" * 21, 40, "x" * 18 + "..." + "y" * 18),
+        (
+            f"{KEY}: SlowDown",
+            200,
+            f"{KEY[:38]}...{KEY[-37:]}: SlowDown",
+        ),
+        (f"{KEY}: SlowDown", 1000, f"{KEY}: SlowDown"),
+        ("one two three four five six seven", 25, "one two ... six seven"),
+        ("one two three\nfour five six seven", 25, "one two ... six seven"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_text_is_shortened_in_its_middle(text: str, most: int, short: str) -> None:
+    assert shorten(text, most) == short
+
+
+def test_no_word_of_a_short_key_is_cut() -> None:
+    words = [f"in/plate-{n}/well.tif" for n in range(99)]
+    short = shorten(" ".join(words), 300)
+    assert set(short.split()) - {"..."} < set(words)
