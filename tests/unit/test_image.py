@@ -85,7 +85,7 @@ def test_an_image_needs_two_builds() -> None:
 def test_a_worker_has_memory_and_cpus_as_on_aws_within_this_computers_cores() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5", "B": "x y"}
     words = worker_command(
-        SETTINGS, environment, "worker-1", Path("/f/w.cid"), "x86_64", "linux", 6
+        SETTINGS, environment, "worker-1", Path("/f/w.cid"), "x86_64", "linux", 6, 8
     )
     assert words == [
         *("docker", "run", "--rm", "--cidfile=/f/w.cid", "--hostname=worker-1", "--network=host"),
@@ -97,7 +97,7 @@ def test_a_worker_has_memory_and_cpus_as_on_aws_within_this_computers_cores() ->
 def test_containers_of_docker_desktop_reach_the_computer_by_its_name() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:5"}
     gpus = replace(SETTINGS, GPUS=2)
-    words = worker_command(gpus, environment, "w", Path("/c"), "arm64", "darwin", 10)
+    words = worker_command(gpus, environment, "w", Path("/c"), "arm64", "darwin", 10, 4)
     assert "--env=AWS_ENDPOINT_URL=http://host.docker.internal:5" in words
     assert "--network=host" not in words
     assert "--platform=linux/amd64" in words
@@ -105,11 +105,24 @@ def test_containers_of_docker_desktop_reach_the_computer_by_its_name() -> None:
     assert "--gpus=2" in words
 
 
+@pytest.mark.parametrize(
+    ("wanted", "existing", "word"),
+    [(0, 4, None), (2, 0, None), (2, 1, "--gpus=1"), (2, 2, "--gpus=2"), (2, 4, "--gpus=2")],
+)
+def test_a_container_has_no_more_gpus_than_this_machine(
+    wanted: int, existing: int, word: str | None
+) -> None:
+    """Docker refuses to start one that has."""
+    settings = replace(SETTINGS, GPUS=wanted)
+    words = worker_command(settings, {}, "w", Path("/c"), "x86_64", "linux", 2, existing)
+    assert [found for found in words if found.startswith("--gpus")] == ([word] if word else [])
+
+
 @pytest.mark.parametrize("tty", [True, False])
 def test_a_shell_opens_in_the_jobs_folder_with_its_variables(tty: bool) -> None:
     view = JobView("id", {}, {}, "/job/output", "/job/work", 1, "/job/inputs")
     resolved = ResolvedJob("id", ["x"], [], "p", {"name": "a b"}, view)
-    words = shell_command(SETTINGS, resolved, Path("/tmp/f"), "x86_64", 2, tty)
+    words = shell_command(SETTINGS, resolved, Path("/tmp/f"), "x86_64", 2, 0, tty)
     assert ("--tty" in words) == tty
     assert words[-5:] == [
         *("--volume=/tmp/f:/job", "--workdir=/job/work", "--entrypoint=/bin/sh"),

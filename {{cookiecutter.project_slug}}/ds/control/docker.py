@@ -75,6 +75,7 @@ def worker_command(
     machine: str,
     system: str,
     cores: int,
+    gpus: int,
 ) -> list[str]:
     """Return the command that runs one worker in its container, with memory and CPUs as on AWS.
 
@@ -84,7 +85,7 @@ def worker_command(
         name: the container's host name, which becomes part of the worker's name.
         identity: the file to which Docker writes the container's id.
         machine, system: `platform.machine()` and `sys.platform` of this machine.
-        cores: of this machine; Docker refuses more.
+        cores, gpus: of this machine; Docker refuses more.
     """
     network = ["--network=host"]
     if system != "linux":  # Docker Desktop, whose containers reach this machine by a name
@@ -93,22 +94,28 @@ def worker_command(
         environment = {**environment, "AWS_ENDPOINT_URL": url}
     return [
         *("docker", "run", "--rm", f"--cidfile={identity}", f"--hostname={name}", *network),
-        *_limits(settings, machine, cores),
+        *_limits(settings, machine, cores, gpus),
         *_environment(environment),
         settings.DOCKERHUB_TAG,
     ]
 
 
 def shell_command(
-    settings: Settings, resolved: ResolvedJob, folder: Path, machine: str, cores: int, tty: bool
+    settings: Settings,
+    resolved: ResolvedJob,
+    folder: Path,
+    machine: str,
+    cores: int,
+    gpus: int,
+    tty: bool,
 ) -> list[str]:
     """Return the command that opens a shell in the image, in the folder of one job.
 
-    `folder` is JOB_FOLDER on this machine; `machine` and `cores` are as for `worker_command`.
+    `folder` is JOB_FOLDER on this machine; `machine`, `cores` and `gpus` are as for `worker_command`.
     """
     return [
         *("docker", "run", "--rm", "--interactive", *(["--tty"] if tty else [])),
-        *_limits(settings, machine, cores),
+        *_limits(settings, machine, cores, gpus),
         *(f"--volume={folder}:{JOB_FOLDER}", f"--workdir={SHOWN.work}", "--entrypoint=/bin/sh"),
         *_environment(resolved.environment),
         settings.DOCKERHUB_TAG,
@@ -119,13 +126,14 @@ def _environment(variables: Mapping[str, str]) -> list[str]:
     return [f"--env={name}={text}" for name, text in sorted(variables.items())]
 
 
-def _limits(settings: Settings, machine: str, cores: int) -> list[str]:
+def _limits(settings: Settings, machine: str, cores: int, gpus: int) -> list[str]:
+    gpus = min(settings.GPUS, gpus)
     cpus = min(settings.DOCKER_CORES * settings.CPUS_PER_JOB, cores)
     memory = f"{settings.MEMORY}m"
     return [
         *platform_words(machine),
         *(f"--memory={memory}", f"--memory-swap={memory}", f"--cpus={cpus}"),
-        *([f"--gpus={settings.GPUS}"] if settings.GPUS else []),
+        *([f"--gpus={gpus}"] if gpus else []),
     ]
 
 

@@ -123,7 +123,9 @@ class Settings(JobSettings):
         72, "Every machine ends after this time, whatever happens", unit="hours", gt=0, le=8760
     )
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
-    GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
+    GPUS: int = setting(
+        0, "GPUs of the container, in equal shares for its DOCKER_CORES jobs", ge=0, le=16
+    )
     SECRETS: Mapping[str, str] = setting(
         {}, "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM"
     )

@@ -19,6 +19,7 @@ from ds.control import docker
 from ds.control.commands.common import GROUP, data_option, job_file_argument, open_project
 from ds.control.local.run import prepared
 from ds.jobs.resolve import SHOWN, ResolvedJob
+from ds.worker.gpus import gpu_count
 
 
 @click.command()
@@ -37,8 +38,10 @@ def command(root: Path, jobfile: Path, number: int, data: Path) -> int:
     folder = _job_folder(resolved, inputs)
     command_line = shlex.join(resolved.arguments)
     click.echo(f"The command of this job:\n  {command_line}\nIts folder: {folder}", err=True)
-    machine, cores, tty = platform.machine(), os.cpu_count() or 1, sys.stdin.isatty()
-    words = docker.shell_command(project.settings, resolved, folder, machine, cores, tty)
+    machine, cores, gpus = platform.machine(), os.cpu_count() or 1, gpu_count()
+    words = docker.shell_command(
+        project.settings, resolved, folder, machine, cores, gpus, sys.stdin.isatty()
+    )
     return subprocess.run(words, check=False).returncode
 
 

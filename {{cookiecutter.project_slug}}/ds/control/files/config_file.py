@@ -93,6 +93,10 @@ def check_config(found: Mapping[str, object], lines: Mapping[str, int] | None = 
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         problems += [(str(detail["loc"][0]), _problem(detail, where)) for detail in details]
+    gpus, slots = values.get("GPUS", 0), values.get("DOCKER_CORES", 1)
+    if gpus % slots:
+        message = f"{gpus} cannot be divided among DOCKER_CORES = {slots} jobs"
+        problems.append(("GPUS", Problem(where("GPUS"), message, "must be a multiple of it")))
     if problems:
         problems.sort(key=lambda item: lines.get(item[0], 0))
         raise BadInput(problem for _, problem in problems)

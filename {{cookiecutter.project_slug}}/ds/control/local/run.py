@@ -31,6 +31,7 @@ from ds.control.progress import Progress
 from ds.control.results import Result, Summary, print_table, results, suggestion
 from ds.jobs.message import Job
 from ds.jobs.resolve import SHOWN, ResolvedJob
+from ds.worker.gpus import gpu_count
 
 POLL_SECONDS = 0.3
 
@@ -139,6 +140,8 @@ class _Run:
         settings = self.project.settings
         slots = settings.DOCKER_CORES
         where = f", in containers of {settings.DOCKERHUB_TAG}" if self.options.docker else ""
+        if settings.GPUS > (gpus := gpu_count()):
+            self.console.print(f"warning: GPUS = {settings.GPUS}, but this machine has {gpus or 'no'} of them")
         self.console.print(
             f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
             f"{slots} at a time in each{where}"

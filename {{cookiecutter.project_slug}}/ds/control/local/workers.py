@@ -16,6 +16,7 @@ from ds.control import docker
 from ds.control.files.project import Project
 from ds.control.local import emulator
 from ds.jobs.environment import WorkerSettings
+from ds.worker.gpus import gpu_count
 
 ENDING_SECONDS = 100
 """From SIGTERM to SIGKILL of a worker: attempts that upload may take 90."""
@@ -109,6 +110,7 @@ class Workers:
                 platform.machine(),
                 sys.platform,
                 os.cpu_count() or 1,
+                gpu_count(),
             )
         else:
             words = [sys.executable, "-m", "ds.worker"]
