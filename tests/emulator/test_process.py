@@ -21,8 +21,8 @@ import pytest
 
 from ds.jobs.resolve import MAX_ARGUMENT_BYTES
 from ds.worker import process as module
-from ds.worker.process import MARK, Finished, NotStarted, adopt_orphans, run
-from ds.worker.stop import Stop
+from ds.worker.process import MARK, Finished, adopt_orphans, run
+from ds.worker.stop import Failed, Stop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -44,6 +44,7 @@ class Command:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     others: list[psutil.Process] = field(default_factory=lambda: psutil.Process().children())
     printed: bytearray = field(default_factory=bytearray)
+    finished: Finished | None = None
 
     def take(self, data: bytes) -> None:
         if len(self.printed) < 4_000_000:
@@ -56,7 +57,7 @@ class Command:
         output: Callable[[bytes], None] | None = None,
         **environment: str,
     ) -> Finished:
-        return run(
+        self.finished = run(
             arguments,
             folder=str(self.folder),
             environment={**ENVIRONMENT, **environment},
@@ -65,6 +66,10 @@ class Command:
             output=output or self.take,
             check_stop=check_stop,
         )
+        if self.finished.stop:
+            assert self.finished.exit_code is None
+            raise self.finished.stop
+        return self.finished
 
     def bash(self, script: str, check_stop: Callable[[], None] = lambda: None) -> Finished:
         return self.run("bash", "-c", script, check_stop=check_stop)
@@ -158,7 +163,7 @@ def test_a_command_that_cannot_be_started_leaves_nothing(
     command: Command, arguments: Sequence[str]
 ) -> None:
     before = psutil.Process().num_fds()
-    with pytest.raises(NotStarted):
+    with pytest.raises(Failed, match="cannot be started"):
         command.run(*arguments)
     assert psutil.Process().num_fds() == before
     assert command.run("true").exit_code == 0
@@ -216,11 +221,12 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 
 def test_the_last_output_of_a_stopped_command_is_kept(command: Command) -> None:
     script = "trap 'echo bye; exit 0' TERM; echo hello; while true; do sleep 0.05; done"
-    with pytest.raises(Stop) as stop:
+    with pytest.raises(Stop):
         command.bash(script, check_stop=after(0.3, Stop("too long")))
     assert command.printed.startswith(b"hello\n")
     assert command.printed.endswith(b"bye\n")
-    assert stop.value.peak_memory_mb > 0
+    assert command.finished
+    assert command.finished.peak_memory_mb > 0
 
 
 def test_without_grace_a_command_is_killed_at_once(command: Command) -> None:
@@ -258,13 +264,30 @@ def test_processes_that_end_shortly_after_the_command_are_waited_for(command: Co
     assert whole.stdout.split() == [b"%d" % i for i in range(1, 200_001)]
 
 
+def until_exists(name: str) -> str:
+    """Return shell code: a process that is slow to begin has nothing open yet."""
+    return f"until [ -e {name} ]; do sleep 0.05; done"
+
+
 def test_processes_that_still_write_results_are_waited_for(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
-    finished = command.bash("(exec > late; for i in 1 2 3 4; do sleep 0.4; echo $i; done) & exit 0")
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    write = "exec > late; for i in 1 2 3 4; do sleep 0.4; echo $i; done"
+    finished = command.bash(f"({write}) & {until_exists('late')}")
     assert finished == Finished(0, finished.peak_memory_mb, 0)
     assert (command.folder / "late").read_text() == "1\n2\n3\n4\n"
+
+
+@pytest.mark.parametrize("session", ["", "exec setsid "])
+def test_a_process_that_has_written_its_results_has_time_to_end(
+    command: Command, monkeypatch: pytest.MonkeyPatch, session: str
+) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    script = "exec 3> part; sleep 1.5; exec 3>&-; sleep 0.4; mv part whole"
+    finished = command.bash(f"({session}bash -c '{script}') & {until_exists('part')}")
+    assert finished == Finished(0, finished.peak_memory_mb, 0)
+    assert (command.folder / "whole").exists()
 
 
 def test_a_process_that_never_stops_writing_can_be_stopped(

@@ -15,7 +15,8 @@ import pytest
 from botocore.config import Config
 
 from ds.control.local.emulator import Emulator
-from ds.worker.s3 import THREADS, S3Object, SharedInputs, Storage, TransferFailed, Upload
+from ds.worker.inputs import SharedInputs
+from ds.worker.s3 import THREADS, S3Object, Storage, TransferFailed
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -103,7 +104,7 @@ def test_what_is_uploaded_is_fetched_again(
     key = f"{prefix[:40]}{len(content)}/{name}"
     source, copy = tmp_path / "source", tmp_path / "deep" / "er" / "copy"
     source.write_bytes(content)
-    storage.upload(BUCKET, [Upload(source, key)], never_stop)
+    storage.upload(BUCKET, [(source, key)], never_stop)
     assert storage.exists(BUCKET, key)
     assert not storage.exists(BUCKET, key[:-1])
     (listed,) = storage.listing(BUCKET, key)
@@ -122,7 +123,7 @@ def test_many_files_are_transferred_at_a_time(
     sources = [tmp_path / f"{i:03}" for i in range(100)]
     for source in sources:
         source.write_text(source.name * 50)
-    storage.upload(BUCKET, [Upload(path, f"{prefix}{path.name}") for path in sources], never_stop)
+    storage.upload(BUCKET, [(path, f"{prefix}{path.name}") for path in sources], never_stop)
     objects = storage.listing(BUCKET, prefix)
     requests = Requests(client)
     storage.fetch([(item, tmp_path / "copies" / item.key[-3:]) for item in objects], never_stop)
@@ -143,11 +144,11 @@ def test_many_files_are_transferred_at_a_time(
             "s3://storage/no/such: does not exist",
         ),
         (
-            lambda s, p: s.upload("no-such", [Upload(p / "here", "a")], never_stop),
+            lambda s, p: s.upload("no-such", [(p / "here", "a")], never_stop),
             "s3://no-such/a: its bucket does not exist",
         ),
         (
-            lambda s, p: s.upload(BUCKET, [Upload(p / "gone", "a")], never_stop),
+            lambda s, p: s.upload(BUCKET, [(p / "gone", "a")], never_stop),
             "s3://storage/a: [Errno 2] No such file or directory: 'FOLDER/gone'",
         ),
         (lambda s, _: s.put("no-such", "a", b""), "s3://no-such/a: its bucket does not exist"),
@@ -228,7 +229,7 @@ def test_a_stopped_upload_uploads_nothing_more(
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 1000)
-    uploads = [Upload(source, f"{prefix}{i:02}") for i in range(40)]
+    uploads = [(source, f"{prefix}{i:02}") for i in range(40)]
     with pytest.raises(Ends):
         storage.upload(BUCKET, uploads, stop_after(0))
     assert storage.listing(BUCKET, prefix) == []
@@ -324,7 +325,7 @@ def test_closing_ends_the_threads(client: S3Client, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     for _ in range(5):
         storage = Storage(client)
-        storage.upload(BUCKET, [Upload(tmp_path / "a", "closing/a")] * 20, never_stop)
+        storage.upload(BUCKET, [(tmp_path / "a", "closing/a")] * 20, never_stop)
         storage.fetch([(storage.head(BUCKET, "closing/a"), tmp_path / "b")] * 5, never_stop)
         storage.close()
     assert threading.active_count() == before

@@ -282,5 +282,5 @@ def test_a_worker_whose_queue_is_deleted_ends(world: World) -> None:
     world.sqs.delete_queue(QueueUrl=world.settings.queue_url)
     _, stderr = worker.communicate(timeout=60)
     assert worker.returncode == 2
-    assert "the queue does not exist any more" in stderr
+    assert "the queue no longer exists" in stderr
     assert "Traceback" not in stderr

@@ -14,11 +14,12 @@ from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import Job
 from ds.jobs.record import Record
 from ds.jobs.resolve import JobView
-from ds.worker.attempt import WorkerContext, attempt
+from ds.worker.attempt import Attempt, WorkerContext
+from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease
 from ds.worker.process import Finished
 from ds.worker.resources import Cgroup
-from ds.worker.s3 import S3Object, SharedInputs, TransferFailed, Upload
+from ds.worker.s3 import S3Object, TransferFailed
 from ds.worker.sqs import Received
 from ds.worker.stop import Stop
 
@@ -90,12 +91,12 @@ class Bucket:
             path.write_bytes(self.objects[item.key])
 
     def upload(
-        self, bucket: str, uploads: Iterable[Upload], check_stop: Callable[[], None]
+        self, bucket: str, files: Iterable[tuple[Path, str]], check_stop: Callable[[], None]
     ) -> None:
-        for item in uploads:
-            self._events.note(f"upload {item.key}")
+        for path, key in files:
+            self._events.note(f"upload {key}")
             check_stop()
-            self.objects[item.key] = item.path.read_bytes()
+            self.objects[key] = path.read_bytes()
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         self._events.note(f"put {key}")
@@ -193,7 +194,7 @@ class Bench:
     def perform(self) -> Record:
         message = Received("receipt", self.body, self.attempt)
         self.lease = Lease(message, self.clock(), VISIBILITY, self.clock)
-        return attempt(self.lease, 0, self.context())
+        return Attempt(self.lease, 0, self.context()).perform()
 
     def context(self) -> WorkerContext:
         (self.folder / "cgroup.controllers").write_text("memory")
@@ -235,8 +236,7 @@ class Bench:
         try:
             check_stop()
         except Stop as stop:
-            stop.peak_memory_mb = 7
-            raise
+            return Finished(None, 7, 0, stop)
         return Finished(self.exit_code, 12, 0)
 
     def _check_outputs(self, view: JobView) -> str | None:

@@ -14,10 +14,10 @@ from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput, Problem
 from ds.jobs.record import Outcome
 from ds.jobs.resolve import Input
-from ds.worker.inputs import fetch_inputs
+from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.outputs import SMALL_BYTES, SMALL_FILES, find_outputs
-from ds.worker.program import exit_reason, program_environment, working_folder
-from ds.worker.s3 import SharedInputs, TransferFailed
+from ds.worker.program import environment, exit_reason, working_folder
+from ds.worker.s3 import TransferFailed
 from ds.worker.settle import outcome_of, settle
 from ds.worker.sqs import JobQueue, Received, message_attributes
 from ds.worker.stop import (
@@ -291,7 +291,7 @@ def test_where_a_program_runs(setting: str, folder: str) -> None:
 
 def test_a_program_has_the_images_environment_and_its_job_but_nothing_of_the_worker() -> None:
     image = {"PATH": "/bin", "TMPDIR": "/tmp", "name": "x", "DS_RUN": "r", "SQS_QUEUE_URL": "u"}
-    assert program_environment(image, {"name": "a", "cores": "1"}, "/fresh/tmp") == {
+    assert environment(image, {"name": "a", "cores": "1"}, "/fresh/tmp") == {
         "PATH": "/bin",
         "TMPDIR": "/fresh/tmp",
         "name": "a",

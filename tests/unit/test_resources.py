@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ds.worker.resources import Cgroup, Pressure, ResourceMonitor, Sample, explain
+from ds.worker.resources import Cgroup, Pressure, Sample, explain, monitored
 
 GB = 10**9
 LIMIT = 4000 << 20
@@ -161,6 +161,6 @@ def test_the_monitor_measures_again_and_again_and_ends(tmp_path: Path) -> None:
         if len(lines) >= 2:
             measured.set()
 
-    with ResourceMonitor(tmp_path, report, write(tmp_path, TWO), seconds=0.01):
+    with monitored(tmp_path, report, write(tmp_path, TWO), seconds=0.01):
         assert measured.wait(30)
     assert lines[0].startswith("container: 0 MB of 4,000 MB memory, 0.0 cores busy, ")

@@ -106,5 +106,5 @@ def test_a_worker_without_its_queue_ends(worker: Worker) -> None:
         error = {"Code": "QueueDoesNotExist", "Message": "The queue does not exist."}
         raise ClientError({"Error": error}, "ReceiveMessage")  # type: ignore[typeddict-item]
 
-    with pytest.raises(CannotWork, match="the queue does not exist any more"):
+    with pytest.raises(CannotWork, match="the queue no longer exists"):
         worker.serve(no_queue)

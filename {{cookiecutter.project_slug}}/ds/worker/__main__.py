@@ -4,8 +4,6 @@ The worker does the jobs of the given job.py, by default the one in the current 
 environment holds its settings. Exit codes: 0 after SIGTERM, 2 if it cannot work (it prints why).
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

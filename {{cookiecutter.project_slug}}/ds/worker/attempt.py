@@ -1,10 +1,8 @@
-"""One job's life in a worker: one attempt, from its message to its record.
+"""One attempt of a job, from its message to its record.
 
 decode the message -> already done? -> fetch inputs -> run the command
 -> check exit code and outputs -> upload -> settle the message -> record
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
@@ -25,18 +23,17 @@ from ds.jobs.problems import BadInput
 from ds.jobs.record import Outcome, Record
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
-from ds.worker.folders import create_folders, remove
-from ds.worker.inputs import fetch_inputs
+from ds.worker import program
+from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
 from ds.worker.outputs import OutputStore, find_outputs
 from ds.worker.process import Finished, run
-from ds.worker.program import exit_reason, program_environment, working_folder
 from ds.worker.resources import Cgroup, Pressure
-from ds.worker.s3 import SharedInputs, Storage, TransferFailed
-from ds.worker.settle import EXPECTED, one_line, outcome_of, settle
+from ds.worker.s3 import Storage, TransferFailed
+from ds.worker.settle import one_line, outcome_of, settle
 from ds.worker.sqs import JobQueue
-from ds.worker.stop import Failed, Phases, Stop, reason_to_stop
+from ds.worker.stop import Failed, Phases, reason_to_stop
 
 logger = logging.getLogger("ds.worker")
 
@@ -48,9 +45,7 @@ class WorkerContext:
     Attributes:
         worker: its name in logs and records.
         stopping: set when the worker must end.
-        scratch: where each slot has a folder.
-        run: runs a command, as `ds.worker.process.run` does.
-        clock: monotonic seconds.
+        scratch: the folder with the folders of all attempts.
     """
 
     settings: WorkerSettings
@@ -67,14 +62,8 @@ class WorkerContext:
     clock: Callable[[], float] = clock
 
 
-def attempt(lease: Lease, slot: int, context: WorkerContext) -> Record:
-    """Do one job in a slot of the worker. However it ends, settle its message and send its record,
-    which is returned."""
-    return _Attempt(lease, slot, context).perform()
-
-
-class _Attempt:
-    """One job's life, and what is known of it so far."""
+class Attempt:
+    """One attempt of a job in a slot of the worker, and what is known of it so far."""
 
     def __init__(self, lease: Lease, slot: int, context: WorkerContext) -> None:
         self._lease = lease
@@ -95,13 +84,20 @@ class _Attempt:
         self._bytes_out = 0
 
     def perform(self) -> Record:
+        """Do the job. However that ends, settle its message, send its record and return it."""
         outcome: Outcome
         try:
             outcome, reason = self._work()
         except Exception as error:
-            outcome, reason = self._ended_by(error)
+            attempt, retries = self._message.attempt, self._settings.JOB_RETRIES
+            outcome, reason = outcome_of(error, attempt, retries)
+            if outcome in ("failed", "dead"):
+                reason = self._pressure.explain(reason, self._finished.exit_code)
         self._settle(outcome, reason)
-        self._clean_up()
+        if self._log:
+            with contextlib.suppress(OSError):  # a full disk
+                self._log.close()
+        program.remove_folder(self._folder)
         record = self._record(outcome, reason)
         self._context.logs.record(record)
         return record
@@ -110,27 +106,18 @@ class _Attempt:
         context, settings, attempt = self._context, self._settings, self._message.attempt
         job = decode(self._message.body)
         self._job_id, self._group = job.job_id, job.group
-        folders = create_folders(self._folder, context.scratch / "shared")
-        resolved = resolve_job(
-            context.definition,
-            settings.program,
-            job,
-            settings.AWS_BUCKET,
-            folders,
-            settings.CPUS_PER_JOB,
-        )
+        folders = program.create_folders(self._folder, context.scratch / "shared")
+        bucket, cores = settings.AWS_BUCKET, settings.CPUS_PER_JOB
+        resolved = resolve_job(context.definition, settings.program, job, bucket, folders, cores)
         self._store = store = OutputStore(context.storage, settings, resolved, attempt)
         if settings.CHECK_IF_DONE_BOOL and store.already_done():
             return "skipped", "its outputs already exist"
         self._log = log = AttemptLog(self._folder / "attempt.log", job.job_id, context.logs)
         log.report(f"attempt {attempt} on {context.worker} slot {self._slot}")
         with self._phases.enter("fetch"):
+            inputs, shared = resolved.inputs, context.shared_inputs
             self._bytes_in = fetch_inputs(
-                resolved.inputs,
-                context.storage,
-                context.shared_inputs,
-                self._check_stop,
-                log.report,
+                inputs, context.storage, shared, self._check_stop, log.report
             )
         Path(folders.job_json).write_text(json.dumps(resolved.document, indent=1))
         with self._phases.enter("run"):
@@ -148,40 +135,38 @@ class _Attempt:
     def _run(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> None:
         log.report(f"running {json.dumps(resolved.arguments, ensure_ascii=False)}")
         tmp = str(self._folder / "tmp")
-        try:
-            self._finished = finished = self._context.run(
-                resolved.arguments,
-                folder=working_folder(self._settings.WORKING_FOLDER, folders.work),
-                environment=program_environment(os.environ, resolved.environment, tmp),
-                mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
-                results=folders.output,
-                output=log.program,
-                check_stop=self._check_stop,
-            )
-        except Stop as stop:
-            self._finished = Finished(None, stop.peak_memory_mb, 0)
-            raise
+        self._finished = finished = self._context.run(
+            resolved.arguments,
+            folder=program.working_folder(self._settings.WORKING_FOLDER, folders.work),
+            environment=program.environment(os.environ, resolved.environment, tmp),
+            mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
+            results=folders.output,
+            output=log.program,
+            check_stop=self._check_stop,
+        )
+        if finished.stop:
+            raise finished.stop
         log.report(f"exit code {finished.exit_code}, peak memory {finished.peak_memory_mb} MB")
         if finished.left_over:
             log.report(f"killed {finished.left_over} processes that the command left behind")
 
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
-        """Return the outputs to upload; raise Failed if the command did not succeed."""
+        """Return the outputs; raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
-            raise Failed(exit_reason(self._finished.exit_code, log.last_line))
+            raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
         outputs = find_outputs(Path(folders.output))
-        reason = self._settings.output_rule.missing(outputs)
-        if reason is None:
-            try:
-                reason = check_outputs(self._context.definition, resolved.view)
-            except BadInput as error:
-                reason = one_line(error)
-        if reason is not None:
+        try:
+            reason = self._settings.output_rule.missing(outputs) or check_outputs(
+                self._context.definition, resolved.view
+            )
+        except BadInput as error:
+            reason = one_line(error)
+        if reason:
             raise Failed(reason)
         return outputs
 
     def _check_stop(self) -> None:
-        """Raise Stop if this attempt must end; called all the time, in every phase."""
+        """Raise Stop if this attempt must end; called regularly in every phase."""
         self._pressure.sample()
         stop = reason_to_stop(
             self._phases,
@@ -191,14 +176,6 @@ class _Attempt:
         )
         if stop:
             raise stop
-
-    def _ended_by(self, error: Exception) -> tuple[Outcome, str]:
-        if not isinstance(error, EXPECTED):
-            logger.error("the worker failed", exc_info=error)
-        outcome, reason = outcome_of(error, self._message.attempt, self._settings.JOB_RETRIES)
-        if outcome in ("failed", "dead"):
-            reason = self._pressure.explain(reason, self._finished.exit_code)
-        return outcome, reason
 
     def _settle(self, outcome: Outcome, reason: str) -> None:
         exit_code = self._finished.exit_code
@@ -219,12 +196,12 @@ class _Attempt:
                 retry_delays=self._settings.retry_delays,
             )
         except Exception as error:
-            # Not lost: SQS shows the message again when its visibility ends.
+            # The job is not lost: its message becomes visible again after the visibility timeout.
             logger.error("could not settle a message as %s: %s", outcome, error)
 
     def _keep_log(self, outcome: Outcome, reason: str) -> None:
-        """Upload the log and, unless the attempt was interrupted, what its program had written.
-        Both are help for a person; if that fails, nothing changes."""
+        """Upload the log and, unless the attempt was interrupted, what its program had written, to
+        help a person. If that fails, the outcome stays the same."""
         if self._log and self._store:
             try:
                 self._log.report(f"{outcome}: {reason}")
@@ -233,12 +210,6 @@ class _Attempt:
                 self._store.keep(self._log.path, outputs)
             except (TransferFailed, OSError) as error:
                 logger.warning("could not keep the log of %s: %s", self._job_id, error)
-
-    def _clean_up(self) -> None:
-        if self._log:
-            with contextlib.suppress(OSError):  # a full disk
-                self._log.close()
-        remove(self._folder)
 
     def _record(self, outcome: Outcome, reason: str) -> Record:
         return Record(

@@ -1,7 +1,5 @@
 """Where a worker runs: its EC2 instance and its ECS task."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import urllib.request

@@ -1,13 +1,53 @@
-"""Fetch a job's inputs: those that all jobs share once per container, its own ones each time."""
+"""Fetch the inputs of a job: those that all jobs share once per container, its own each time."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ds.jobs.resolve import Input
-from ds.worker.s3 import CheckStop, S3Object, SharedInputs, Storage
+from ds.worker.s3 import CheckStop, S3Object, Storage, acquire
 from ds.worker.stop import Failed
+
+
+class SharedInputs:
+    """Inputs that all jobs of a container share: fetched once, read-only, checked by ETag.
+
+    A file that a job changed is fetched again: read-only means nothing to a program run by root.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._fetched: dict[Path, tuple[str, object]] = {}
+        self._lock = threading.Lock()
+
+    def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
+        """Fetch what is missing or out of date; return its bytes.
+
+        One slot at a time, since the others need the same files.
+        """
+        acquire(self._lock, check_stop)
+        try:
+            new = [
+                (item, path)
+                for item, path in objects
+                if self._fetched.get(path) != (item.etag, _stamp(path))
+            ]
+            self._storage.fetch(new, check_stop)
+            for item, path in new:
+                path.chmod(0o444)
+                self._fetched[path] = (item.etag, _stamp(path))
+        finally:
+            self._lock.release()
+        return sum(item.size for item, _ in new)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does; None if it does not exist."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def fetch_inputs(

@@ -1,11 +1,9 @@
-"""Leases on messages, renewed for all slots together. A lost lease is the fence.
+"""Leases on messages, renewed for all slots together: the fence between workers.
 
-A received message is hidden from other workers for the visibility timeout. A worker that renews it
-holds it. A worker that could not (it was stopped, the network was down) must assume that another
-worker has the job by now, and may neither upload nor delete.
+SQS hides a received message from other workers for the visibility timeout. A worker that renews it
+in time holds it. A worker that could not (it was stopped, the network was down) must assume that
+another worker has the job by now, and must neither upload nor delete.
 """
-
-from __future__ import annotations
 
 import logging
 import threading
@@ -20,20 +18,20 @@ RENEWALS = 3
 """Renewals in one visibility timeout: every 20 s for 60 s."""
 
 RETRIES = 4
-"""Tries in the time of one renewal while SQS does not answer: every 5 s for 60 s."""
+"""Attempts at one renewal while SQS does not answer: every 5 s for 60 s."""
 
 POLL_SHARE = 4
 """A long poll takes at most this part of the visibility timeout: it counts as part of the lease."""
 
 
 def clock() -> float:
-    """Return seconds that also pass while the process is stopped (SIGSTOP) and, where the system
-    has such a clock, while the machine sleeps: leases end then, too."""
+    """Return seconds that also pass while the process is stopped (SIGSTOP) and, on Linux, while the
+    machine sleeps: leases end then, too."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
-    """A message that belongs to this worker while it is `held`."""
+    """A message that this worker has received."""
 
     def __init__(
         self, message: Received, since: float, seconds: float, clock: Callable[[], float]
@@ -46,14 +44,14 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether no other worker can have received the message."""
+        """Whether the message is certainly still hidden from other workers."""
         return not self._revoked and self._clock() - self._confirmed < self._seconds
 
     def confirm(self, since: float) -> None:
         """Note that SQS hid the message again, at `since` or later.
 
-        An answer that comes after the lease has ended does not count: another worker may have
-        received the message first, and SQS may accept the old receipt all the same.
+        A response that comes after the lease has ended does not count: another worker may have
+        received the message first, and SQS accepts the old receipt anyway.
         """
         if self.held:
             self._confirmed = since
@@ -64,13 +62,7 @@ class Lease:
 
 
 class Leases:
-    """All leases of a worker, renewed together.
-
-    Args:
-        queue: where the messages are.
-        seconds: the visibility timeout.
-        clock: monotonic seconds; they must also pass while the process is stopped (SIGSTOP).
-    """
+    """All leases of a worker, renewed together; `seconds` is the visibility timeout."""
 
     def __init__(self, queue: JobQueue, seconds: float, clock: Callable[[], float]) -> None:
         self._queue = queue
@@ -83,8 +75,8 @@ class Leases:
     def receive(self, limit: int, wait_seconds: int) -> list[Lease]:
         """Receive at most `limit` (1 to 10) messages by a long poll of at most `wait_seconds`."""
         wait_seconds = max(1, min(wait_seconds, int(self._seconds / POLL_SHARE)))
-        # The lease begins with the request, the earliest time at which SQS can hide a message: a
-        # worker that is stopped before it reads the answer must not take the message for fresh.
+        # The lease begins with the request, the earliest time at which SQS can hide a message: the
+        # worker may be stopped before it reads the response.
         since = self._clock()
         messages = self._queue.receive(limit, wait_seconds, self._seconds)
         leases = [Lease(message, since, self._seconds, self._clock) for message in messages]
@@ -98,11 +90,8 @@ class Leases:
             self._leases.pop(lease.message.receipt, None)
 
     def renew(self) -> float:
-        """Renew every lease that is still held; the others stay lost.
-
-        Returns:
-            Seconds until the next call: fewer if SQS did not answer.
-        """
+        """Renew every lease that is still held; the others stay lost. Return the seconds until the
+        next call."""
         pause = self._seconds / RENEWALS
         with self._lock:
             held = {receipt: lease for receipt, lease in self._leases.items() if lease.held}
@@ -123,7 +112,7 @@ class Leases:
         return pause
 
     def keep_renewing(self) -> None:
-        """Renew until `end` is called; run in a thread of its own."""
+        """Renew until `end` is called; runs in its own thread."""
         pause = self._seconds / RENEWALS
         while not self._ended.wait(pause):
             pause = self.renew()

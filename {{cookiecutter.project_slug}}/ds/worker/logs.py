@@ -1,4 +1,4 @@
-"""A worker's logs: lines and records for CloudWatch, and one file for each attempt for S3."""
+"""The logs of a worker: lines and records for CloudWatch, and a log file of each attempt for S3."""
 
 from __future__ import annotations
 
@@ -21,25 +21,18 @@ logger = logging.getLogger("ds.worker")
 SEND_SECONDS = 5
 
 LONGEST_LINE = 16_384
-"""Bytes; a longer line goes to CloudWatch in pieces, and to the attempt's own log as it is."""
+"""Bytes; a longer line goes to CloudWatch in pieces, and to the log file as it is."""
 
 MOST_BYTES = 500_000_000
-"""Of an attempt's own log: a program that prints for ever must not fill the disk of all slots."""
+"""In the log file: a program that prints forever must not fill the disk of all slots."""
 
 MOST_LINES = 10_000
-"""Of one attempt to CloudWatch: each line takes memory and costs money, and a program may print for
-ever. The attempt's own log has all of them."""
+"""Of one attempt to CloudWatch, where each line takes memory and costs money."""
 
 
 class WorkerLogs:
-    """The worker's two log groups. A job goes on if CloudWatch does not answer.
-
-    Args:
-        client: CloudWatch Logs.
-        log_group, record_group: names of existing log groups.
-        worker: prefix of this worker's streams: one for each slot, for the machine, for records.
-        slots: number of slots.
-    """
+    """The worker's streams in two existing log groups: lines in one stream for each slot and one
+    for the machine, records in one stream. Jobs continue if CloudWatch does not answer."""
 
     def __init__(
         self,
@@ -50,10 +43,9 @@ class WorkerLogs:
         slots: int,
     ) -> None:
         threads = [*(f"slot-{slot}" for slot in range(slots)), "machine"]
-        _create_streams(client, log_group, [f"{worker}/{thread}" for thread in threads])
-        _create_streams(client, record_group, [worker])
-        self._lines = _channel("ds.lines", client, log_group, f"{worker}/{{thread_name}}")
-        self._records = _channel("ds.records", client, record_group, worker)
+        streams = [f"{worker}/{thread}" for thread in threads]
+        self._lines = _channel(client, log_group, streams, f"{worker}/{{thread_name}}")
+        self._records = _channel(client, record_group, [worker], worker)
 
     def line(self, job_id: str, text: str) -> None:
         """Send one line of a job to the stream of the slot whose thread this is."""
@@ -66,13 +58,12 @@ class WorkerLogs:
     def close(self) -> None:
         """Send what has not been sent yet; no calls after this."""
         for channel in (self._lines, self._records):
-            for handler in list(channel.handlers):
-                channel.removeHandler(handler)
+            for handler in channel.handlers:
                 handler.close()
 
 
 class AttemptLog:
-    """The full log of one attempt: what the worker reports and what the program prints."""
+    """The log file of one attempt: what the worker reports and what the program prints."""
 
     def __init__(self, path: Path, job_id: str, logs: WorkerLogs) -> None:
         self.path = path
@@ -86,15 +77,13 @@ class AttemptLog:
 
     @property
     def last_line(self) -> str:
-        """What a terminal shows of the last line that the program printed and that is not blank."""
-        *_, shown = (
-            "",
-            *filter(str.strip, _ESCAPE.sub("", self._last.decode(errors="replace")).split("\r")),
-        )
+        """The program's last line that is not blank, as a terminal shows it."""
+        text = _ESCAPE.sub("", self._last.decode(errors="replace"))
+        shown = next(filter(str.strip, reversed(text.split("\r"))), "")
         return "".join(c if c.isprintable() else " " for c in shown).strip()
 
     def report(self, text: str) -> None:
-        """Add a line of the worker's own."""
+        """Add a line of the worker."""
         self._end_line()
         self._file.write(f"[ds] {text}\n".encode(errors="replace"))
         self._logs.line(self._job_id, f"[ds] {text}")
@@ -140,43 +129,39 @@ class AttemptLog:
         for start in range(0, max(len(text), 1), LONGEST_LINE):
             self._logs.line(self._job_id, text[start : start + LONGEST_LINE])
         if self._lines_left == 0:
-            self._logs.line(
-                self._job_id, f"[ds] printed {MOST_LINES} lines: the rest is in S3 only"
-            )
+            rest = f"[ds] printed {MOST_LINES} lines: the rest is in S3 only"
+            self._logs.line(self._job_id, rest)
 
 
-_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and the like (ECMA-48)
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colors and other control sequences (ECMA-48)
 
 
 def _end_of_piece(data: bytes) -> int:
-    """Return where to cut a line longer than LONGEST_LINE: not inside a character of UTF-8."""
+    """Return where to cut a line longer than LONGEST_LINE: not inside a UTF-8 character."""
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
 
 
-def _create_streams(client: CloudWatchLogsClient, group: str, streams: Iterable[str]) -> None:
-    """Create streams before anything is written: watchtower creates a missing one itself, but drops
-    what it receives meanwhile."""
+def _channel(
+    client: CloudWatchLogsClient, group: str, streams: Iterable[str], template: str
+) -> logging.Logger:
+    """Create streams, and a logger that sends to the one that the template names."""
     for stream in streams:
+        # watchtower creates a missing stream itself, but drops what it receives meanwhile.
         try:
             client.create_log_stream(logGroupName=group, logStreamName=stream)
         except client.exceptions.ResourceAlreadyExistsException:
             pass
         except (BotoCoreError, ClientError) as error:
             logger.warning("cannot create log stream %s: %s", stream, error)
-
-
-def _channel(name: str, client: CloudWatchLogsClient, group: str, stream: str) -> logging.Logger:
     handler = CloudWatchLogHandler(
         log_group_name=group,
-        log_stream_name=stream,
+        log_stream_name=template,
         send_interval=SEND_SECONDS,
         boto3_client=client,
         create_log_group=False,
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
-    channel = logging.getLogger(name)
-    channel.setLevel(logging.INFO)
-    channel.propagate = False
+    channel = logging.Logger(group)  # not among those of getLogger: it has no other handlers
     channel.addHandler(handler)
     return channel

@@ -1,6 +1,4 @@
-"""A job's outputs: found on disk, uploaded, or kept beside the log of an attempt that failed."""
-
-from __future__ import annotations
+"""The outputs of a job: find them on disk, upload them, or keep those of a failed attempt."""
 
 import os
 from collections.abc import Sequence
@@ -10,16 +8,16 @@ from ds.jobs.environment import WorkerSettings
 from ds.jobs.outputs import OutputFile
 from ds.jobs.resolve import ResolvedJob
 from ds.jobs.variables import control_character
-from ds.worker.s3 import CheckStop, Storage, Upload
+from ds.worker.s3 import CheckStop, Storage
 from ds.worker.stop import Failed
 
 SMALL_BYTES = 10_000_000
 SMALL_FILES = 100
-"""The most that a failed attempt may have written for it to be kept."""
+"""What a failed attempt wrote is kept up to these limits."""
 
 
 def find_outputs(folder: Path) -> list[OutputFile]:
-    """Return everything that a program wrote; raise Failed if S3 cannot hold it."""
+    """Return every file that a program wrote; raise Failed if S3 cannot hold one of them."""
     found = []
     for path, name in _written(folder):
         if not path.is_file():
@@ -33,8 +31,9 @@ def find_outputs(folder: Path) -> list[OutputFile]:
 class OutputStore:
     """The outputs and the log of one attempt in the bucket.
 
-    One object appears whole or not at all. Several do not, so a marker object exists until all of
-    them do: a worker that dies while it uploads must not leave what passes for a job that is done.
+    S3 uploads each object completely or not at all, but not several together. A marker object
+    exists until all of them do, so that the outputs of a worker that died while it uploaded never
+    pass for those of a job that is done.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class OutputStore:
         self._marker_may_exist = attempt > 1 or settings.CHECK_IF_DONE_BOOL
 
     def already_done(self) -> bool:
-        """Whether the bucket has all outputs, so that the job can be skipped."""
+        """Return whether the bucket has all outputs, so that the job can be skipped."""
         prefix = f"{self._prefix}/"
         found = self._storage.listing(self._bucket, prefix)
         files = [OutputFile(item.key.removeprefix(prefix), item.size) for item in found]
@@ -61,46 +60,39 @@ class OutputStore:
     def upload(
         self, folder: Path, outputs: Sequence[OutputFile], log: Path, check_stop: CheckStop
     ) -> None:
-        """Upload outputs and log."""
+        """Upload the outputs, then the log."""
         check_stop()
         if len(outputs) > 1:
             self._storage.put(self._bucket, self._marker, b"")
-        uploads = [Upload(folder / file.path, f"{self._prefix}/{file.path}") for file in outputs]
-        self._storage.upload(self._bucket, [*uploads, Upload(log, self.log_key)], check_stop)
+        files = [(folder / file.path, f"{self._prefix}/{file.path}") for file in outputs]
+        self._storage.upload(self._bucket, [*files, (log, self.log_key)], check_stop)
         if len(outputs) > 1 or self._marker_may_exist:
             self._storage.delete(self._bucket, self._marker)
 
     def keep(self, log: Path, folder: Path | None) -> None:
-        """Upload the log of an attempt that did not succeed, and what its program had written if
-        that is small. The latter never goes under the output prefix."""
+        """Upload the log of an attempt that did not succeed, and the files that its program wrote
+        if they are small; never under the output prefix."""
         files = [file for file in _written(folder) if file[0].is_file()] if folder else []
         if len(files) > SMALL_FILES or sum(path.stat().st_size for path, _ in files) > SMALL_BYTES:
             files = []
-        uploads = [
-            Upload(path, f"{self._failed_prefix}/{name}")
+        kept = [
+            (path, f"{self._failed_prefix}/{name}")
             for path, name in files
             if control_character(name) is None
         ]
-        self._storage.upload(self._bucket, [Upload(log, self.log_key), *uploads], _never_stop)
+        self._storage.upload(self._bucket, [(log, self.log_key), *kept], check_stop=lambda: None)
 
 
 def _written(top: Path) -> list[tuple[Path, str]]:
-    """Return the path and name of everything below a folder that is not itself a folder. A link
-    to a folder elsewhere is not followed."""
+    """Return path and name of everything below a folder, except folders. Do not follow a link to a
+    folder elsewhere."""
     found = []
+    real = top.resolve()
     for folder, folders, names in os.walk(top, onerror=_raise):
-        links = [name for name in folders if _leads_out(Path(folder, name), top)]
+        links = [name for name in folders if not Path(folder, name).resolve().is_relative_to(real)]
         found += [Path(folder, name) for name in sorted(names + links)]
     return [(path, path.relative_to(top).as_posix()) for path in found]
 
 
-def _leads_out(path: Path, top: Path) -> bool:
-    return path.is_symlink() and not path.resolve().is_relative_to(top.resolve())
-
-
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _never_stop() -> None:
-    """Let what follows the end of an attempt go on."""

@@ -1,6 +1,4 @@
-"""Run one command in a session of its own: watch it, measure it, end it and all that it started."""
-
-from __future__ import annotations
+"""Run one command in its own session: watch it, measure it, end it and all that it started."""
 
 import contextlib
 import ctypes
@@ -37,15 +35,13 @@ class Finished:
         exit_code: None if it was stopped; a signal's number if negative.
         peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
         left_over: processes that it left behind and that had to be killed.
+        stop: why it was stopped; None if it ended without that.
     """
 
     exit_code: int | None
     peak_memory_mb: int
     left_over: int
-
-
-class NotStarted(Failed):
-    """The program cannot be started."""
+    stop: Stop | None = None
 
 
 def adopt_orphans() -> None:
@@ -72,15 +68,14 @@ def run(
     Args:
         arguments: program and arguments; there is no shell.
         folder: the working directory.
-        environment: all of it; only the mark is added.
-        mark: identifies this attempt among all that run on this machine.
+        environment: complete; only the mark is added.
+        mark: identifies this attempt among all on this machine.
         results: the folder of the command's outputs.
-        output: receives what the command prints to stdout and stderr.
+        output: receives stdout and stderr.
         check_stop: called regularly; raises Stop to end the command.
 
     Raises:
-        Stop: from `check_stop`, after all processes have ended.
-        NotStarted: the program cannot be started.
+        Failed: the program cannot be started.
     """
     with _starting:
         try:
@@ -95,47 +90,37 @@ def run(
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
-            raise NotStarted(f"{arguments[:1]} cannot be started: {error}") from error
-        # Read after the start, which itself takes memory.
-        own_memory = _own_peak_kb()
+            raise Failed(f"{arguments[:1]} cannot be started: {error}") from error
         _roots.add(process.pid)
-    watch = _Watch(process, mark, output, own_memory)
+    watch = _Watch(process, mark, output)
+    stop = None
     try:
-        try:
-            watch.until_exit(check_stop)
-            watch.until_gone(GRACE_SECONDS)
-            watch.until_written(results, check_stop)
-        except Stop as stop:
-            if stop.grace_seconds:
-                watch.terminate()
-                watch.until_gone(stop.grace_seconds)
-            raise
-        finally:
-            left_over = watch.kill()
-    except Stop as stop:
-        stop.peak_memory_mb = watch.peak_memory_mb
-        raise
-    return Finished(process.returncode, watch.peak_memory_mb, left_over)
+        watch.until_exit(check_stop)
+        watch.until_gone(GRACE_SECONDS)
+        watch.until_written(results, check_stop)
+    except Stop as error:
+        stop = error
+        if stop.grace_seconds:
+            watch.terminate()
+            watch.until_gone(stop.grace_seconds)
+    finally:
+        left_over = watch.kill()
+    exit_code = None if stop else process.returncode
+    return Finished(exit_code, watch.peak_memory_mb, left_over, stop)
 
 
 class _Watch:
     """The output, memory and end of a running command and all that it started."""
 
-    FIRST_LOOK_SECONDS = 0.01
-    LONGEST_LOOK_SECONDS = 1.0
-
     def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        mark: str,
-        output: Callable[[bytes], None],
-        own_peak_kb: int,
+        self, process: subprocess.Popen[bytes], mark: str, output: Callable[[bytes], None]
     ) -> None:
         assert process.stdout is not None
         self._process = process
         self._mark = mark
         self._output = output
-        self._own_peak_kb = own_peak_kb
+        # Read after the start of the command, which itself takes memory.
+        self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._pipe = process.stdout
         self._silent = False  # its output has ended
         self._pause = 0.0005
@@ -150,15 +135,15 @@ class _Watch:
 
     def until_exit(self, check_stop: Callable[[], None]) -> None:
         """Wait for the command itself."""
-        look = self.FIRST_LOOK_SECONDS
-        next_look = time.monotonic() + look
+        pause = 0.01
+        due = time.monotonic() + pause
         while not self._exited():
-            self._read(max(0, next_look - time.monotonic()))
-            if time.monotonic() >= next_look:
+            self._read(max(0, due - time.monotonic()))
+            if time.monotonic() >= due:
                 self._measure()
                 check_stop()
-                look = min(2 * look, self.LONGEST_LOOK_SECONDS)
-                next_look = time.monotonic() + look
+                pause = min(2 * pause, 1.0)
+                due = time.monotonic() + pause
 
     def until_gone(self, seconds: float) -> None:
         """Wait for its whole process group, for at most `seconds`."""
@@ -167,8 +152,14 @@ class _Watch:
             self._read(0.02)
 
     def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
-        """Wait for processes that still write below a folder."""
-        while any(_writes(process, folder) for process in self._living()):
+        """Wait for processes that still write below a folder, and then GRACE_SECONDS for their
+        end: a process closes its file before it ends, and may still rename it."""
+        deadline = 0.0
+        while living := self._living():
+            if any(_writes(process, folder) for process in living):
+                deadline = time.monotonic() + GRACE_SECONDS
+            elif time.monotonic() >= deadline:
+                break
             check_stop()
             self._read(0.2)
 
@@ -179,8 +170,8 @@ class _Watch:
                 process.terminate()
 
     def kill(self) -> int:
-        """Kill all of it, wait until it has ended, read its last output; return how many processes
-        were killed."""
+        """Kill all of it, wait for its end, read its last output; return how many processes were
+        killed."""
         killed = set()
         deadline = time.monotonic() + GRACE_SECONDS
         while (living := self._living()) and time.monotonic() < deadline:
@@ -194,7 +185,7 @@ class _Watch:
         with _starting:
             _roots.discard(self._process.pid)
         try:
-            # Not until the end: a process that could not be killed may print for ever.
+            # Not until the end: a process that could not be killed may print forever.
             for _ in range(_FULL_PIPE):
                 if not self._read(0):
                     break
@@ -206,7 +197,7 @@ class _Watch:
     def _read(self, wait_seconds: float) -> bool:
         """Pass on at most one piece of output; return False if none came in time."""
         if self._silent:
-            # Most commands end with their output; the others are asked less and less often.
+            # Most commands end with their output; check the others less and less often.
             time.sleep(min(wait_seconds, self._pause))
             self._pause = min(2 * self._pause, 0.1)
             return False
@@ -273,27 +264,21 @@ _roots: set[int] = set()
 
 @contextlib.contextmanager
 def _killed_first() -> Iterator[None]:
-    """Have the kernel, when memory is short, kill what is started in this block before the worker.
+    """Let the kernel, when memory is short, kill what this block starts before the worker.
 
     Linux only. The score is inherited, so it must be set before a command can start others. Every
     process may raise its own score and lower it again (proc(5), oom_score_adj).
     """
     own = Path("/proc/self/oom_score_adj")
-    try:
+    before = ""
+    with contextlib.suppress(OSError):
         before = own.read_text()
         own.write_text("1000")
-    except OSError:
-        before = ""
     try:
         yield
     finally:
-        if before:
-            with contextlib.suppress(OSError):
-                own.write_text(before)
-
-
-def _own_peak_kb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with contextlib.suppress(OSError):
+            own.write_text(before)
 
 
 def _writes(process: psutil.Process, folder: str) -> bool:
@@ -316,8 +301,8 @@ def _group_exists(root: int) -> bool:
 def _reap(pid: int) -> None:
     """Reap an adopted orphan.
 
-    A process that the worker itself started (a function of job.py, a helper of boto3) is left
-    alone: only commands have sessions of their own.
+    Not a process that the worker itself started (a function of job.py, boto3): only commands have
+    their own sessions.
     """
     with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
         if pid not in _roots and os.getsid(pid) != os.getsid(0):

@@ -1,22 +1,48 @@
-"""The program of one job: where it runs, its environment, and what its exit code means."""
-
-from __future__ import annotations
+"""What the program of one job gets: fresh folders and an environment; and why it failed."""
 
 import contextlib
+import os
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from ds.jobs.resolve import Folders
+
+
+def create_folders(folder: Path, shared: Path) -> Folders:
+    """Create the empty folders of an attempt in `folder`; remove what is in it."""
+    remove_folder(folder)
+    for name in ("inputs", "work", "output", "tmp"):
+        (folder / name).mkdir(parents=True)
+    return Folders(
+        inputs=str(folder / "inputs"),
+        shared=str(shared),
+        work=str(folder / "work"),
+        output=str(folder / "output"),
+        job_json=str(folder / "job.json"),
+    )
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder if it exists, even if its permissions do not allow that."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for parent, names, _ in os.walk(folder):
+            for path in [Path(parent), *(Path(parent, name) for name in names)]:
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):
+                        path.chmod(0o700)  # before os.walk enters it
+        shutil.rmtree(folder, ignore_errors=True)
+
 
 def working_folder(setting: str, fresh: str) -> str:
-    """Return the folder that WORKING_FOLDER means: a new one, the image's, or the one it names."""
+    """Return the folder that WORKING_FOLDER selects: fresh, the image's, or a path."""
     return str(Path.cwd()) if setting == "image" else setting or fresh
 
 
-def program_environment(
-    image: Mapping[str, str], job: Mapping[str, str], temporary: str
-) -> dict[str, str]:
-    """Return a command's environment: the image's without the worker's own, and the job's."""
+def environment(image: Mapping[str, str], job: Mapping[str, str], temporary: str) -> dict[str, str]:
+    """Return the image's environment without the worker's variables, with those of the job."""
     inherited = {name: text for name, text in image.items() if not name.startswith(("DS_", "SQS_"))}
     return {**inherited, **job, "TMPDIR": temporary}
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +25,11 @@ if TYPE_CHECKING:
 THREADS = 16
 """Transfers at a time."""
 
-CHECK_SECONDS = 0.5
-
 CheckStop = Callable[[], None]
-Begin = Callable[[BaseSubscriber], "TransferFuture"]
+"""Raises if the attempt must end; a method that takes long calls it regularly."""
+
+Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
+"""The URL of an object, what begins its transfer, and subscribers to it."""
 
 
 class TransferFailed(Failed):
@@ -38,7 +38,7 @@ class TransferFailed(Failed):
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object of a listing; its size in bytes."""
+    """An object in a listing; its size in bytes."""
 
     bucket: str
     key: str
@@ -50,17 +50,8 @@ class S3Object:
         return f"s3://{self.bucket}/{self.key}"
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A local file and the key that it is uploaded to."""
-
-    path: Path
-    key: str
-
-
 class Storage:
-    """Lists, fetches and uploads. A method that takes long regularly calls its `check_stop`, which
-    raises if the attempt must end."""
+    """Lists, downloads and uploads objects."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
@@ -91,22 +82,22 @@ class Storage:
 
     def fetch(self, objects: Iterable[tuple[S3Object, Path]], check_stop: CheckStop) -> None:
         """Download objects to files; create the folders."""
-        begin = []
+        downloads: list[Transfer] = []
         for item, path in objects:
             with _reasons(item.url):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            begin.append((item.url, partial(self._begin_download, item, path)))
-        self._all(begin, check_stop)
+            begin = partial(self._transfers.download, item.bucket, item.key, str(path))
+            downloads.append((item.url, begin, [_SizeFromListing(item)]))
+        self._transfer(downloads, check_stop)
 
-    def upload(self, bucket: str, uploads: Iterable[Upload], check_stop: CheckStop) -> None:
-        """Upload files; call `check_stop` before each."""
-        self._all(
-            [
-                (f"s3://{bucket}/{item.key}", partial(self._begin_upload, bucket, item))
-                for item in uploads
-            ],
-            check_stop,
-        )
+    def upload(self, bucket: str, files: Iterable[tuple[Path, str]], check_stop: CheckStop) -> None:
+        """Upload files to their keys; call `check_stop` before each."""
+        begin = self._transfers.upload
+        uploads: list[Transfer] = [
+            (f"s3://{bucket}/{key}", partial(begin, str(path), bucket, key), [])
+            for path, key in files
+        ]
+        self._transfer(uploads, check_stop)
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         """Write a small object."""
@@ -122,36 +113,21 @@ class Storage:
         """End the transfers' threads."""
         self._transfers.shutdown(cancel=True)
 
-    def _begin_download(self, item: S3Object, path: Path, done: BaseSubscriber) -> TransferFuture:
-        known = _SizeFromListing(item)
-        return self._transfers.download(item.bucket, item.key, str(path), subscribers=[known, done])
-
-    def _begin_upload(self, bucket: str, item: Upload, done: BaseSubscriber) -> TransferFuture:
-        return self._transfers.upload(str(item.path), bucket, item.key, subscribers=[done])
-
-    def _all(
-        self,
-        transfers: Iterable[tuple[str, Callable[[BaseSubscriber], TransferFuture]]],
-        check_stop: CheckStop,
-    ) -> None:
-        """Run named transfers, at most THREADS at a time."""
-        finished = _Finished()
+    def _transfer(self, transfers: Iterable[Transfer], check_stop: CheckStop) -> None:
+        """Run transfers, at most THREADS at a time."""
+        running = _Running()
         begun: list[tuple[str, TransferFuture]] = []
-        running = 0
         try:
-            for name, begin in transfers:
+            for name, begin, subscribers in transfers:
                 check_stop()
-                if running == THREADS:
-                    finished.wait(check_stop)
-                    running -= 1
-                begun.append((name, begin(finished)))
-                running += 1
-            for _ in range(running):
-                finished.wait(check_stop)
+                acquire(running.free, check_stop)
+                begun.append((name, begin(subscribers=[*subscribers, running])))
+            for _ in range(THREADS):
+                acquire(running.free, check_stop)
         except BaseException:
             for _, future in begun:
                 future.cancel()
-            for _, future in begun:  # no file may be removed while it is written to
+            for _, future in begun:  # the caller may now remove the files
                 with contextlib.suppress(Exception):
                     future.result()
             raise
@@ -160,53 +136,8 @@ class Storage:
                 future.result()
 
 
-class SharedInputs:
-    """Inputs that all jobs of a container share: fetched once, read-only, checked by ETag.
-
-    A file that a job changed is fetched again: read-only means nothing to a program run by root.
-    """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._fetched: dict[Path, tuple[str, _Stamp]] = {}
-        self._lock = threading.Lock()
-
-    def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
-        """Fetch what is missing or out of date; return its bytes.
-
-        One slot at a time, since the others need the same files.
-        """
-        while not self._lock.acquire(timeout=CHECK_SECONDS):
-            check_stop()
-        try:
-            new = [
-                (item, path)
-                for item, path in objects
-                if self._fetched.get(path) != (item.etag, _stamp(path))
-            ]
-            self._storage.fetch(new, check_stop)
-            for item, path in new:
-                path.chmod(0o444)
-                self._fetched[path] = (item.etag, _stamp(path))
-        finally:
-            self._lock.release()
-        return sum(item.size for item, _ in new)
-
-
-_Stamp = tuple[int, int, int] | None
-
-
-def _stamp(path: Path) -> _Stamp:
-    """Return what changes when a file does; None if it does not exist."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
 class _SizeFromListing(BaseSubscriber):
-    """Passes a listing's size and ETag to s3transfer, which saves a request for each file."""
+    """Passes size and ETag to s3transfer, which saves a HEAD request for each object."""
 
     def __init__(self, item: S3Object) -> None:
         self._item = item
@@ -216,28 +147,25 @@ class _SizeFromListing(BaseSubscriber):
         future.meta.provide_object_etag(self._item.etag)
 
 
-class _Finished(BaseSubscriber):
-    """Counts finished transfers."""
+class _Running(BaseSubscriber):
+    """Counts the transfers that may still begin."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.free = threading.Semaphore(THREADS)
 
     def on_done(self, future: TransferFuture, **_: Any) -> None:
-        self._queue.put(None)
+        self.free.release()
 
-    def wait(self, check_stop: CheckStop) -> None:
-        while True:
-            try:
-                self._queue.get(timeout=CHECK_SECONDS)
-            except queue.Empty:
-                check_stop()
-            else:
-                return
+
+def acquire(lock: threading.Lock | threading.Semaphore, check_stop: CheckStop) -> None:
+    """Acquire a lock or a semaphore; call `check_stop` while it is not free."""
+    while not lock.acquire(timeout=0.5):
+        check_stop()
 
 
 @contextlib.contextmanager
 def _reasons(name: str) -> Iterator[None]:
-    """Turn errors of AWS and of the disk into TransferFailed with a reason for a person."""
+    """Turn errors of AWS and of the disk into TransferFailed."""
     try:
         yield
     except ClientError as error:

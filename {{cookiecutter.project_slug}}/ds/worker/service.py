@@ -1,6 +1,4 @@
-"""A worker: it does as many jobs at a time as it has slots, until SIGTERM."""
-
-from __future__ import annotations
+"""A worker: receive jobs for all its slots and do them, until SIGTERM."""
 
 import logging
 import os
@@ -20,14 +18,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ds.jobs.definition import JobDefinition
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.record import Record
-from ds.worker.attempt import WorkerContext, attempt
-from ds.worker.folders import remove
+from ds.worker.attempt import Attempt, WorkerContext
 from ds.worker.identity import host_identity
+from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease, Leases
 from ds.worker.logs import WorkerLogs
 from ds.worker.process import adopt_orphans
-from ds.worker.resources import Cgroup, ResourceMonitor
-from ds.worker.s3 import THREADS, SharedInputs, Storage
+from ds.worker.program import remove_folder
+from ds.worker.resources import Cgroup, monitored
+from ds.worker.s3 import THREADS, Storage
 from ds.worker.sqs import BATCH, JobQueue
 
 logger = logging.getLogger("ds.worker")
@@ -39,17 +38,12 @@ QUEUE_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
 class CannotWork(Exception):
-    """The worker cannot do any job; the text is the reason."""
+    """The worker cannot do any job."""
 
 
 def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
-    """Do jobs until SIGTERM or SIGINT.
-
-    Raises:
-        CannotWork: for want of queues or of a folder, or because job.py's `on_start` fails.
-    """
+    """Do jobs until SIGTERM or SIGINT; raise CannotWork if that is not possible."""
     adopt_orphans()
-    scratch = _create_scratch(settings.scratch)
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
     config = Config(
@@ -59,10 +53,10 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     )
     jobs, held = _open_queues(settings, config)
     _start(definition)
+    scratch = _create_scratch(settings.scratch)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    cgroup = Cgroup()
     storage = Storage(boto3.client("s3", config=config))
     logs = WorkerLogs(
         boto3.client("logs", config=config),
@@ -81,17 +75,17 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         worker=name,
         stopping=stopping,
         scratch=scratch,
-        cgroup=cgroup,
+        cgroup=Cgroup(),
     )
     kind = f" on {where.machine_type}" if where.machine_type else ""
     logger.info("worker %s%s started with %d slots", name, kind, settings.DOCKER_CORES)
     try:
-        with ResourceMonitor(scratch, partial(logs.line, "machine"), cgroup):
+        with monitored(scratch, partial(logs.line, "machine"), context.cgroup):
             Slots(context, Leases(held, settings.visibility_seconds, context.clock)).serve()
     finally:
         logs.close()
         storage.close()
-        remove(scratch)
+        remove_folder(scratch)
     logger.info("worker %s ended", name)
 
 
@@ -104,8 +98,8 @@ def _create_scratch(parent: str) -> Path:
 
 
 def _open_queues(settings: WorkerSettings, config: Config) -> tuple[JobQueue, JobQueue]:
-    """Return the queues to settle messages, and the same to receive and renew them: there, a
-    request that hangs must end long before the visibility timeout, and is repeated soon anyway."""
+    """Return the queues twice: to settle messages, and to receive and renew them. The latter's
+    requests end long before the visibility timeout, and are soon repeated anyway."""
     quick = Config(
         connect_timeout=5,
         read_timeout=settings.poll_seconds + 5,
@@ -122,17 +116,15 @@ def _open_queues(settings: WorkerSettings, config: Config) -> tuple[JobQueue, Jo
 
 
 def _start(definition: JobDefinition) -> None:
-    """Call job.py's `on_start`."""
     try:
-        if "on_start" in definition.functions:
-            definition.functions["on_start"]()
+        definition.functions.get("on_start", lambda: None)()
     except Exception as error:
         problem = f"fails: {type(error).__name__}: {error}; correct it"
         raise CannotWork(f"job.py, on_start(): {problem}") from error
 
 
 class Slots:
-    """Fills free slots with messages; one poll and one renewal serve all slots."""
+    """The slots of a worker; one poll and one renewal serve all of them."""
 
     def __init__(self, context: WorkerContext, leases: Leases) -> None:
         self._context = context
@@ -171,8 +163,8 @@ class Slots:
                 pause = 1.0
             except (BotoCoreError, ClientError) as error:
                 leases = []
-                if isinstance(error, ClientError) and _code(error) in QUEUE_GONE:
-                    self._trouble = f"the queue does not exist any more: {error}"
+                if isinstance(error, ClientError) and error.response["Error"]["Code"] in QUEUE_GONE:
+                    self._trouble = f"the queue no longer exists: {error}"
                     self._stopping.set()
                 else:
                     logger.warning("cannot receive; next try in %d s: %s", pause, error)
@@ -184,7 +176,7 @@ class Slots:
                 self._begin(lease, slot)
 
     def _free_slots(self) -> list[int]:
-        """Wait for a free slot and return all that are free; none if the worker must end."""
+        """Wait for a free slot and return all free slots; none if the worker must end."""
         while not self._stopping.is_set():
             try:
                 slots = [self._free.get(timeout=0.5)]
@@ -207,7 +199,7 @@ class Slots:
     def _attempt(self, lease: Lease, slot: int) -> Record:
         threading.current_thread().name = f"slot-{slot}"  # the name of its log stream
         try:
-            record = attempt(lease, slot, self._context)
+            record = Attempt(lease, slot, self._context).perform()
         finally:
             self._leases.drop(lease)
             self._free.put(slot)
@@ -215,7 +207,3 @@ class Slots:
             "%s attempt %d: %s %s", record.job_id, record.attempt, record.outcome, record.reason
         )
         return record
-
-
-def _code(error: ClientError) -> str:
-    return error.response["Error"]["Code"]

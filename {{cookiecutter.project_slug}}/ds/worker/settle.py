@@ -1,7 +1,6 @@
-"""How an attempt ended, and what then becomes of its message and its log."""
+"""How an attempt ended, and what happens then to its message and its log."""
 
-from __future__ import annotations
-
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from ds.jobs.message import InvalidMessage
@@ -10,20 +9,20 @@ from ds.jobs.record import Outcome
 from ds.worker.sqs import JobQueue, Received
 from ds.worker.stop import Failed, Interrupted, Lost
 
-EXPECTED = (InvalidMessage, BadInput, Failed)
-"""Errors by which an attempt ends; any other is a fault of the worker."""
+logger = logging.getLogger("ds.worker")
 
 
 def outcome_of(error: Exception, attempt: int, retries: int) -> tuple[Outcome, str]:
     """Return outcome and reason of a job's `attempt`-th of `retries` attempts."""
+    reason = str(error)
     if isinstance(error, InvalidMessage | BadInput):
         return "invalid", f"invalid message: {one_line(error)}"
     if isinstance(error, Lost):
-        return "lost", str(error)
+        return "lost", reason
     if isinstance(error, Interrupted):
-        return "interrupted", str(error)
-    reason = str(error)
-    if not isinstance(error, EXPECTED):
+        return "interrupted", reason
+    if not isinstance(error, Failed):
+        logger.error("the worker failed", exc_info=error)
         reason = f"the worker failed: {type(error).__name__}: {error}"
     return ("dead" if attempt >= retries else "failed"), reason
 
@@ -37,7 +36,7 @@ def settle(
     attributes: Mapping[str, str],
     retry_delays: Sequence[float],
 ) -> None:
-    """Let message and log follow from the outcome; `attributes` are those of a dead letter."""
+    """Delete, release or dead-letter (with `attributes`) a message; keep the log if it failed."""
     match outcome:
         case "done" | "skipped":
             queue.delete(message.receipt)
@@ -51,10 +50,10 @@ def settle(
         case "invalid":
             queue.dead_letter(message, attributes)
         case "interrupted":
-            queue.release(message.receipt, 0)  # first: another worker may have it at once
+            queue.release(message.receipt, 0)  # first, so that another worker need not wait
             keep_log()
         case "lost":
-            pass  # neither may be ours
+            pass  # both may be another worker's
 
 
 def one_line(error: Exception) -> str:

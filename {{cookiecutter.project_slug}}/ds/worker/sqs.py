@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 BATCH = 10
 """Messages in one request ("Amazon SQS batch actions")."""
 
-REASON_BYTES = 1024
-
 GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
-"""Codes that report that a message is no longer ours (API reference, ChangeMessageVisibility); for
-an expired handle that is InvalidParameterValue."""
+"""Error codes of a message that is no longer ours (API reference, ChangeMessageVisibility);
+InvalidParameterValue is that of an expired receipt handle."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ class JobQueue:
     def dead_letter(self, message: Received, attributes: Mapping[str, str]) -> None:
         """Move a message to the dead-letter queue, with attributes that report why.
 
-        It is sent before it is deleted: a worker that dies in between duplicates the dead job, but
-        never loses it. Readers recognize a duplicate by its `job_id`.
+        It is sent before it is deleted: a worker that dies in between duplicates the dead letter,
+        but never loses it. Readers recognize a duplicate by its `job_id`.
         """
         self._client.send_message(
             QueueUrl=self._dead_letter_url,
@@ -111,15 +109,14 @@ def message_attributes(
     attributes: Mapping[str, str],
 ) -> dict[str, MessageAttributeValueTypeDef]:
     """Return texts as SQS accepts them: not empty, no control characters, at most 1 KiB each."""
-    clean = {name: _printable(text) for name, text in attributes.items()}
     return {
-        name: {"DataType": "String", "StringValue": text} for name, text in clean.items() if text
+        name: {"DataType": "String", "StringValue": printable}
+        for name, text in attributes.items()
+        if (printable := _printable(text))
     }
 
 
 def _printable(text: str) -> str:
-    shown = "".join(" " if unicodedata.category(c) in _REFUSED else c for c in text)
-    return shown.encode()[:REASON_BYTES].decode(errors="ignore").strip()
-
-
-_REFUSED = ("Cc", "Cs", "Cn", "Co")
+    refused = ("Cc", "Cs", "Cn", "Co")
+    shown = "".join(" " if unicodedata.category(c) in refused else c for c in text)
+    return shown.encode()[:1024].decode(errors="ignore").strip()

@@ -1,6 +1,4 @@
-"""What ends an attempt before its job is done, and the rule when it must stop."""
-
-from __future__ import annotations
+"""The errors that end an attempt, its phases, and the rule for when it must stop."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,25 +17,19 @@ LONGEST_SECONDS = (11 * 60 + 50) * 60
 
 
 class Failed(Exception):
-    """The attempt did not succeed; the text is the reason."""
+    """The attempt failed; the text is the reason."""
 
 
 class Stop(Failed):
-    """The attempt must end now.
-
-    Attributes:
-        grace_seconds: what the command gets between SIGTERM and SIGKILL.
-        peak_memory_mb: what the command had used until then.
-    """
+    """The attempt must end now; the command has `grace_seconds` from SIGTERM to SIGKILL."""
 
     def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
         super().__init__(reason)
         self.grace_seconds = grace_seconds
-        self.peak_memory_mb = 0
 
 
 class Lost(Stop):
-    """Another worker may have the message by now: nothing of this attempt may count."""
+    """Another worker may have the message by now; this attempt must not change anything."""
 
 
 class Interrupted(Stop):
@@ -73,13 +65,7 @@ class Phases:
 def reason_to_stop(
     phases: Phases, *, held: bool, stopping: bool, timeout_minutes: float
 ) -> Stop | None:
-    """Return why an attempt must end now, or None if it may go on.
-
-    Args:
-        held: whether the message is still this worker's.
-        stopping: whether the worker must end.
-        timeout_minutes: what the command may take.
-    """
+    """Return why an attempt must end now, or None if it may continue."""
     if not held:
         return Lost("the worker could not keep the message; another worker may have it", 0)
     if stopping and phases.current in INTERRUPTIBLE:

@@ -16,7 +16,7 @@ from ds.cloud.plan_setup import redrive_policy
 from ds.control.files.project import Project
 from ds.jobs.environment import WorkerSettings
 from ds.jobs.resolve import ResolvedJob
-from ds.worker.s3 import S3Object, Storage, TransferFailed, Upload
+from ds.worker.s3 import S3Object, Storage, TransferFailed
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -61,7 +61,7 @@ class LocalAws:
 
     def upload(self, bucket: str, files: Mapping[str, Path]) -> None:
         """Upload files to a bucket, by their keys."""
-        uploads = [Upload(path, key) for key, path in files.items()]
+        uploads = [(path, key) for key, path in files.items()]
         try:
             self._storage.upload(bucket, uploads, _never_stop)
         except TransferFailed as error:
