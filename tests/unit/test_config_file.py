@@ -106,6 +106,11 @@ REFUSED = [
     ("NECESSARY_STRING = 3", "NECESSARY_STRING: is 3; must be text"),
     ("MEMROY = 4000", "config.py line 2, MEMROY: unknown setting; did you mean MEMORY?"),
     ("Memory = 16000", "config.py line 2, Memory: unknown setting; write MEMORY"),
+    (
+        "GPUS = 3; DOCKER_CORES = 2",
+        "line 2, GPUS: 3 cannot be divided among DOCKER_CORES = 2 jobs; must be a multiple of it",
+    ),
+    ("GPUS = 1; DOCKER_CORES = 4", "GPUS: 1 cannot be divided among DOCKER_CORES = 4 jobs"),
     ("GPU = 1", "GPU: unknown setting; did you mean GPUS?"),
     ("JOB_RETRIE = 1", "did you mean JOB_RETRIES?"),
     ("AWS_THING = 1", "config.py line 2, AWS_THING: is a reserved name"),
@@ -138,6 +143,14 @@ def test_an_invalid_line_is_refused_with_its_number(
     said = refusal(tmp_path, f"APP_NAME = 'Me'\n{line}\n")
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "lines", ["GPUS = 0\nDOCKER_CORES = 8", "GPUS = 4\nDOCKER_CORES = 2", "GPUS = 3"]
+)
+def test_gpus_are_divided_among_the_jobs_of_a_container(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "config.py").write_text(f"APP_NAME = 'Me'\n{lines}\n")
+    assert not check_config(*execute_config(tmp_path / "config.py")).warnings
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def shell_command(
 ) -> list[str]:
     """Return the command that opens a shell in the image, in the folder of one job.
 
-    `folder` is JOB_FOLDER on this machine; `machine`, `cores` and `gpus` are as for `worker_command`.
+    `folder` is JOB_FOLDER on this machine; the others are as for `worker_command`.
     """
     return [
         *("docker", "run", "--rm", "--interactive", *(["--tty"] if tty else [])),

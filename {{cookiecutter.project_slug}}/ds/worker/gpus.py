@@ -6,7 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 CUDA = "CUDA_VISIBLE_DEVICES"
-"""What programs use: positions among the GPUs that exist, or UUIDs ("CUDA C++ Programming Guide")."""
+"""What CUDA uses: positions among the GPUs that exist, or UUIDs ("CUDA C++ Programming Guide")."""
 
 NVIDIA = "NVIDIA_VISIBLE_DEVICES"
 """What the container has: UUIDs from ECS, the machine's numbers from Docker, or all ("NVIDIA
@@ -18,7 +18,9 @@ def gpu_count(devices: Path = Path("/dev")) -> int:
     return len([*devices.glob("nvidia[0-9]*")] or [*devices.glob("dxg")])
 
 
-def gpu_share(environment: Mapping[str, str], existing: int, slot: int, slots: int) -> dict[str, str]:
+def gpu_share(
+    environment: Mapping[str, str], existing: int, slot: int, slots: int
+) -> dict[str, str]:
     """Return the variables that limit a slot to its share of the GPUs in the worker's environment
     or, if that lists none, of all that exist. With fewer GPUs than slots, several slots share one.
     """

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Iterable
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from botocore.exceptions import BotoCoreError, ClientError
-from watchtower import CloudWatchLogHandler
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from ds.jobs.record import Record
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_logs.type_defs import InputLogEventTypeDef
 
 logger = logging.getLogger("ds.worker")
 
 SEND_SECONDS = 5
+
+RETRY_SECONDS = (1, 30)
+"""The first and the longest pause while CloudWatch does not answer."""
+
+END_SECONDS = 10
+"""A worker that ends waits for CloudWatch no longer than this."""
+
+ONE_TRY = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
+"""Of a client: a request that hangs ends soon, and `Sender` repeats it."""
+
+BATCH_BYTES = 1_000_000
+"""PutLogEvents accepts 1,048,576 bytes and 10,000 events."""
+
+EVENT_BYTES = 200
+"""Memory that an event takes besides its text. PutLogEvents counts only 26 bytes."""
+
+WAITING_BYTES = 32_000_000
+"""Of a log group, while CloudWatch does not answer."""
 
 LONGEST_LINE = 16_384
 """Bytes; a longer line goes to CloudWatch in pieces, and to the log file as it is."""
@@ -27,7 +50,127 @@ MOST_BYTES = 500_000_000
 """In the log file: a program that prints forever must not fill the disk of all slots."""
 
 MOST_LINES = 10_000
-"""Of one attempt to CloudWatch, where each line takes memory and costs money."""
+MOST_SENT_BYTES = 10_000_000
+"""Of one attempt to CloudWatch, where a gigabyte costs half a dollar."""
+
+LAST_LINES = 50
+"""That an attempt keeps for the reason of its failure: a stack trace of Java is long."""
+
+OVERWRITTEN_SECONDS = 1
+"""From one line that ends with a carriage return, such as a progress bar, to the next one sent."""
+
+
+class Sender:
+    """Sends events to the streams of an existing log group, in the background and in order. What
+    fails is repeated until CloudWatch answers or the worker ends."""
+
+    def __init__(self, client: CloudWatchLogsClient, group: str) -> None:
+        self._client = client
+        self._group = group
+        self._streams: defaultdict[str, deque[InputLogEventTypeDef]] = defaultdict(deque)
+        self._created: set[str] = set()
+        self._bytes = 0
+        self._dropped = 0
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._end = float("inf")
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def add(self, stream: str, text: str) -> None:
+        """Add an event, unless WAITING_BYTES wait already."""
+        with self._changed:
+            if self._bytes > WAITING_BYTES:
+                self._dropped += 1
+                return
+            if self._dropped:
+                self._append(stream, f"[ds] {self._dropped} lines are missing: too many waited")
+                self._dropped = 0
+            self._append(stream, text)
+            if self._bytes > BATCH_BYTES:
+                self._changed.notify()
+
+    def close(self, end: float) -> None:
+        """Send what waits, until the time `end`; no `add` after this."""
+        self._end = end
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+
+    def join(self) -> None:
+        """Wait for what `close` began."""
+        self._thread.join(max(0, self._end - time.monotonic()))
+        if self._bytes:
+            logger.error("the last %d bytes for log group %s are lost", self._bytes, self._group)
+
+    def _append(self, stream: str, text: str) -> None:
+        text = text.encode(errors="replace").decode()
+        self._streams[stream].append({"timestamp": round(time.time() * 1000), "message": text})
+        self._bytes += _size(text)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            with self._changed:
+                self._changed.wait_for(self._due, SEND_SECONDS)
+                closing = self._closing.is_set()
+                streams = list(self._streams.items())
+            for stream, events in streams:
+                while events and self._send(stream, events):
+                    pass
+
+    def _due(self) -> bool:
+        return self._closing.is_set() or self._bytes > BATCH_BYTES
+
+    def _send(self, stream: str, events: deque[InputLogEventTypeDef]) -> bool:
+        """Send the first events; return False if the worker had to end before CloudWatch answered."""
+        with self._changed:
+            batch = list(_batch(events))
+        pause, longest_pause = RETRY_SECONDS
+        while not self._delivered(stream, batch):
+            if self._closing.wait(pause):
+                time.sleep(RETRY_SECONDS[0])
+            if time.monotonic() >= self._end:
+                return False
+            pause = min(2 * pause, longest_pause)
+        with self._changed:
+            for event in batch:
+                events.popleft()
+                self._bytes -= _size(event["message"])
+        return True
+
+    def _delivered(self, stream: str, batch: list[InputLogEventTypeDef]) -> bool:
+        group = self._group
+        try:
+            if stream not in self._created:
+                with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
+                    self._client.create_log_stream(logGroupName=group, logStreamName=stream)
+                self._created.add(stream)
+            self._client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=batch)
+        except Exception as error:  # of AWS, of a connection, of a response that is cut
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if code in ("InvalidParameterException", "SerializationException"):
+                logger.error("log group %s refuses %d lines: %s", group, len(batch), error)
+                return True
+            if code == "ResourceNotFoundException":
+                self._created.discard(stream)
+            logger.warning("cannot send to log group %s: %s", group, error)
+            return False
+        return True
+
+
+def _size(text: str) -> int:
+    return len(text.encode()) + EVENT_BYTES
+
+
+def _batch(events: Iterable[InputLogEventTypeDef]) -> Iterator[InputLogEventTypeDef]:
+    """Return the first events, as many as one request accepts."""
+    room = BATCH_BYTES
+    for event in events:
+        room -= _size(event["message"])
+        if room < 0:
+            return
+        yield event
 
 
 class WorkerLogs:
@@ -35,58 +178,60 @@ class WorkerLogs:
     for the machine, records in one stream. Jobs continue if CloudWatch does not answer."""
 
     def __init__(
-        self,
-        client: CloudWatchLogsClient,
-        log_group: str,
-        record_group: str,
-        worker: str,
-        slots: int,
+        self, client: CloudWatchLogsClient, log_group: str, record_group: str, worker: str
     ) -> None:
-        threads = [*(f"slot-{slot}" for slot in range(slots)), "machine"]
-        streams = [f"{worker}/{thread}" for thread in threads]
-        self._lines = _channel(client, log_group, streams, f"{worker}/{{thread_name}}")
-        self._records = _channel(client, record_group, [worker], worker)
+        self._worker = worker
+        self._records = Sender(client, record_group)
+        self._lines = Sender(client, log_group)
 
     def line(self, job_id: str, text: str) -> None:
         """Send one line of a job to the stream of the slot whose thread this is."""
-        self._lines.info("%s %s", job_id, text)
+        self._lines.add(f"{self._worker}/{threading.current_thread().name}", f"{job_id} {text}")
 
     def record(self, record: Record) -> None:
         """Send the record of an attempt that has ended."""
-        self._records.info("%s", record.line())
+        self._records.add(self._worker, record.line())
 
     def close(self) -> None:
-        """Send what has not been sent yet; no calls after this."""
-        for channel in (self._lines, self._records):
-            for handler in channel.handlers:
-                handler.close()
+        """Send what has not been sent yet, for at most END_SECONDS; no calls after this."""
+        end = time.monotonic() + END_SECONDS
+        for sender in (self._records, self._lines):
+            sender.close(end)
+        for sender in (self._records, self._lines):
+            sender.join()
 
 
 class AttemptLog:
     """The log file of one attempt: what the worker reports and what the program prints."""
 
-    def __init__(self, path: Path, job_id: str, logs: WorkerLogs) -> None:
+    def __init__(
+        self, path: Path, job_id: str, logs: WorkerLogs, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.path = path
         self._job_id = job_id
         self._logs = logs
+        self._clock = clock
         self._file: BinaryIO = path.open("wb")
         self._rest = b""
-        self._last = b""
+        self._last: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._overwrite = False
+        self._next_overwritten = 0.0
         self._lines_left = MOST_LINES
+        self._sent_bytes_left = MOST_SENT_BYTES
         self._bytes_left = MOST_BYTES
 
     @property
-    def last_line(self) -> str:
-        """The program's last line that is not blank, as a terminal shows it."""
-        text = _ESCAPE.sub("", self._last.decode(errors="replace"))
-        shown = next(filter(str.strip, reversed(text.split("\r"))), "")
-        return "".join(c if c.isprintable() else " " for c in shown).strip()
+    def last_lines(self) -> list[str]:
+        """The program's last lines that are not blank, as a terminal shows them."""
+        texts = (_ESCAPE.sub("", line.decode(errors="replace")) for line in self._last)
+        shown = ("".join(c if c.isprintable() else " " for c in text) for text in texts)
+        return [text.rstrip() for text in shown if text.strip()]
 
     def report(self, text: str) -> None:
         """Add a line of the worker."""
         self._end_line()
         self._file.write(f"[ds] {text}\n".encode(errors="replace"))
-        self._logs.line(self._job_id, f"[ds] {text}")
+        self._send_pieces(f"[ds] {text}")
 
     def program(self, data: bytes) -> None:
         """Add a piece of what the program printed."""
@@ -95,12 +240,14 @@ class AttemptLog:
             self._bytes_left -= len(data)
             if self._bytes_left <= 0:
                 self._file.write(f"\n[ds] more than {MOST_BYTES} bytes are not kept\n".encode())
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._send(line)
+            self._line(line.removesuffix(b"\r"))
+        # A \r at the end may be the first half of \r\n.
+        self._rest = self._overwritten(rest[:-1]) + rest[-1:]
         while len(self._rest) > LONGEST_LINE:
             end = _end_of_piece(self._rest)
-            self._send(self._rest[:end])
+            self._line(self._rest[:end])
             self._rest = self._rest[end:]
 
     def flush(self) -> None:
@@ -116,21 +263,46 @@ class AttemptLog:
     def _end_line(self) -> None:
         if self._rest:
             self._file.write(b"\n")
-            self._send(self._rest)
+            self._line(self._rest.removesuffix(b"\r"))
             self._rest = b""
 
-    def _send(self, line: bytes) -> None:
+    def _line(self, line: bytes) -> None:
+        line = self._overwritten(line)
+        self._keep(line)
+        self._overwrite = False
+        self._send(line)
+
+    def _overwritten(self, line: bytes) -> bytes:
+        """Return the part of a line that no \\r ends; of the others, send at most one a second."""
+        *overwritten, rest = line.split(b"\r")
+        shown = next(filter(bytes.strip, reversed(overwritten)), None)
+        if shown is not None:
+            self._keep(shown)
+            self._overwrite = True
+            if self._clock() >= self._next_overwritten:
+                self._next_overwritten = self._clock() + OVERWRITTEN_SECONDS
+                self._send(shown)
+        return rest
+
+    def _keep(self, line: bytes) -> None:
         if line.strip():
-            self._last = line
-        if self._lines_left == 0:
+            if self._overwrite:
+                self._last.pop()
+            self._last.append(line)
+
+    def _send(self, line: bytes) -> None:
+        if self._lines_left <= 0 or self._sent_bytes_left <= 0:
             return
         self._lines_left -= 1
-        text = line.decode(errors="replace").rstrip("\r")
+        self._sent_bytes_left -= len(line)
+        self._send_pieces(line.decode(errors="replace"))
+        if self._lines_left <= 0 or self._sent_bytes_left <= 0:
+            limit = f"{MOST_LINES} lines or {MOST_SENT_BYTES} bytes"
+            self._logs.line(self._job_id, f"[ds] printed {limit}: the rest is in S3 only")
+
+    def _send_pieces(self, text: str) -> None:
         for start in range(0, max(len(text), 1), LONGEST_LINE):
             self._logs.line(self._job_id, text[start : start + LONGEST_LINE])
-        if self._lines_left == 0:
-            rest = f"[ds] printed {MOST_LINES} lines: the rest is in S3 only"
-            self._logs.line(self._job_id, rest)
 
 
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colors and other control sequences (ECMA-48)
@@ -140,28 +312,3 @@ def _end_of_piece(data: bytes) -> int:
     """Return where to cut a line longer than LONGEST_LINE: not inside a UTF-8 character."""
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
-
-
-def _channel(
-    client: CloudWatchLogsClient, group: str, streams: Iterable[str], template: str
-) -> logging.Logger:
-    """Create streams, and a logger that sends to the one that the template names."""
-    for stream in streams:
-        # watchtower creates a missing stream itself, but drops what it receives meanwhile.
-        try:
-            client.create_log_stream(logGroupName=group, logStreamName=stream)
-        except client.exceptions.ResourceAlreadyExistsException:
-            pass
-        except (BotoCoreError, ClientError) as error:
-            logger.warning("cannot create log stream %s: %s", stream, error)
-    handler = CloudWatchLogHandler(
-        log_group_name=group,
-        log_stream_name=template,
-        send_interval=SEND_SECONDS,
-        boto3_client=client,
-        create_log_group=False,
-    )
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    channel = logging.Logger(group)  # not among those of getLogger: it has no other handlers
-    channel.addHandler(handler)
-    return channel

@@ -140,8 +140,10 @@ class _Run:
         settings = self.project.settings
         slots = settings.DOCKER_CORES
         where = f", in containers of {settings.DOCKERHUB_TAG}" if self.options.docker else ""
-        if settings.GPUS > (gpus := gpu_count()):
-            self.console.print(f"warning: GPUS = {settings.GPUS}, but this machine has {gpus or 'no'} of them")
+        if (gpus := gpu_count()) < settings.GPUS:
+            self.console.print(
+                f"warning: GPUS = {settings.GPUS}, but this machine has {gpus or 'no'} of them"
+            )
         self.console.print(
             f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
             f"{slots} at a time in each{where}"
