@@ -1,8 +1,6 @@
 """The command language: what a shell user expects, and values that are never interpreted."""
 
 import shlex
-import shutil
-import subprocess
 
 import pytest
 from hypothesis import example, given, settings
@@ -36,7 +34,6 @@ VALUES: dict[str, Value] = {
     "on": True,
     "output_dir": "/out",
 }
-BASH = shutil.which("bash")
 
 
 def run(text: str, **values: Value) -> list[str]:
@@ -153,21 +150,6 @@ def test_words_are_split_as_shlex_splits_them(text: str) -> None:
         assert [problem.message for problem in refused(text)] == ["the command is empty"]
     elif expected[0]:
         assert run(text) == expected
-
-
-@pytest.mark.skipif(BASH is None, reason="no bash here")
-@settings(deadline=None)
-@given(st.text(alphabet=st.sampled_from("ab \t\n'\"\\$-/.:,%@+é"), max_size=20))
-@example('"a\\\nb" c\\\nd "\\$a" \'\\\' \\\\\n"\\a"')
-def test_words_are_split_as_bash_splits_them(text: str) -> None:
-    """If the language accepts a text without variables, bash splits it into the same words."""
-    try:
-        command = parse_command("a " + text)
-    except BadInput:
-        return
-    script = f"words=(a {text}\n)\nprintf '%s\\0' \"${{words[@]}}\""
-    done = subprocess.run([str(BASH), "-c", script], capture_output=True, check=True)
-    assert command_arguments(command, {}, {}) == done.stdout.decode().split("\0")[:-1]
 
 
 # --- Brackets -------------------------------------------------------------------------------------

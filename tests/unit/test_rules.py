@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -676,41 +675,6 @@ def test_good_files_have_no_problems(tmp_path: Path) -> None:
     assert report.problems == []
     assert report.unknown == (Unknown("everything that AWS must answer", "--offline"),)
     assert report.exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("image", "own", "codes", "warned"),
-    [
-        ({"Architecture": "amd64", "Size": 1e9}, [], [], False),
-        ({"Architecture": "arm64", "Size": 1e9}, [], ["DS-BUILT"], False),
-        ({"Architecture": "amd64", "Size": 90e9}, [], ["DS-BUILT"], False),
-        ({"Architecture": "amd64", "Size": 1e9}, ["/own"], [], True),
-        (None, [], [], False),
-    ],
-)
-def test_the_image_on_this_machine_is_checked(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    image: dict[str, object] | None,
-    own: list[str],
-    codes: list[str],
-    warned: bool,
-) -> None:
-    """A stand-in for docker knows this image and the program's, or none."""
-    root = make_implementation(tmp_path, settings=GOOD)
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    answer = "echo 'No such image' >&2; exit 1"
-    if image is not None:
-        workers = json.dumps([{"Os": "linux", **image, "Config": {"Entrypoint": ["/worker"]}}])
-        program = json.dumps([{"Config": {"Entrypoint": own}}])
-        answer = f"case $* in *-program) echo '{program}' ;; *) echo '{workers}' ;; esac"
-    docker.write_text(f"#!/bin/sh\n{answer}\n")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", str(docker.parent), prepend=os.pathsep)
-    report = offline(root)
-    assert [found.code for found in report.problems] == codes
-    assert any("entry point" in warning for warning in report.warnings) == warned
 
 
 def test_a_missing_fleet_file_is_reported_as_unknown(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Names, types and values of a job's variables."""
 
 import math
-import shutil
-import subprocess
 import sys
 import unicodedata
 from typing import Any
@@ -26,8 +24,6 @@ from ds.jobs.variables import (
     split_key,
     value_problem,
 )
-
-BASH = shutil.which("bash")
 
 
 @pytest.mark.parametrize(
@@ -62,32 +58,6 @@ def test_these_may_not_be_names_and_the_reason_is_reported(name: str, reason: st
 
 
 # Arrays, and names that bash reads from its environment: scripts do not use them as $name.
-HARMLESS = {
-    "COMP_WORDBREAKS",
-    "DIRSTACK",
-    "EUID",
-    "GROUPS",
-    "HOSTTYPE",
-    "MACHTYPE",
-    "OSTYPE",
-    "UID",
-}
-
-
-@pytest.mark.skipif(BASH is None, reason="no bash here")
-def test_every_name_that_bash_sets_itself_is_refused() -> None:
-    """Ask bash which names it has in an empty environment, and which of them can be set."""
-    own = {name for name in in_bash("compgen -v", {}).split() if not name.startswith("BASH")}
-    script = "".join(f'[ "${name}" = ours ] && echo {name}\n' for name in sorted(own))
-    settable = set(in_bash(script, dict.fromkeys(own - {"SHELLOPTS"}, "ours")).split())
-    assert {"SECONDS", "PPID"} <= own - settable
-    assert {name for name in own - settable if name_problem(name) is None} <= HARMLESS
-
-
-def in_bash(script: str, environment: dict[str, str]) -> str:
-    return subprocess.run(
-        [str(BASH), "-c", script], capture_output=True, text=True, check=False, env=environment
-    ).stdout
 
 
 def test_names_that_are_equal_in_the_environment_clash() -> None:
