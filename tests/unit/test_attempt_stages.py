@@ -16,7 +16,7 @@ from ds.jobs.record import Outcome
 from ds.jobs.resolve import Input
 from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.outputs import SMALL_BYTES, SMALL_FILES, find_outputs
-from ds.worker.program import environment, exit_reason, working_folder
+from ds.worker.program import environment, working_folder
 from ds.worker.s3 import TransferFailed
 from ds.worker.settle import outcome_of, settle
 from ds.worker.sqs import JobQueue, Received, message_attributes
@@ -132,21 +132,6 @@ def test_outcome_and_reason_follow_from_the_error(
 
 def test_a_job_with_one_attempt_is_dead_after_it() -> None:
     assert outcome_of(Failed("x"), 1, 1) == ("dead", "x")
-
-
-@pytest.mark.parametrize(
-    ("exit_code", "last_line", "reason"),
-    [
-        (3, "no such file", "exit code 3: no such file"),
-        (3, "", "exit code 3"),
-        (1, "x" * 300, f"exit code 1: {'x' * 200}"),
-        (-11, "last", "killed by SIGSEGV"),
-        (-99, "last", "exit code -99: last"),
-        (0, "last", "exit code 0: last"),
-    ],
-)
-def test_an_exit_code_is_a_reason(exit_code: int, last_line: str, reason: str) -> None:
-    assert exit_reason(exit_code, last_line) == reason
 
 
 # What then becomes of message and log.

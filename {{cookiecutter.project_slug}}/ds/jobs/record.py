@@ -12,6 +12,9 @@ from ds.jobs.variables import Value
 
 MAX_BYTES = 1024
 
+MOST_REASON = 400
+"""Characters."""
+
 Outcome = Literal["done", "skipped", "failed", "dead", "lost", "interrupted", "invalid"]
 
 

@@ -20,10 +20,11 @@ from ds.jobs.environment import WorkerSettings
 from ds.jobs.message import decode
 from ds.jobs.outputs import OutputFile
 from ds.jobs.problems import BadInput
-from ds.jobs.record import Outcome, Record
+from ds.jobs.record import MOST_REASON, Outcome, Record, shorten
 from ds.jobs.resolve import Folders, ResolvedJob, check_outputs, resolve_job
 from ds.jobs.variables import Value
 from ds.worker import program
+from ds.worker.gpus import gpu_count, gpu_share
 from ds.worker.inputs import SharedInputs, fetch_inputs
 from ds.worker.lease import Lease, clock
 from ds.worker.logs import AttemptLog, WorkerLogs
@@ -93,6 +94,7 @@ class Attempt:
             outcome, reason = outcome_of(error, attempt, retries)
             if outcome in ("failed", "dead"):
                 reason = self._pressure.explain(reason, self._finished.exit_code)
+        reason = shorten(reason, MOST_REASON)
         self._settle(outcome, reason)
         if self._log:
             with contextlib.suppress(OSError):  # a full disk
@@ -135,10 +137,11 @@ class Attempt:
     def _run(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> None:
         log.report(f"running {json.dumps(resolved.arguments, ensure_ascii=False)}")
         tmp = str(self._folder / "tmp")
+        gpus = gpu_share(os.environ, gpu_count(), self._slot, self._settings.DOCKER_CORES)
         self._finished = finished = self._context.run(
             resolved.arguments,
             folder=program.working_folder(self._settings.WORKING_FOLDER, folders.work),
-            environment=program.environment(os.environ, resolved.environment, tmp),
+            environment=program.environment(os.environ | gpus, resolved.environment, tmp),
             mark=f"{self._context.worker}-{self._slot}-{resolved.job_id}",
             results=folders.output,
             output=log.program,
@@ -153,12 +156,12 @@ class Attempt:
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
         """Return the outputs; raise Failed if the command or its outputs are not as expected."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
-            raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
+            raise Failed(program.exit_reason(self._finished.exit_code, log.last_lines))
         outputs = find_outputs(Path(folders.output))
+        if missing := self._settings.output_rule.missing(outputs):
+            raise Failed(program.with_last_lines(missing, log.last_lines))
         try:
-            reason = self._settings.output_rule.missing(outputs) or check_outputs(
-                self._context.definition, resolved.view
-            )
+            reason = check_outputs(self._context.definition, resolved.view)
         except BadInput as error:
             reason = one_line(error)
         if reason:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -125,7 +126,8 @@ class Sender:
     def _send(self, stream: str, events: deque[InputLogEventTypeDef]) -> bool:
         """Send the first events; return False if the worker had to end before CloudWatch answered."""
         with self._changed:
-            batch = list(_batch(events))
+            # PutLogEvents refuses what a clock that was set back leaves.
+            batch = sorted(_batch(events), key=itemgetter("timestamp"))
         pause, longest_pause = RETRY_SECONDS
         while not self._delivered(stream, batch):
             if self._closing.wait(pause):
@@ -288,7 +290,7 @@ class AttemptLog:
         if line.strip():
             if self._overwrite:
                 self._last.pop()
-            self._last.append(line)
+            self._last.append(line[: _end_of_piece(line)])
 
     def _send(self, line: bytes) -> None:
         if self._lines_left <= 0 or self._sent_bytes_left <= 0:
@@ -310,5 +312,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colors and other control seq
 
 def _end_of_piece(data: bytes) -> int:
     """Return where to cut a line longer than LONGEST_LINE: not inside a UTF-8 character."""
+    if len(data) <= LONGEST_LINE:
+        return len(data)
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ds.jobs.resolve import Folders
@@ -47,10 +48,50 @@ def environment(image: Mapping[str, str], job: Mapping[str, str], temporary: str
     return {**inherited, **job, "TMPDIR": temporary}
 
 
-def exit_reason(exit_code: int | None, last_line: str) -> str:
-    """Return why a command failed: its signal, or its exit code and the last line it printed."""
+def exit_reason(exit_code: int | None, last_lines: Sequence[str]) -> str:
+    """Return why a command failed: its signal or exit code, and the line that shows the cause."""
+    error = error_line(last_lines)
+    ended, shown = f"exit code {exit_code}", error or "".join(last_lines[-1:]).strip()
     if exit_code is not None and exit_code < 0:
         with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-exit_code).name}"
-    printed = f": {last_line[:200]}" if last_line else ""
-    return f"exit code {exit_code}{printed}"
+            ended, shown = f"killed by {signal.Signals(-exit_code).name}", error
+    return f"{ended}: {shown}" if shown else ended
+
+
+def with_last_lines(reason: str, last_lines: Sequence[str]) -> str:
+    """Return why a command that exited with 0 failed, and what it printed at its end."""
+    lines = [error_line(last_lines), *last_lines[-3:]]
+    printed = " | ".join(dict.fromkeys(line.strip() for line in lines if line))
+    return f"{reason}; the program printed: {printed}" if printed else reason
+
+
+def error_line(lines: Sequence[str]) -> str | None:
+    """Return the last line that reports an error, with the next one if it ends with a colon.
+
+    What follows an error may be a usage line, a warning, a stack trace or a progress bar.
+    """
+    for pattern in _ERRORS:
+        for number, line in reversed([*enumerate(lines)]):
+            if pattern.search(line) and not _NO_ERROR.search(line):
+                more = lines[number + 1 : number + 2] if line.rstrip().endswith(":") else []
+                return " ".join(text.strip() for text in (line, *more))
+    return None
+
+
+_ERRORS = (
+    re.compile(
+        # ValueError: x, java.io.IOException: x, Exception in thread "main" x, Caused by: x
+        r"\w(Error|Exception|Interrupt)(:|$)|\bException\b|^\s*Caused by:"
+        # ERROR x, [fatal] x, prog: error: x, Error in f(x) : y, thread 'main' panicked at x
+        r"|\b(ERROR|FATAL|CRITICAL|SEVERE)\b|(?i:\b(error|fatal|critical)\b\s?[]:>)])"
+        r"|^\s*(Error|error|panic|Fatal)\b|\bpanicked at\b|^\s*what\(\):"
+    ),
+    re.compile(
+        r"(?i:command not found|no such file|not found|permission denied|no space left|killed"
+        r"|out of memory|segmentation fault|core dumped|assert|abort|cannot|can't|could not"
+        r"|unable to|failed|failure|invalid|unknown|unrecognized|missing|not recognized)"
+    ),
+)
+"""What reports an error certainly, and what does so probably."""
+
+_NO_ERROR = re.compile(r"^\s*at |(?i:\bwarn(ing)?\b|Warning:|^\s*usage\b|\b(0|no) errors?\b)")

@@ -22,7 +22,7 @@ from ds.worker.attempt import Attempt, WorkerContext
 from ds.worker.identity import host_identity
 from ds.worker.inputs import SharedInputs
 from ds.worker.lease import Lease, Leases
-from ds.worker.logs import WorkerLogs
+from ds.worker.logs import ONE_TRY, WorkerLogs
 from ds.worker.process import adopt_orphans
 from ds.worker.program import remove_folder
 from ds.worker.resources import Cgroup, monitored
@@ -59,11 +59,10 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
         signal.signal(number, lambda *_: stopping.set())
     storage = Storage(boto3.client("s3", config=config))
     logs = WorkerLogs(
-        boto3.client("logs", config=config),
+        boto3.client("logs", config=config.merge(ONE_TRY)),
         settings.LOG_GROUP_NAME,
         settings.record_group,
         name,
-        settings.DOCKER_CORES,
     )
     context = WorkerContext(
         settings=settings,
