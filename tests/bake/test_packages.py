@@ -34,7 +34,7 @@ BOTO3 = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "
     [
         ("jobs", ()),
         ("jobs,cloud", BOTO3),
-        ("jobs,worker", (*BOTO3, "watchtower", "psutil")),
+        ("jobs,worker", (*BOTO3, "psutil")),
     ],
 )
 def test_a_package_imports_with_only_its_own_libraries(

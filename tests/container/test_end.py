@@ -136,9 +136,9 @@ def test_a_worker_without_a_package_reports_it(
 ) -> None:
     containers.implement("true")
     (tmp_path / "empty").mkdir()
-    name = containers.start(image, f"--volume={tmp_path / 'empty'}:{SITE}/watchtower:ro")
+    name = containers.start(image, f"--volume={tmp_path / 'empty'}:{SITE}/psutil:ro")
     assert containers.wait_for_end(name) == 2
-    _reports_in_one_line(containers, name, "watchtower", "make image")
+    _reports_in_one_line(containers, name, "psutil", "make image")
 
 
 def test_a_worker_without_rights_reports_it(

@@ -93,7 +93,13 @@ def test_values_reach_the_program_as_exactly_one_argument(world: World) -> None:
         ),
         ("bash -c 'kill -SEGV $$'", {}, "killed by SIGSEGV"),
         ("no-such-program-at-all", {}, "cannot be started"),
+        (
+            "bash -c 'echo ERROR: bad thing; echo usage: x; exit 2'",
+            {},
+            "exit code 2: ERROR: bad thing",
+        ),
         ("true", {}, "expected 1 of at least 1 bytes, found 0"),
+        ("echo no cells here", {}, "(of 0 written); the program printed: no cells here"),
         (ECHO, {"EXPECTED_NUMBER_FILES": 2}, "expected 2 of at least 1 bytes, found 1"),
         (ECHO, {"MIN_FILE_SIZE_BYTES": 100}, "at least 100 bytes, found 0 (of 1 written)"),
         (ECHO, {"NECESSARY_STRING": ".tif"}, "and '.tif' in the name, found 0"),

@@ -223,6 +223,11 @@ def test_a_failed_attempt_keeps_its_log_and_then_gives_its_message_away(
     reason = failure(bench)
     record = bench.perform()
     assert (record.outcome, record.reason, record.bytes_out) == (outcome, reason, 0)
+    phases = ["fetch", "run", "check", "upload"][: len(record.phases)]
+    assert list(record.phases) == phases
+    assert phases
+    assert record.bytes_in == (8 if "run" in phases else 0)
+    assert record.peak_memory_mb == (12 if "check" in phases else 0)
     log = f"upload {LOG}/{attempt}.log"
     last = [text for text in bench.events.noted if not text.startswith(f"upload {KEPT}")]
     assert last[-3:] == [log, settled, f"record {outcome}"]
@@ -304,3 +309,35 @@ def test_a_job_is_skipped_only_if_it_is_known_to_be_done(
     if outcome == "skipped":
         assert record.reason == "its outputs already exist"
         assert bench.events.noted == ["list out/a/", "message deleted", "record skipped"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"), [(b"", ""), (b"a\nno cells\n", "; the program printed: a | no cells")]
+)
+def test_missing_outputs_are_reported_with_the_last_lines(
+    bench: Bench, printed: bytes, shown: str
+) -> None:
+    bench.results, bench.printed = {}, printed
+    missing = "output files are missing: expected 1 of at least 1 bytes, found 0 (of 0 written)"
+    assert bench.perform().reason == f"{missing}{shown}"
+
+
+def test_a_reason_shows_both_ends_of_a_long_key(bench: Bench) -> None:
+    key = "s3://bucket/" + "x" * 900 + "/a.tif"
+    bench.exit_code, bench.printed = 1, f"ERROR: {key} cannot be read\nusage: measure\n".encode()
+    reason = bench.perform().reason
+    assert reason.startswith("exit code 1: ERROR: s3://bucket/x")
+    assert reason.endswith("x/a.tif cannot be read")
+    assert len(reason) < 200
+
+
+@pytest.mark.parametrize(("slots", "gpus"), [(1, None), (2, "GPU-a,GPU-b"), (4, "GPU-a")])
+def test_a_slot_has_its_own_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int, gpus: str | None
+) -> None:
+    monkeypatch.setattr("ds.worker.attempt.gpu_count", lambda: 4)
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c,GPU-d")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    bench = Bench(tmp_path, DOCKER_CORES=slots)
+    bench.perform()
+    assert bench.ran["environment"].get("CUDA_VISIBLE_DEVICES") == gpus

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 
 LIBRARIES = {
     "jobs": set(),
-    "worker": {"boto3", "botocore", "s3transfer", "watchtower", "psutil"},
+    "worker": {"boto3", "botocore", "s3transfer", "psutil"},
     "cloud": {"boto3", "botocore"},
     "control": {
         "boto3",

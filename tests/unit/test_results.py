@@ -30,6 +30,7 @@ DEAD = {"one": {"reason": "exit code 3", "attempts": "3", "job_id": "one"}}
 # records, dead letters, finished -> state, attempts, seconds, reason
 STATES = [
     ([record("done")], {}, True, ("done", 1, 1.5, "")),
+    ([record("failed"), *[record("done", 2)] * 4], {}, True, ("done", 2, 3.0, "")),  # sent again
     ([record("skipped")], {}, True, ("skipped", 1, 1.5, "")),
     ([record("failed"), record("done", 2)], {}, True, ("done", 2, 3.0, "")),
     # A killed attempt leaves no record, but the next attempt has a higher number.

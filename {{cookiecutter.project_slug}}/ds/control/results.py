@@ -103,7 +103,9 @@ def results(
     """
     by_job: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        by_job.setdefault(record["job_id"], []).append(record)
+        of_job = by_job.setdefault(record["job_id"], [])
+        if record not in of_job:  # sent again because a response was lost
+            of_job.append(record)
     return [
         _result(number, job_id, by_job.get(job_id, []), dead.get(job_id), finished)
         for number, job_id in jobs

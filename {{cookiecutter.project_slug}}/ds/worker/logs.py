@@ -29,7 +29,7 @@ SEND_SECONDS = 5
 RETRY_SECONDS = (1, 30)
 """The first and the longest pause while CloudWatch does not answer."""
 
-END_SECONDS = 10
+END_SECONDS = 5
 """A worker that ends waits for CloudWatch no longer than this."""
 
 ONE_TRY = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
@@ -124,7 +124,7 @@ class Sender:
         return self._closing.is_set() or self._bytes > BATCH_BYTES
 
     def _send(self, stream: str, events: deque[InputLogEventTypeDef]) -> bool:
-        """Send the first events; return False if the worker had to end before CloudWatch answered."""
+        """Send the first events; return False if the worker ended before CloudWatch answered."""
         with self._changed:
             # PutLogEvents refuses what a clock that was set back leaves.
             batch = sorted(_batch(events), key=itemgetter("timestamp"))
