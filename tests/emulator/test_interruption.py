@@ -1,6 +1,7 @@
 """Workers that are killed, suspended or terminated: no job is lost, duplicated or wrong."""
 
 import http.client
+import random
 import re
 import signal
 import threading
@@ -66,6 +67,31 @@ def test_sigterm_makes_the_message_visible_at_once_and_leaves_no_process(world: 
     assert world.left_running() == []
     (record,) = world.records()
     assert record["outcome"] == "interrupted"
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_worker_that_is_told_to_end_at_any_moment_ends(world: World, count: int) -> None:
+    """Some are suspended before: the signal and an answer of SQS then come at the same time."""
+    shared = implement_slow(world, 600)
+    world.set(DOCKER_CORES=2)
+    world.send([{"name": f"g{i}"} for i in range(6)], **shared)
+    chance = random.Random(count)
+    for _ in range(count // 2):
+        workers = [world.start_worker() for _ in range(2)]
+        for worker in workers:
+            time.sleep(chance.uniform(0, 2.5))
+            if suspended := chance.random() < 0.3:
+                worker.send_signal(signal.SIGSTOP)
+                time.sleep(chance.uniform(0, 0.5))
+            worker.terminate()
+            if suspended:
+                worker.send_signal(signal.SIGCONT)
+        for worker in workers:
+            assert worker.wait(PATIENCE) in (0, -signal.SIGTERM)  # the latter: not Python yet
+    assert world.counts() == (6, 0)
+    assert world.left_running() == []
+    assert list((world.folder / "scratch").iterdir()) == []
+    assert {record["outcome"] for record in world.records()} <= {"interrupted"}
 
 
 def test_interruption_alone_never_makes_a_job_dead(world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from ds.jobs.command import parse_command
@@ -21,7 +20,7 @@ from ds.worker.process import Finished
 from ds.worker.resources import Cgroup
 from ds.worker.s3 import S3Object, TransferFailed
 from ds.worker.sqs import Received
-from ds.worker.stop import Stop
+from ds.worker.stop import Stop, StopFlag
 
 JOB = Job({"reference": "in/ref/"}, {"name": "a", "image": "in/a.tif"})
 ID = JOB.job_id
@@ -150,7 +149,7 @@ class Bench:
         self.bucket = Bucket(self.events, INPUTS)
         self.queue = Queue(self.events)
         self.logs = Logs(self.events)
-        self.stopping = Event()
+        self.stopping = StopFlag()
         self.body = JOB.body()
         self.attempt = 1
         self.results = {"one.txt": b"1", "two.txt": b"22"}

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_processes() -> Iterator[None]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("a unit test started a process; such tests are in tests/emulator")

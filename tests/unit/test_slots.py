@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
@@ -11,6 +16,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from ds.worker.lease import Lease
 from ds.worker.service import CannotWork, Slots
 from ds.worker.sqs import Received
+from ds.worker.stop import StopFlag
 from tests.unit.attempt_bench import JOB, VISIBILITY, Bench
 
 
@@ -82,6 +88,28 @@ def test_a_running_attempt_is_waited_for_and_its_lease_dropped(worker: Worker) -
     leases = worker.serve(lambda: [worker.message("a")], worker.nothing_until_sigterm)
     assert leases.dropped == ["a"]
     assert worker.bench.events.of("message", "record") == ["message deleted", "record done"]
+
+
+@pytest.mark.parametrize("line", range(1, 12))
+def test_a_signal_at_any_line_of_the_wait_ends_it(line: int) -> None:
+    """A handler runs between two lines of the thread that waits."""
+    stopping = StopFlag()
+    lines = itertools.count(1)
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line" and next(lines) == line:
+            stopping.set()
+        return trace
+
+    def wait() -> None:
+        sys.settrace(trace)
+        while not stopping.wait(0.01):
+            continue
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_receiving_goes_on_while_sqs_does_not_answer(

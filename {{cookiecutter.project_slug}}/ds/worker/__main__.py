@@ -15,8 +15,9 @@ def main() -> int:
     """Run a worker; return its exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # The first process of a container has no default handlers: without this, a signal that
-        # comes before the worker has started would be ignored.
-        signal.signal(number, lambda *_: sys.exit(0))
+        # comes before the worker has started would be ignored. It has no job yet, and an exception
+        # (sys.exit) can be swallowed by what it interrupts.
+        signal.signal(number, lambda *_: os._exit(0))
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("ds").setLevel(logging.INFO)
     try:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from threading import Event
 
 from ds.jobs.definition import JobDefinition
 from ds.jobs.environment import WorkerSettings
@@ -34,7 +33,7 @@ from ds.worker.resources import Cgroup, Pressure
 from ds.worker.s3 import Storage, TransferFailed
 from ds.worker.settle import one_line, outcome_of, settle
 from ds.worker.sqs import JobQueue
-from ds.worker.stop import Failed, Phases, reason_to_stop
+from ds.worker.stop import Failed, Phases, StopFlag, reason_to_stop
 
 logger = logging.getLogger("ds.worker")
 
@@ -56,7 +55,7 @@ class WorkerContext:
     shared_inputs: SharedInputs
     logs: WorkerLogs
     worker: str
-    stopping: Event
+    stopping: StopFlag
     scratch: Path
     cgroup: Cgroup
     run: Callable[..., Finished] = run

@@ -28,6 +28,7 @@ from ds.worker.program import remove_folder
 from ds.worker.resources import Cgroup, monitored
 from ds.worker.s3 import THREADS, Storage
 from ds.worker.sqs import BATCH, JobQueue
+from ds.worker.stop import StopFlag
 
 logger = logging.getLogger("ds.worker")
 
@@ -53,10 +54,10 @@ def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
     )
     jobs, held = _open_queues(settings, config)
     _start(definition)
-    scratch = _create_scratch(settings.scratch)
-    stopping = threading.Event()
+    stopping = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    scratch = _create_scratch(settings.scratch)
     storage = Storage(boto3.client("s3", config=config))
     logs = WorkerLogs(
         boto3.client("logs", config=config.merge(ONE_TRY)),

@@ -1,6 +1,8 @@
 """The errors that end an attempt, its phases, and the rule for when it must stop."""
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -14,6 +16,30 @@ GRACE_SECONDS = 5.0
 
 LONGEST_SECONDS = (11 * 60 + 50) * 60
 """SQS hides a message for at most 12 h after its receive ("Amazon SQS visibility timeout")."""
+
+
+class StopFlag:
+    """Whether the worker must end.
+
+    A signal handler can set it, because it has no lock: a handler that sets a threading.Event can
+    wait for ever for the thread that it interrupts.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, seconds: float = math.inf) -> bool:
+        """Wait until it is set, for at most `seconds`; return whether it is."""
+        end = time.monotonic() + seconds
+        while not self._is_set and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+        return self._is_set
 
 
 class Failed(Exception):
