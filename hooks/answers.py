@@ -352,6 +352,14 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
             yield Problem(f"question {question}", f"is {answer}", _number_hint(question))
 
 
+def gpu_rule(answers: Answers) -> Iterator[Problem]:
+    """Require that the jobs of a container can share its GPUs equally."""
+    gpus, slots = answers["gpus"], answers["docker_cores"]
+    if _NUMBER.fullmatch(gpus) and _NUMBER.fullmatch(slots) and int(gpus) % max(1, int(slots)):
+        message = f"{gpus} cannot be divided among docker_cores = {slots} jobs"
+        yield Problem("question gpus", message, "must be a multiple of it")
+
+
 def machine_rule(answers: Answers) -> Iterator[Problem]:
     """Require valid EC2 instance types, each listed once."""
     where = "question machine_types"
@@ -543,6 +551,7 @@ def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> l
         app_name_rule,
         image_rule,
         range_rule,
+        gpu_rule,
         machine_rule,
         example_rule,
         command_rule,

@@ -1218,7 +1218,9 @@ class Settings(JobSettings):
         72, "Every machine ends after this time, whatever happens", unit="hours", gt=0, le=8760
     )
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
-    GPUS: int = setting(0, "GPUs of the container", ge=0, le=16)
+    GPUS: int = setting(
+        0, "GPUs of the container, in equal shares for its DOCKER_CORES jobs", ge=0, le=16
+    )
     SECRETS: Mapping[str, str] = setting(
         {}, "Secrets of the program: environment variable and its ARN in Secrets Manager or SSM"
     )
@@ -1589,6 +1591,14 @@ def range_rule(answers: Answers) -> Iterator[Problem]:
             yield Problem(f"question {question}", f"is {answer}", _number_hint(question))
 
 
+def gpu_rule(answers: Answers) -> Iterator[Problem]:
+    """Require that the jobs of a container can share its GPUs equally."""
+    gpus, slots = answers["gpus"], answers["docker_cores"]
+    if _NUMBER.fullmatch(gpus) and _NUMBER.fullmatch(slots) and int(gpus) % max(1, int(slots)):
+        message = f"{gpus} cannot be divided among docker_cores = {slots} jobs"
+        yield Problem("question gpus", message, "must be a multiple of it")
+
+
 def machine_rule(answers: Answers) -> Iterator[Problem]:
     """Require valid EC2 instance types, each listed once."""
     where = "question machine_types"
@@ -1780,6 +1790,7 @@ def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> l
         app_name_rule,
         image_rule,
         range_rule,
+        gpu_rule,
         machine_rule,
         example_rule,
         command_rule,

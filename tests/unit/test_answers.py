@@ -115,6 +115,11 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
         ["question job_timeout_minutes: is 661; must be a whole number from"],
     ),
     ({"gpus": "17"}, ["question gpus: is 17"]),
+    (
+        {"gpus": "1", "docker_cores": "2"},
+        ["question gpus: 1 cannot be divided among docker_cores = 2 jobs; must be a multiple"],
+    ),
+    ({"gpus": "1", "docker_cores": "0"}, ["question docker_cores: is 0"]),
     ({"machine_types": ""}, ["question machine_types: '' is not an EC2 instance type"]),
     ({"machine_types": "m5.large, m5.large"}, ["question machine_types: m5.large is listed twice"]),
     ({**OWN, "group_variables": ""}, ["question group_variables: is empty"]),

@@ -50,7 +50,7 @@ def environment(image: Mapping[str, str], job: Mapping[str, str], temporary: str
 
 def exit_reason(exit_code: int | None, last_lines: Sequence[str]) -> str:
     """Return why a command failed: its signal or exit code, and the line that shows the cause."""
-    error = error_line(last_lines)
+    error = error_line(last_lines) or ""
     ended, shown = f"exit code {exit_code}", error or "".join(last_lines[-1:]).strip()
     if exit_code is not None and exit_code < 0:
         with contextlib.suppress(ValueError):
