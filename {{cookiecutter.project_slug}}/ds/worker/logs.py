@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -35,7 +35,7 @@ END_SECONDS = 5
 ONE_TRY = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
 """Of a client: a request that hangs ends soon, and `Sender` repeats it."""
 
-BATCH_BYTES = 1_000_000
+BATCH_BYTES = 900_000
 """PutLogEvents accepts 1,048,576 bytes and 10,000 events."""
 
 EVENT_BYTES = 200
@@ -50,8 +50,7 @@ LONGEST_LINE = 16_384
 MOST_BYTES = 500_000_000
 """In the log file: a program that prints forever must not fill the disk of all slots."""
 
-MOST_LINES = 10_000
-MOST_SENT_BYTES = 10_000_000
+MOST_LINES, MOST_SENT_BYTES = 10_000, 10_000_000
 """Of one attempt to CloudWatch, where a gigabyte costs half a dollar."""
 
 LAST_LINES = 50
@@ -68,111 +67,94 @@ class Sender:
     def __init__(self, client: CloudWatchLogsClient, group: str) -> None:
         self._client = client
         self._group = group
-        self._streams: defaultdict[str, deque[InputLogEventTypeDef]] = defaultdict(deque)
+        self._events: deque[tuple[str, InputLogEventTypeDef]] = deque()
         self._created: set[str] = set()
-        self._bytes = 0
-        self._dropped = 0
-        self._changed = threading.Condition()
-        self._closing = threading.Event()
+        self._adding = threading.Lock()
+        self._added_bytes = self._sent_bytes = self._dropped = 0
+        self._due, self._closing = threading.Event(), threading.Event()
         self._end = float("inf")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self._added_bytes - self._sent_bytes
+
     def add(self, stream: str, text: str) -> None:
         """Add an event, unless WAITING_BYTES wait already."""
-        with self._changed:
-            if self._bytes > WAITING_BYTES:
+        text = text.encode(errors="replace").decode()
+        with self._adding:
+            if self.waiting_bytes > WAITING_BYTES:
                 self._dropped += 1
                 return
             if self._dropped:
-                self._append(stream, f"[ds] {self._dropped} lines are missing: too many waited")
+                logger.warning("log group %s lacks %d lines", self._group, self._dropped)
                 self._dropped = 0
-            self._append(stream, text)
-            if self._bytes > BATCH_BYTES:
-                self._changed.notify()
+            now = round(time.time() * 1000)
+            self._events.append((stream, {"timestamp": now, "message": text}))
+            self._added_bytes += _size(text)
+        if self.waiting_bytes > BATCH_BYTES:
+            self._due.set()
 
     def close(self, end: float) -> None:
         """Send what waits, until the time `end`; no `add` after this."""
         self._end = end
         self._closing.set()
-        with self._changed:
-            self._changed.notify()
+        self._due.set()
 
     def join(self) -> None:
         """Wait for what `close` began."""
         self._thread.join(max(0, self._end - time.monotonic()))
-        if self._bytes:
-            logger.error("the last %d bytes for log group %s are lost", self._bytes, self._group)
-
-    def _append(self, stream: str, text: str) -> None:
-        text = text.encode(errors="replace").decode()
-        self._streams[stream].append({"timestamp": round(time.time() * 1000), "message": text})
-        self._bytes += _size(text)
+        if self.waiting_bytes:
+            logger.error("log group %s lacks the last %d bytes", self._group, self.waiting_bytes)
 
     def _run(self) -> None:
         closing = False
         while not closing:
-            with self._changed:
-                self._changed.wait_for(self._due, SEND_SECONDS)
-                closing = self._closing.is_set()
-                streams = list(self._streams.items())
-            for stream, events in streams:
-                while events and self._send(stream, events):
-                    pass
+            self._due.wait(SEND_SECONDS)
+            self._due.clear()
+            closing = self._closing.is_set()
+            while self._events and time.monotonic() < self._end:
+                self._send()
 
-    def _due(self) -> bool:
-        return self._closing.is_set() or self._bytes > BATCH_BYTES
+    def _send(self) -> None:
+        """Send what one request accepts, in one request for each of its streams."""
+        size = 0
+        batch: defaultdict[str, list[InputLogEventTypeDef]] = defaultdict(list)
+        while self._events and size < BATCH_BYTES:
+            stream, event = self._events.popleft()
+            batch[stream].append(event)
+            size += _size(event["message"])
+        for stream, events in batch.items():
+            events.sort(key=itemgetter("timestamp"))  # a clock may have been set back
+            pause, longest = RETRY_SECONDS
+            while not self._delivered(stream, events):
+                if self._closing.wait(pause):
+                    time.sleep(RETRY_SECONDS[0])
+                if time.monotonic() >= self._end:
+                    return
+                pause = min(2 * pause, longest)
+        self._sent_bytes += size
 
-    def _send(self, stream: str, events: deque[InputLogEventTypeDef]) -> bool:
-        """Send the first events; return False if the worker ended before CloudWatch answered."""
-        with self._changed:
-            # PutLogEvents refuses what a clock that was set back leaves.
-            batch = sorted(_batch(events), key=itemgetter("timestamp"))
-        pause, longest_pause = RETRY_SECONDS
-        while not self._delivered(stream, batch):
-            if self._closing.wait(pause):
-                time.sleep(RETRY_SECONDS[0])
-            if time.monotonic() >= self._end:
-                return False
-            pause = min(2 * pause, longest_pause)
-        with self._changed:
-            for event in batch:
-                events.popleft()
-                self._bytes -= _size(event["message"])
-        return True
-
-    def _delivered(self, stream: str, batch: list[InputLogEventTypeDef]) -> bool:
+    def _delivered(self, stream: str, events: list[InputLogEventTypeDef]) -> bool:
         group = self._group
         try:
             if stream not in self._created:
                 with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
                     self._client.create_log_stream(logGroupName=group, logStreamName=stream)
                 self._created.add(stream)
-            self._client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=batch)
+            self._client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
         except Exception as error:  # of AWS, of a connection, of a response that is cut
+            logger.warning("cannot send to log group %s: %s", group, error)
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-            if code in ("InvalidParameterException", "SerializationException"):
-                logger.error("log group %s refuses %d lines: %s", group, len(batch), error)
-                return True
             if code == "ResourceNotFoundException":
                 self._created.discard(stream)
-            logger.warning("cannot send to log group %s: %s", group, error)
-            return False
+            return code in ("InvalidParameterException", "SerializationException")  # for ever
         return True
 
 
 def _size(text: str) -> int:
     return len(text.encode()) + EVENT_BYTES
-
-
-def _batch(events: Iterable[InputLogEventTypeDef]) -> Iterator[InputLogEventTypeDef]:
-    """Return the first events, as many as one request accepts."""
-    room = BATCH_BYTES
-    for event in events:
-        room -= _size(event["message"])
-        if room < 0:
-            return
-        yield event
 
 
 class WorkerLogs:
@@ -197,10 +179,10 @@ class WorkerLogs:
     def close(self) -> None:
         """Send what has not been sent yet, for at most END_SECONDS; no calls after this."""
         end = time.monotonic() + END_SECONDS
-        for sender in (self._records, self._lines):
-            sender.close(end)
-        for sender in (self._records, self._lines):
-            sender.join()
+        self._records.close(end)
+        self._lines.close(end)
+        self._records.join()
+        self._lines.join()
 
 
 class AttemptLog:

@@ -141,9 +141,8 @@ class _Run:
         slots = settings.DOCKER_CORES
         where = f", in containers of {settings.DOCKERHUB_TAG}" if self.options.docker else ""
         if (gpus := gpu_count()) < settings.GPUS:
-            self.console.print(
-                f"warning: GPUS = {settings.GPUS}, but this machine has {gpus or 'no'} of them"
-            )
+            text = f"warning: GPUS is {settings.GPUS}, but this machine has {gpus} NVIDIA GPUs"
+            self.console.print(text, markup=False, soft_wrap=True)
         self.console.print(
             f"{count} job{'s' * (count != 1)}, {workers} worker{'s' * (workers != 1)}, "
             f"{slots} at a time in each{where}"
