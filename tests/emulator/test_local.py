@@ -187,9 +187,11 @@ def test_the_program_gets_its_own_settings(tmp_path: Path) -> None:
     root = make_implementation(
         tmp_path,
         command="""bash -c 'echo "$name $MY_NAME $cores" > "$output_dir/out.txt"'""",
-        settings={"MY_NAME": "Ada Lovelace; rm -rf /", "CPUS_PER_JOB": 3},
+        settings={"MY_NAME": "Ada Lovelace; rm -rf /", "CPUS_PER_JOB": 3, "GPUS": 16},
     )
-    assert run(root, "local", JOBS, "--only", "1").returncode == 0
+    ended = run(root, "local", JOBS, "--only", "1")
+    assert ended.returncode == 0
+    assert "warning: GPUS is 16, but this machine has " in ended.stdout
     text = (root / "local-output" / "out" / "a" / "out.txt").read_text()
     assert text == "a Ada Lovelace; rm -rf / 3\n"
 
