@@ -25,8 +25,10 @@ JAVA = """\
 Exception in thread "main" java.lang.RuntimeException: Could not open image
 \tat loci.formats.ImageReader.setId(ImageReader.java:650)
 \tat org.cp.ErrorHandler.run(ErrorHandler.java:5)
+\tat org.cp.Exception.raise(Exception.java:5)
 Caused by: java.io.IOException: Truncated tile in s3.tif
 \tat loci.formats.in.TiffReader.openBytes(TiffReader.java:100)
+\tat org.cp.Exception.raise(Exception.java:5)
 \t... 12 more"""
 CELLPROFILER = """\
 Times reported are CPU and Wall-clock times for each module
@@ -36,13 +38,13 @@ Traceback (most recent call last):
     self.run_module(module, workspace)
 ValueError: Could not find a field in the header: URL_OrigDNA
 Failed to complete run!
-WARNING: error while stopping the JVM"""
+WARNING: ERROR while stopping the JVM"""
 ARGPARSE = """\
 usage: measure [-h] --image IMAGE
 measure: error: the following arguments are required: --image"""
 USAGE_AFTER = """\
 ERROR: unknown option --imgae
-Usage: measure [OPTIONS]
+Usage: measure [OPTIONS] (error: 2)
   --image FILE    input; an error if missing"""
 R = """\
 Loading required package: methods
@@ -82,7 +84,7 @@ goroutine 1 [running]:
 main.main()"""
 NEXTFLOW = """\
 2026-01-31 12:00:00 [ERROR] tile 7: checksum differs
-2026-01-31 12:00:01 [INFO] 0 errors in the other tiles
+2026-01-31 12:00:01 [INFO] 0 errors: all other tiles are valid, no error: fine
 Finished in 3 s"""
 LOGGER = """\
 ERROR:root:plate P1 has no images
@@ -94,7 +96,7 @@ ONLY_PROGRESS = "Processing:  40%|####      | 4/10 [00:01<00:02,  3.1it/s]"
 WARNING_LAST = """\
 OSError: [Errno 28] No space left on device
 /usr/lib/python3/x.py:5: ResourceWarning: unclosed file, which is an error
-sys:1: DeprecationWarning: error"""
+sys:1: DeprecationWarning: raise ValueError: instead"""
 FFMPEG = """\
 [in#0 @ 0x55] Error opening input: Invalid data found when processing input
 Error opening input file a.mp4.
