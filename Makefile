@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPILE := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock' $(ARGS)
 
-.PHONY: help demo test lint types format docs reference hooks lock bench install clean
+.PHONY: help demo test soak lint types format docs reference hooks lock bench install clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 10
@@ -39,6 +39,9 @@ demo: install  ## generate HelloWorld in demo/ and run its jobs on this machine
 
 test: install  ## run every test that this machine can run; others are reported with the reason
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) $(TESTS)
+
+soak: install  ## 2,000 jobs while workers are killed, stopped and told to end, with faults on every call
+	@DS_SOAK=2000 $(BIN)/python -m pytest $(ARGS) tests/emulator/test_soak.py
 
 lint: install  ## run ruff, its formatter, shellcheck and hadolint
 	@$(BIN)/ruff check .

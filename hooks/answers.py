@@ -209,7 +209,7 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
     """Require text: an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
-            hint = "write it as text in quotes, '' for none"
+            hint = "write it as text in quotes, or '' for no value"
             message = f"is {answers[question]!r}, which is not text"
             yield Problem(f"question {question}", message, hint)
 
@@ -225,7 +225,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
             message = f"contains {opener[0]}, which would run as template code"
-            hint = "put a space between the two characters, or put the text into a script"
+            hint = "put a space between the two characters, or put the text in a script"
             yield Problem(where, message, hint)
 
 
@@ -233,7 +233,7 @@ def slug_rule(answers: Answers) -> Iterator[Problem]:
     """Require a new folder directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
-        hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
+        hint = "must be 1 to 100 letters, digits, and . _ -, beginning with a letter or digit"
         yield Problem("question project_slug", message, hint)
 
 
@@ -326,7 +326,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
     """Require a name that is valid for queues, clusters and roles."""
     if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
         message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
-        hint = "must be a letter, then at most 39 letters, digits and -"
+        hint = "must be 1 to 40 letters, digits and -, beginning with a letter"
         yield Problem("question app_name", message, hint)
 
 
@@ -336,8 +336,8 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            message = f"{_shown(image)} is not the name of an image"
-            hint = "write it as for docker pull, in lower case: user/program:1.0"
+            message = f"{_shown(image)} is not a valid image name"
+            hint = "use the form of docker pull, in lower case: user/program:1.0"
             yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
             message = "has a digest, but the image does not exist yet"
@@ -408,7 +408,7 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Warn of unused variables, except those to rename and those that a typo may stand for."""
+    """Warn about unused variables, except those to rename and those that a typo may stand for."""
     try:
         command = parse_command(answers["command"])
     except BadInput:

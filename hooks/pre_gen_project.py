@@ -175,7 +175,7 @@ def name_problem(name: str) -> str | None:
     """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must contain only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
         return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
@@ -213,7 +213,7 @@ def from_text(text: str, type_: str) -> Value:
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
-            raise ValueError("must not have an empty item between or beside commas")
+            raise ValueError("must not have an empty item between commas, or before or after them")
         return keys
     return text
 
@@ -291,14 +291,14 @@ def _files_problem(value: object) -> str | None:
 
 def _key_problem(value: object, type_: str) -> str | None:
     if not isinstance(value, str):
-        return "must be text: a key of the bucket, or s3://bucket/key"
+        return "must be text: a key in the bucket, or s3://bucket/key"
     bucket, key = split_key(value, "the run's own")
     if not bucket or (not key and type_ == "file"):
-        return "must be a key of the bucket, or s3://bucket/key"
+        return "must be a key in the bucket, or s3://bucket/key"
     if key.startswith("/"):
         return "must not begin with /"
     if not {".", ".."}.isdisjoint(key.split("/")):
-        return "must not have . or .. as a folder"
+        return "must not contain . or .. as a folder"
     if type_ == "file" and key.endswith("/"):
         return "must be one file, but ends with /"
     if problem := _characters_problem(value):
@@ -670,7 +670,7 @@ def _missing_values(
     for name in dict.fromkeys(reference.name for word in words for reference in word.references):
         is_input = variables.get(name) in ("file", "files", "folder")
         if values.get(name) is None or (is_input and is_empty(values[name])):
-            hint = f"give it one, or make its part of COMMAND optional: [--option {braced(name)}]"
+            hint = f"set one, or make its part of COMMAND optional: [--option {braced(name)}]"
             yield Problem(name, "has no value", hint)
 
 
@@ -722,7 +722,7 @@ def check_command(command: Command, variables: Mapping[str, str]) -> list[Proble
 def check_unused(
     command: Command, variables: Iterable[str], also_used: Collection[str] = ()
 ) -> list[Problem]:
-    """Warn of each variable that neither the command nor `also_used` names.
+    """Warn about each variable that neither the command nor `also_used` names.
 
     A script in the program's image may still read it from the environment. {job_json} uses all.
     """
@@ -774,7 +774,7 @@ def _wrong_references(
 def _unexpected_text(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Warn of text that the program receives unchanged, although a person may not expect it."""
+    """Warn about text that the program receives unchanged, although that may be a mistake."""
     for word in command.words:
         for text in word.texts:
             if text.quote == "'":
@@ -930,7 +930,7 @@ def _codes_after(interpreter: _Interpreter, words: Iterable[Word]) -> Iterator[W
 
 
 def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Refuse values in code, where $(rm ...) in a file name would run. The environment is safe."""
+    """Refuse {name} in code: a value such as $(rm ...) would run. The environment is safe."""
     for code in codes:
         places = dict.fromkeys(_literal_names(code.text) & types.keys(), code.word.offset)
         for reference in code.word.references:
@@ -944,7 +944,7 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
 
 
 def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
-    """Explain how code reads a variable. In the environment a list is one text, quoted."""
+    """Explain how code reads a variable. In the environment, a list is one shell-quoted string."""
     if type_ in ("files", "args"):
         after = f"{interpreter.first_argument} {braced(name)}".lstrip()
         start = f"write {interpreter.arguments} in the code"
@@ -956,7 +956,7 @@ def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
 
 
 def _typos_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Warn of $plte if the variable is $plate: a shell would continue with an empty text."""
+    """Warn about $plte if the variable is $plate: a shell would continue with an empty text."""
     known = {environment_name(name) for name in types}
     not_typos = known | RESERVED_NAMES | SHELL_NAMES
     for code in codes:
@@ -1016,7 +1016,7 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     for name in sorted(prefix_names(template)):
         value = known.get(name)
         if value is None or isinstance(value, list):
-            problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
+            problems.append(Problem(name, "must have a single value for OUTPUT_PREFIX", "set one"))
         else:
             texts[name] = as_text(value)
     if not problems:
@@ -1057,7 +1057,7 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
         message = f"{shown} has an empty part between two /"
         yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
-        yield Problem("", f"{shown} has . or .. as a part", "remove that part")
+        yield Problem("", f"{shown} contains . or .. as a part", "remove that part")
     if control is not None:
         message = f"contains a control character ({prefix[control]!r})"
         yield Problem("", message, "remove it")
@@ -1214,9 +1214,7 @@ class Settings(JobSettings):
         gt=0,
     )
     EBS_VOL_SIZE: int = setting(40, "Disk of each machine", unit="GB", ge=8, le=16_384)
-    MAX_HOURS: float = setting(
-        72, "Every machine ends after this time, whatever happens", unit="hours", gt=0, le=8760
-    )
+    MAX_HOURS: float = setting(72, "Maximum lifetime of each machine", unit="hours", gt=0, le=8760)
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
     GPUS: int = setting(
         0, "GPUs of the container, in equal shares for its DOCKER_CORES jobs", ge=0, le=16
@@ -1247,8 +1245,8 @@ NEEDLESS = {
 """Settings of Distributed-Something that have no effect in DS, and why."""
 
 INSTEAD = {
-    "SOURCE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
-    "WORKSPACE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "SOURCE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
+    "WORKSPACE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
     "DESTINATION_BUCKET": "outputs are uploaded to AWS_BUCKET",
     "UPLOAD_FLAGS": "outputs are uploaded without flags",
     "DOWNLOAD_FILES": "inputs are always downloaded",
@@ -1448,7 +1446,7 @@ def text_rule(answers: Mapping[str, object]) -> Iterator[Problem]:
     """Require text: an answers file in YAML can have numbers, lists and empty values."""
     for question in QUESTIONS:
         if not isinstance(answers[question], str):
-            hint = "write it as text in quotes, '' for none"
+            hint = "write it as text in quotes, or '' for no value"
             message = f"is {answers[question]!r}, which is not text"
             yield Problem(f"question {question}", message, hint)
 
@@ -1464,7 +1462,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
                 break
         if opener := re.search(r"\{[{%#]", answers[question]):
             message = f"contains {opener[0]}, which would run as template code"
-            hint = "put a space between the two characters, or put the text into a script"
+            hint = "put a space between the two characters, or put the text in a script"
             yield Problem(where, message, hint)
 
 
@@ -1472,7 +1470,7 @@ def slug_rule(answers: Answers) -> Iterator[Problem]:
     """Require a new folder directly in the output folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
-        hint = "must be a letter or digit, then at most 99 letters, digits, and . _ -"
+        hint = "must be 1 to 100 letters, digits, and . _ -, beginning with a letter or digit"
         yield Problem("question project_slug", message, hint)
 
 
@@ -1565,7 +1563,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
     """Require a name that is valid for queues, clusters and roles."""
     if not re.fullmatch(limits_of("APP_NAME")["pattern"], answers["app_name"]):
         message = f"{_shown(answers['app_name'])} is not a valid name for AWS resources"
-        hint = "must be a letter, then at most 39 letters, digits and -"
+        hint = "must be 1 to 40 letters, digits and -, beginning with a letter"
         yield Problem("question app_name", message, hint)
 
 
@@ -1575,8 +1573,8 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
         if not found:
-            message = f"{_shown(image)} is not the name of an image"
-            hint = "write it as for docker pull, in lower case: user/program:1.0"
+            message = f"{_shown(image)} is not a valid image name"
+            hint = "use the form of docker pull, in lower case: user/program:1.0"
             yield Problem(f"question {question}", message, hint)
         elif found["digest"] and question == "docker_image":
             message = "has a digest, but the image does not exist yet"
@@ -1647,7 +1645,7 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Warn of unused variables, except those to rename and those that a typo may stand for."""
+    """Warn about unused variables, except those to rename and those that a typo may stand for."""
     try:
         command = parse_command(answers["command"])
     except BadInput:

@@ -32,8 +32,8 @@ typo.
 command and `$MODEL` in its environment, without a second edit. A name or value that looks like a
 secret is refused, because a secret must not be stored in a file. Store it in Secrets Manager or in
 SSM Parameter Store and write `SECRETS = {"TOKEN": "arn:aws:secretsmanager:..."}`; the program then
-has `$TOKEN`. Do not write AWS access keys anywhere: you have the rights of `AWS_PROFILE`, and jobs
-have those of their role.
+has `$TOKEN`. Do not write AWS access keys anywhere: you have the permissions of `AWS_PROFILE`, and
+jobs have those of their role.
 
 Subnets, security groups and the key pair are in
 [`files/exampleFleet.json`](findings.md#the-fleet-file).
@@ -45,9 +45,9 @@ Subnets, security groups and the key pair are in
 OLDER = """
 ## A config.py of Distributed-Something and its descendants
 
-It is read unchanged: `'True'` and `'False'` as text, `MACHINE_TYPE` as one text, numbers as text, a
+It is read unchanged: `'True'` and `'False'` as text, `MACHINE_TYPE` as text, numbers as text, a
 price of 0 or `''` as None. These settings have no effect here; `check` and every other command warn
-of each one:
+about each one:
 
 | setting | why |
 |---|---|
@@ -61,7 +61,7 @@ These were settings of single implementations. They are passed to your program, 
 """
 
 KINDS: dict[object, str] = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
-KINDS |= {Sequence[str]: "list of texts", float | None: "number or None"}
+KINDS |= {Sequence[str]: "list of text values", float | None: "number or None"}
 
 
 def page() -> str:
@@ -83,7 +83,7 @@ def kind(name: str) -> str:
 
 def limits(name: str) -> str:
     """Describe the values that a setting can have."""
-    if "pattern" in limits_of(name) or kind(name) in ("dict", "list of texts"):
+    if "pattern" in limits_of(name) or kind(name) in ("dict", "list of text values"):
         return allowed(name).replace("|", "\\|")
     return range_of(name).removeprefix("from ").removeprefix("of ")
 
@@ -102,12 +102,12 @@ def unit(name: str) -> str:
 
 
 ROLES_HEAD = """\
-# Roles and rights
+# Roles and permissions
 
 <!-- Written by `make reference` from ds/cloud/rights.py: edit that. -->
 
-`python setup_AWS.py` creates the roles below, once per AWS account. It must be run by somebody who
-may create roles. `--dry-run` prints every document and changes nothing; `--remove` deletes the
+`python setup_AWS.py` creates the roles below, once per AWS account. Somebody who can create
+roles must run it. `--dry-run` prints every document and changes nothing; `--remove` deletes the
 roles. Each role has the tag `ds:made-by=setup_AWS.py`; a role of the same name without this tag is
 never changed.
 
@@ -118,9 +118,9 @@ does not have it, and never deletes it.
 
 In the tables, `{aws}`, `{account}` and `{bucket}` are the partition (usually `aws`), the account id
 and `AWS_BUCKET`. The condition *has tag* means that the resource must have the tag `ds:app`, and
-*sets tag* that the request must set it. A person who may tag any queue or log group of the account
-can thereby give the other rights access to it: AWS has no condition that allows tagging only while
-such a resource is created.
+*sets tag* that the request must set it. A person who can tag any queue or log group of the
+account can thereby extend the other permissions to it: AWS has no condition that allows tagging
+only while such a resource is created.
 
 Secrets: for each ARN in `SECRETS`, the policy `secrets-APP_NAME` allows the role `ds-execution`
 `secretsmanager:GetSecretValue` or `ssm:GetParameters` on it. A secret that is encrypted with a KMS
@@ -128,7 +128,7 @@ key of yours also needs `kms:Decrypt` on that key, which you must grant.
 
 Other buckets: inputs outside `AWS_BUCKET` (`s3://other/key`) need `s3:GetObject` and
 `s3:ListBucket` on that bucket for `ds-task`. Run `setup_AWS.py --bucket other`, which grants the
-same rights as on `AWS_BUCKET`, or write a narrower policy.
+same permissions as on `AWS_BUCKET`, or write a narrower policy.
 """
 
 
@@ -141,7 +141,7 @@ def roles_page() -> str:
         if role == CONTROL_ROLE:
             who = "everybody in the account who has `sts:AssumeRole`"
         parts.append(f"\n## {role}\n\n{purpose[0].upper()}{purpose[1:]}.\n")
-        parts.append(f"\nWho may assume it: {who}.\n")
+        parts.append(f"\nWho can assume it: {who}.\n")
         parts.append("\n| action | resource | condition | why |\n|---|---|---|---|\n")
         for right in RIGHTS[role]:
             actions = ", ".join(f"`{action}`" for action in right.actions.split())

@@ -37,8 +37,8 @@ def test_all_problems_come_first_and_only_the_answers_file_remains(
     assert done.stderr.splitlines()[:7] == [
         "",
         "Refused. Nothing was written:",
-        "  question app_name: '1' is not a valid name for AWS resources; must be a letter, then at "
-        "most 39 letters, digits and -",
+        "  question app_name: '1' is not a valid name for AWS resources; must be 1 to 40 "
+        "letters, digits and -, beginning with a letter",
         "  question command, column 3: unquoted > needs a shell, but the command does not run in "
         "one; use bash -c '...' with \"$name\" for a variable, or quote it if it is text",
         "  question group_variables: is empty; write the variables that differ between jobs, with "

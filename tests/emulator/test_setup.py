@@ -207,7 +207,7 @@ def test_each_reason_why_aws_cannot_be_reached_is_one_line_and_exit_code_3(
 CODES = [
     (
         "AccessDeniedException",
-        "setup_AWS.py grants the right that is missing",
+        "run setup_AWS.py and use its role",
     ),
     ("ExpiredTokenException", "the credentials have expired; log in again"),
     ("UnrecognizedClientException", "the keys of profile default are not valid"),

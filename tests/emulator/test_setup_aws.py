@@ -128,7 +128,7 @@ def test_setup_and_submit_pass_under_the_control_role(ruled: Account) -> None:
 def test_without_this_right_they_fail(ruled: Account, action: str) -> None:
     said = use_everything(ruled, allow(ruled, CONTROL_ROLE, without=action))
     assert said, f"nothing needs {action}"
-    assert "setup_AWS.py grants the right that is missing" in said
+    assert "run setup_AWS.py and use its role" in said
     assert "Traceback" not in said
 
 

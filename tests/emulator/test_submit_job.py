@@ -109,7 +109,7 @@ def test_done_groups_are_left_out_with_few_requests(ready: Account) -> None:
     ready.control.forget_calls()
     said = ready.ok(*SUBMIT, "--skip-done")
     assert "20 jobs sent to queue Test" in said
-    assert "20 are done and were left out" in said
+    assert "20 are done and were skipped" in said
     assert len(ready.control.calls("s3:ListObjectsV2")) == 1
     assert set(names(ready)) == {f"n{number}" for number in range(1, 40, 2)}
 

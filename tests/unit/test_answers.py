@@ -98,7 +98,7 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ({"maintainer": "${#a[@]}"}, ["question maintainer: contains {#"]),
     (
         {"docker_base_image": "a b"},
-        ["question docker_base_image: 'a b' is not the name of an image"],
+        ["question docker_base_image: 'a b' is not a valid image name"],
     ),
     ({"docker_base_image": ""}, ["question docker_base_image"]),
     ({"docker_base_image": "User/Image"}, ["question docker_base_image"]),
@@ -147,9 +147,9 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ({**OWN, "shared_variables": "AWS_X=a"}, ["question shared_variables, AWS_X"]),
     (
         {**OWN, "shared_variables": "=a"},
-        ["question shared_variables, : must have only letters"],
+        ["question shared_variables, : must contain only letters"],
     ),
-    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: must have"]),
+    ({**OWN, "shared_variables": "x y=a"}, ["question shared_variables, x y: must contain"]),
     (
         {**OWN, "shared_variables": "x:file=/etc/passwd"},
         ["question shared_variables, x: '/etc/pas"],
@@ -176,7 +176,7 @@ REFUSED: list[tuple[dict[str, str], list[str]]] = [
     ({**OWN, "command": "bash -c 'a {image}'"}, ["question command, column 9"]),
     ({**OWN, "output_prefix": ""}, ["question output_prefix: is empty; write where"]),
     ({**OWN, "output_prefix": "/{image}"}, ["question output_prefix: /x begins with /"]),
-    ({**OWN, "output_prefix": "../{image}"}, ["question output_prefix: ../x has . or .."]),
+    ({**OWN, "output_prefix": "../{image}"}, ["question output_prefix: ../x contains . or .."]),
     ({**OWN, "output_prefix": "{imag}"}, ["question output_prefix: unknown variable {imag}; did"]),
     ({**OWN, "output_prefix": "all"}, ["question output_prefix: examples 1 and 2 write to 'all';"]),
     (
@@ -242,7 +242,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
             "group_variables, image: has the unknown type 'fles'",
             "output_prefix: unknown variable {x}",
             "output_prefix: /x/../x begins with /",
-            "output_prefix: /x/../x has . or .. as a part",
+            "output_prefix: /x/../x contains . or .. as a part",
         ],
     ),
     "a wrong type causes no other problem": (
@@ -312,7 +312,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
     "an entry without a name may be the unknown variable": (
         {**OWN, "shared_variables": "=1", "command": "m {image} {output_dir} {sigma}"},
         [
-            "shared_variables, : must have only letters, digits, _ and -, and begin "
+            "shared_variables, : must contain only letters, digits, _ and -, and begin "
             "with a letter or _"
         ],
     ),
@@ -321,7 +321,7 @@ TOGETHER: dict[str, tuple[dict[str, str], list[str]]] = {
         | {"output_prefix": "{image}/{mask}/{y}"},
         [
             "command, column 34: unknown variable {z}",
-            "shared_variables, my mask: must have only letters, digits, _ and -, and begin "
+            "shared_variables, my mask: must contain only letters, digits, _ and -, and begin "
             "with a letter or _",
             "output_prefix: unknown variable {y}",
         ],

@@ -123,7 +123,7 @@ REFUSED = [
     ),
     (
         "AWS_SECRET_ACCESS_KEY = 'x'",
-        "a secret, which must not be stored in a file; remove it: you have",
+        "a secret, which must not be stored in a file; remove it: AWS_PROFILE has",
     ),
     (f"SECRETS = {{'PATH': '{ARN}'}}", "SECRETS, PATH: is a reserved name"),
     (
@@ -285,10 +285,13 @@ def test_a_config_of_distributed_something_is_read_with_warnings(tmp_path: Path)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("APP_NAME = '2018_project'", "must be a letter, then up to 39 letters, digits and -"),
+        (
+            "APP_NAME = '2018_project'",
+            "must be 1 to 40 letters, digits and -, beginning with a letter",
+        ),
         ("MACHINE_PRICE = '0.10/h'", "must be dollars per hour such as 0.10, or None"),
         ("EBS_VOL_SIZE = 4", "must be a whole number from 8 to 16,384 GB"),
-        ("AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7EXAMPLE'", "remove it: you have the rights of"),
+        ("AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7EXAMPLE'", "remove it: AWS_PROFILE has"),
     ],
 )
 def test_what_distributed_something_accepted_and_ds_refuses_is_reported(

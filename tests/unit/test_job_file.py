@@ -344,8 +344,14 @@ def test_a_matrix_with_too_many_jobs_is_refused_at_once(tmp_path: Path) -> None:
 
 PREFIXES = [
     (["a", "b", "a"], ["group 3: has the output prefix 'a' of group 1"]),
-    (["a", "b", "a/x"], ["group 1: has a prefix, 'a', that contains those of others"]),
-    (["a/x/y", "b", "a"], ["group 3: has a prefix, 'a', that contains those of others"]),
+    (
+        ["a", "b", "a/x"],
+        ["group 1: has the output prefix 'a', which contains those of other groups"],
+    ),
+    (
+        ["a/x/y", "b", "a"],
+        ["group 3: has the output prefix 'a', which contains those of other groups"],
+    ),
     (["a/x", "a/y", "ab", "a.x", "a b"], []),
     (["a", "A"], []),
 ]
@@ -386,7 +392,7 @@ def test_of_very_many_collisions_the_first_ones_are_printed_and_all_counted(
     plates = [{"plate": f"P{n}", "well": ""} for n in range(50)]
     document = {"groups": [*plates, *({**group, "well": "/x"} for group in plates)]}
     lines = refusal(tmp_path, document, prefix="{plate}{well}")
-    assert "that contains those of others" in lines[0]
+    assert "which contains those of other groups" in lines[0]
     assert lines[20].startswith("jobs.json: has 30 more problems;")
 
 
@@ -420,8 +426,8 @@ def test_a_csv_file_is_not_a_job_file_but_a_job_file_can_name_it(tmp_path: Path,
     with pytest.raises(BadInput) as refused:
         read_job_file(tmp_path / name, definition(tmp_path), {})
     form = f'{{"groups": {{"csv": "{name}"}}}}'
-    told = f"{name}: is a CSV file; write {form} into a .json file beside it, and use that file"
-    assert str(refused.value) == f"{tmp_path}/{told}"
+    hint = f"write {form} to a .json file in the same folder, and use that file"
+    assert str(refused.value) == f"{tmp_path}/{name}: is a CSV file; {hint}"
     assert groups(read(tmp_path, form)) == [{"plate": "P", "well": "A"}]
     with pytest.raises(BadInput, match=r"none\.csv: does not exist"):
         read_job_file(tmp_path / "none.csv", definition(tmp_path), {})

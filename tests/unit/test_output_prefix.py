@@ -53,9 +53,9 @@ def test_a_prefix_is_its_template_with_the_values_of_the_job_file(
 @pytest.mark.parametrize(
     ("template", "told"),
     [
-        ("{none}/a", "none: has no single value"),
-        ("{unknown}/a", "unknown: has no single value"),
-        ("{many}", "many: has no single value"),
+        ("{none}/a", "none: must have a single value"),
+        ("{unknown}/a", "unknown: must have a single value"),
+        ("{many}", "many: must have a single value"),
         ("{empty}", "is empty"),
         ("{empty}/", "is empty"),
         ("", "is empty"),

@@ -1,4 +1,4 @@
-"""The plan of `setup_AWS.py`: from the table of rights and the existing roles to calls."""
+"""The plan of `setup_AWS.py`: from the table of permissions and the existing roles to calls."""
 
 from __future__ import annotations
 

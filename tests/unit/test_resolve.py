@@ -266,7 +266,7 @@ def output_prefix(job):
         ("def inputs(job): return ['']", "inputs() returned ''"),
         ("def output_prefix(job): return None", "output_prefix() returned None"),
         ("def output_prefix(job): return ''", "is empty"),
-        ("def output_prefix(job): return '../x'", "has . or .. as a part"),
+        ("def output_prefix(job): return '../x'", "contains . or .. as a part"),
     ],
 )
 def test_a_function_that_fails_is_named(tmp_path: Path, function: str, told: str) -> None:

@@ -80,7 +80,7 @@ def denied(
 
 
 def role_credentials(role: str, region: str, account: str = DEFAULT_ACCOUNT_ID) -> dict[str, str]:
-    """Return keys of a session of a role (name or ARN), without checking who may assume it."""
+    """Return keys of a session of a role (name or ARN), without checking who can assume it."""
     partition = get_partition(region)
     arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
     session = sts_backends[account][partition].assume_role(

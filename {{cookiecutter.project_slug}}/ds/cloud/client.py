@@ -1,4 +1,4 @@
-"""Access to AWS: one session by config.py, clients that retry, errors explained in one line."""
+"""Access to AWS: one session for config.py, clients that retry, errors explained in one line."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Aws:
 
 
 def _at_a_terminal() -> bool:
-    """Whether botocore can ask for a code: it opens the terminal, not standard input."""
+    """Return whether botocore can ask for a code: it opens the terminal, not standard input."""
     try:
         Path("/dev/tty").open().close()
     except OSError:
@@ -211,7 +211,7 @@ def _explain_refusal(error: ClientError, profile: str) -> Problem:
         message = f"AWS refused {error.operation_name}: the credentials have expired"
         hint = f"{_log_in(profile)}, or renew the keys"
     elif code == "RequestTimeTooSkewed" or text.startswith(_WRONG_CLOCK):
-        hint = "set the clock of this machine: it differs from AWS's by minutes"
+        hint = "set the clock of this machine: it differs from AWS's clock by several minutes"
     elif code in _WRONG_KEYS:
         # Without AWS's text: it may quote the request, which contains the session token.
         message = f"{refused}: the keys of profile {profile} are not valid"
@@ -223,7 +223,7 @@ def _explain_refusal(error: ClientError, profile: str) -> Problem:
             "(sts:AssumeRole)"
         )
     elif code in _DENIED:
-        hint = f"setup_AWS.py grants the right that is missing ({docs_url('roles')})"
+        hint = f"run setup_AWS.py and use its role, which has the permission ({docs_url('roles')})"
     return Problem("", message, hint)
 
 

@@ -6,7 +6,7 @@ be started, 3 AWS refused a request or cannot be reached, 130 interrupted.
 
 
 class CommandError(Exception):
-    """A command cannot go on."""
+    """A command cannot continue."""
 
     exit_code = 2
 

@@ -52,5 +52,5 @@ def run_tags(app: str, run_id: str) -> dict[str, str]:
 
 
 def is_ours(tags: Mapping[str, str], app: str) -> bool:
-    """Whether a resource with these tags belongs to APP_NAME, in whichever run."""
+    """Return whether a resource with these tags belongs to APP_NAME, in any run."""
     return tags.get(APP_TAG) == app

@@ -1,4 +1,4 @@
-"""What `setup_AWS.py` does: from the table of rights and the existing roles to a list of calls."""
+"""What `setup_AWS.py` does: from the table of permissions and the existing roles to calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def problems(roles: ExistingRoles) -> list[Problem]:
 
 
 def plan(target: RoleTarget, roles: ExistingRoles, has_ecs_linked_role: bool) -> list[Call]:
-    """Plan what makes the roles match the table; nothing where they already do."""
+    """Plan the calls that make the roles match the table; none if they already match."""
     calls = []
     if not has_ecs_linked_role:
         message = "create service-linked role AWSServiceRoleForECS, which the whole account shares"
@@ -64,7 +64,7 @@ def plan(target: RoleTarget, roles: ExistingRoles, has_ecs_linked_role: bool) ->
 
 
 def plan_removal(roles: ExistingRoles) -> list[Call]:
-    """Plan what deletes the roles, with the policies of every bucket and APP_NAME.
+    """Plan the calls that delete the roles, with the policies of every bucket and APP_NAME.
 
     The service-linked role stays, because the whole account shares it.
     """
@@ -90,7 +90,7 @@ def _call(
     done_already: str = "",
     **parameters: Any,
 ) -> Call:
-    """Return a call about a role; a dry run also prints the document that is `shown`."""
+    """Return a call that changes a role; a dry run also prints `shown`, a policy document."""
     return Call(
         message,
         "iam",

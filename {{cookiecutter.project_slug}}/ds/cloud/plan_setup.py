@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ds.cloud.call import Call
-from ds.cloud.names import RUN_TAG, Names, is_ours, names, run_tags
+from ds.cloud.names import APP_TAG, RUN_TAG, Names, is_ours, names, run_tags
 from ds.cloud.rights import EXECUTION_ROLE, TASK_ROLE
 from ds.cloud.state import Cluster, LogGroup, Queue, Service, SetupState, TaskDefinition
 from ds.jobs.environment import LOCAL_ONLY, WorkerSettings
@@ -40,19 +40,19 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
     found = [
         Problem(
             f"{kind} {name}",
-            f"already exists without the tag ds:app={app}, so it is not changed",
+            f"already exists without the tag {APP_TAG}={app}, so it is not changed",
             f"set another {'LOG_GROUP_NAME' if kind == 'log group' else 'APP_NAME'} in config.py",
         )
         for kind, name, resource in existing
         if resource and not is_ours(resource.tags, app)
     ]
-    hint = "run python setup_AWS.py once, or ask somebody who may create roles to do so"
+    hint = "run python setup_AWS.py once, or ask somebody who can create roles to run it"
     missing = [name for name, arn in state.roles.items() if arn is None]
     return found + [Problem(f"role {name}", "does not exist", hint) for name in missing]
 
 
 def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
-    """Plan what makes the state match the settings; nothing where it already does.
+    """Plan the calls that make the state match the settings; none if it already matches.
 
     A run begins and ends with its cluster, which is created first: `new_run` is the run's id if the
     cluster does not exist yet.
@@ -132,7 +132,7 @@ def _redrive_text(attributes: Mapping[str, str]) -> str:
 
 
 def _comparable(value: str) -> Any:
-    """An attribute's value: SQS returns the numbers in a policy as text."""
+    """Return an attribute's value to compare: SQS returns the numbers in a policy as text."""
     if value.startswith("{"):
         return {key: str(item) for key, item in json.loads(value).items()}
     return value
@@ -218,7 +218,7 @@ def _service(
 def _tag(
     kind: str, name: str, identity: str, found: Mapping[str, str], tags: Mapping[str, str]
 ) -> list[Call]:
-    """Tag what an earlier run left, and this run uses."""
+    """Tag a resource that an earlier run left and this run reuses."""
     if found.items() >= tags.items():
         return []
     service, operation, parameters = {
@@ -235,8 +235,8 @@ def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[str, Any]:
     """Return the task definition of a run's containers.
 
-    Never privileged, and without credentials: the task role has the rights, and `secrets` names
-    where ECS fetches the program's secrets.
+    The container is never privileged and has no credentials: the task role has the permissions,
+    and ECS fetches the program's secrets from where `secrets` names them.
     """
     named = names(settings)
     environment = WorkerSettings.of(
@@ -282,7 +282,7 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
 
 
 def _same(wanted: Any, found: Any) -> bool:
-    """Whether ECS returned what was registered: it adds defaults and changes the order.
+    """Return whether ECS returned what was registered: it adds defaults and changes the order.
 
     An empty list is the same as a missing one.
     """

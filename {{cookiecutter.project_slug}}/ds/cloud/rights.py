@@ -1,9 +1,11 @@
-"""The least rights that runs need: the source of the roles' policies and of docs/roles.md."""
+"""The minimum permissions of a run: the source of the roles' policies and of docs/roles.md."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from ds.cloud.names import APP_TAG
 
 CONTROL_ROLE = "ds-control"
 TASK_ROLE = "ds-task"
@@ -14,7 +16,7 @@ MADE_BY = "setup_AWS.py"
 """A role without this tag was created by somebody else."""
 
 ROLES = {
-    CONTROL_ROLE: "for people who run `python run.py ...`, by a profile with role_arn",
+    CONTROL_ROLE: "for people who run `python run.py ...`, through a profile with role_arn",
     TASK_ROLE: "for the worker, in its container",
     EXECUTION_ROLE: "for ECS, to start a container: fetch image and secrets, store its output",
 }
@@ -44,11 +46,11 @@ class Right:
     star: str = ""
 
 
-HAS_APP_TAG = {"Null": {"aws:ResourceTag/ds:app": "false"}}
-"""The resource must have the tag ds:app."""
+HAS_APP_TAG = {"Null": {f"aws:ResourceTag/{APP_TAG}": "false"}}
+"""The resource must have the tag of an APP_NAME."""
 
-SETS_APP_TAG = {"Null": {"aws:RequestTag/ds:app": "false"}}
-"""The request must set the tag ds:app."""
+SETS_APP_TAG = {"Null": {f"aws:RequestTag/{APP_TAG}": "false"}}
+"""The request must set it."""
 
 QUEUES = "arn:{aws}:sqs:*:{account}:*"
 LOG_GROUPS = "arn:{aws}:logs:*:{account}:log-group:*"
@@ -293,7 +295,7 @@ def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
 
 
 def trust(role: str, target: RoleTarget) -> dict[str, Any]:
-    """Return the trust policy of a role: who may assume it.
+    """Return the trust policy of a role: who can assume it.
 
     The control role: everybody in the account who has sts:AssumeRole.
     """

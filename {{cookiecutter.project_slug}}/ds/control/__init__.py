@@ -1,1 +1,1 @@
-"""What a person types: the commands, the files of the owner, checks and local runs."""
+"""What runs on the control node: the commands, the owner's files, checks and local runs."""

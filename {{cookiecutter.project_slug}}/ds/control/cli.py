@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from ds.cloud.errors import CommandError
-from ds.jobs.problems import BadInput
+from ds.jobs.problems import BadInput, did_you_mean
 
 MODULES = {
     "show": "show",
@@ -40,7 +40,10 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
-        return _command(MODULES[cmd_name]) if cmd_name in MODULES else None
+        if cmd_name not in MODULES:
+            near = did_you_mean(cmd_name, MODULES, "use --help for the list")
+            raise click.UsageError(f"unknown command {cmd_name!r}; {near}", ctx)
+        return _command(MODULES[cmd_name])
 
 
 @click.group(

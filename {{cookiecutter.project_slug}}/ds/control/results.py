@@ -1,4 +1,4 @@
-"""The result of a run: one for each job, a table of them, and suggested settings."""
+"""The results of a run: one for each job, a table of all, and suggested settings."""
 
 from __future__ import annotations
 

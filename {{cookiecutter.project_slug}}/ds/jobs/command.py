@@ -355,7 +355,7 @@ def _missing_values(
     for name in dict.fromkeys(reference.name for word in words for reference in word.references):
         is_input = variables.get(name) in ("file", "files", "folder")
         if values.get(name) is None or (is_input and is_empty(values[name])):
-            hint = f"give it one, or make its part of COMMAND optional: [--option {braced(name)}]"
+            hint = f"set one, or make its part of COMMAND optional: [--option {braced(name)}]"
             yield Problem(name, "has no value", hint)
 
 

@@ -41,7 +41,7 @@ def check_command(command: Command, variables: Mapping[str, str]) -> list[Proble
 def check_unused(
     command: Command, variables: Iterable[str], also_used: Collection[str] = ()
 ) -> list[Problem]:
-    """Warn of each variable that neither the command nor `also_used` names.
+    """Warn about each variable that neither the command nor `also_used` names.
 
     A script in the program's image may still read it from the environment. {job_json} uses all.
     """
@@ -93,7 +93,7 @@ def _wrong_references(
 def _unexpected_text(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Warn of text that the program receives unchanged, although a person may not expect it."""
+    """Warn about text that the program receives unchanged, although that may be a mistake."""
     for word in command.words:
         for text in word.texts:
             if text.quote == "'":
@@ -249,7 +249,7 @@ def _codes_after(interpreter: _Interpreter, words: Iterable[Word]) -> Iterator[W
 
 
 def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Refuse values in code, where $(rm ...) in a file name would run. The environment is safe."""
+    """Refuse {name} in code: a value such as $(rm ...) would run. The environment is safe."""
     for code in codes:
         places = dict.fromkeys(_literal_names(code.text) & types.keys(), code.word.offset)
         for reference in code.word.references:
@@ -263,7 +263,7 @@ def _variables_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iter
 
 
 def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
-    """Explain how code reads a variable. In the environment a list is one text, quoted."""
+    """Explain how code reads a variable. In the environment, a list is one shell-quoted string."""
     if type_ in ("files", "args"):
         after = f"{interpreter.first_argument} {braced(name)}".lstrip()
         start = f"write {interpreter.arguments} in the code"
@@ -275,7 +275,7 @@ def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
 
 
 def _typos_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Warn of $plte if the variable is $plate: a shell would continue with an empty text."""
+    """Warn about $plte if the variable is $plate: a shell would continue with an empty text."""
     known = {environment_name(name) for name in types}
     not_typos = known | RESERVED_NAMES | SHELL_NAMES
     for code in codes:

@@ -80,7 +80,7 @@ def check_job(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -
             yield Problem(name, "unknown variable", hint)
     for name, type_ in types.items():
         if name not in given:
-            hint = "give it one in the group, beside groups or in config.py (null for none)"
+            hint = "set one in the group, above groups or in config.py (null for no value)"
             yield Problem(name, "has no value", hint)
         elif reason := value_problem(given[name], type_):
             yield Problem(name, reason, f"its type in job.py is {type_}")

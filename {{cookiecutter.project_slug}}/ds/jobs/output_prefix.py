@@ -45,7 +45,7 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     for name in sorted(prefix_names(template)):
         value = known.get(name)
         if value is None or isinstance(value, list):
-            problems.append(Problem(name, "has no single value for OUTPUT_PREFIX", "give it one"))
+            problems.append(Problem(name, "must have a single value for OUTPUT_PREFIX", "set one"))
         else:
             texts[name] = as_text(value)
     if not problems:
@@ -86,7 +86,7 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
         message = f"{shown} has an empty part between two /"
         yield Problem("", message, "remove the /, or give the variable a value")
     if not {".", ".."}.isdisjoint(parts):
-        yield Problem("", f"{shown} has . or .. as a part", "remove that part")
+        yield Problem("", f"{shown} contains . or .. as a part", "remove that part")
     if control is not None:
         message = f"contains a control character ({prefix[control]!r})"
         yield Problem("", message, "remove it")

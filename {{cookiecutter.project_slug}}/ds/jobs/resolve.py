@@ -265,7 +265,7 @@ def _inputs(
             is_folder = text.endswith("/") or _has_pattern(text.rpartition("/")[2])
             type_ = "folder" if is_folder else "file"
             if not text or value_problem(text, type_):
-                raise _wrong_result("inputs", text, "keys of the bucket, or s3://bucket/key")
+                raise _wrong_result("inputs", text, "keys in the bucket, or s3://bucket/key")
             found.append(_input(text, type_, bucket, folders.inputs))
     else:
         for name, value in view.variables.items():
@@ -310,7 +310,7 @@ def _call(function: Callable[..., Any], view: JobView) -> object:
         return function(view)
     except Exception as error:
         message = f"fails: {type(error).__name__}: {error}"
-        hint = "correct it for the values of this job"
+        hint = "correct it so that it accepts the values of this job"
         raise BadInput([Problem(f"job.py, {function.__name__}()", message, hint)]) from error
 
 

@@ -119,9 +119,7 @@ class Settings(JobSettings):
         gt=0,
     )
     EBS_VOL_SIZE: int = setting(40, "Disk of each machine", unit="GB", ge=8, le=16_384)
-    MAX_HOURS: float = setting(
-        72, "Every machine ends after this time, whatever happens", unit="hours", gt=0, le=8760
-    )
+    MAX_HOURS: float = setting(72, "Maximum lifetime of each machine", unit="hours", gt=0, le=8760)
     MEMORY: int = setting(4000, "Memory of the container", unit="MB", ge=6, le=25_000_000)
     GPUS: int = setting(
         0, "GPUs of the container, in equal shares for its DOCKER_CORES jobs", ge=0, le=16
@@ -152,8 +150,8 @@ NEEDLESS = {
 """Settings of Distributed-Something that have no effect in DS, and why."""
 
 INSTEAD = {
-    "SOURCE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
-    "WORKSPACE_BUCKET": "inputs are keys of AWS_BUCKET, or s3://bucket/key, in the job file",
+    "SOURCE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
+    "WORKSPACE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
     "DESTINATION_BUCKET": "outputs are uploaded to AWS_BUCKET",
     "UPLOAD_FLAGS": "outputs are uploaded without flags",
     "DOWNLOAD_FILES": "inputs are always downloaded",

@@ -47,7 +47,7 @@ def name_problem(name: str) -> str | None:
     """Explain why a variable cannot have this name; else None."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
-        return "must have only letters, digits, _ and -, and begin with a letter or _"
+        return "must contain only letters, digits, _ and -, and begin with a letter or _"
     if "_comment" in name:
         return "contains _comment, and job files ignore such keys"
     if in_environment in BUILT_IN:
@@ -85,7 +85,7 @@ def from_text(text: str, type_: str) -> Value:
     if type_ == "files" and text:
         keys = [key.strip() for key in text.split(",")]
         if "" in keys:
-            raise ValueError("must not have an empty item between or beside commas")
+            raise ValueError("must not have an empty item between commas, or before or after them")
         return keys
     return text
 
@@ -163,14 +163,14 @@ def _files_problem(value: object) -> str | None:
 
 def _key_problem(value: object, type_: str) -> str | None:
     if not isinstance(value, str):
-        return "must be text: a key of the bucket, or s3://bucket/key"
+        return "must be text: a key in the bucket, or s3://bucket/key"
     bucket, key = split_key(value, "the run's own")
     if not bucket or (not key and type_ == "file"):
-        return "must be a key of the bucket, or s3://bucket/key"
+        return "must be a key in the bucket, or s3://bucket/key"
     if key.startswith("/"):
         return "must not begin with /"
     if not {".", ".."}.isdisjoint(key.split("/")):
-        return "must not have . or .. as a folder"
+        return "must not contain . or .. as a folder"
     if type_ == "file" and key.endswith("/"):
         return "must be one file, but ends with /"
     if problem := _characters_problem(value):

@@ -117,7 +117,7 @@ def _ask_fleet(questions: Questions, fleet: Fleet, facts: AwsFacts) -> None:
 
 
 def is_enabled(aws: Aws) -> bool:
-    """Whether the region is enabled in the account.
+    """Return whether the region is enabled in the account.
 
     The partition's first region is asked, because a disabled region does not accept credentials.
     """
@@ -171,13 +171,13 @@ def _place(answer: Mapping[str, Any] | None) -> Place | None:
 
 
 def has_key(aws: Aws, name: str) -> bool:
-    """Whether the key pair exists."""
+    """Return whether the key pair exists."""
     ask = aws.client("ec2").describe_key_pairs
     return none_if(ask, "InvalidKeyPair", KeyNames=[name]) is not None
 
 
 def has_profile(aws: Aws, name: str) -> bool:
-    """Whether the instance profile exists."""
+    """Return whether the instance profile exists."""
     ask = aws.client("iam").get_instance_profile
     return none_if(ask, "NoSuchEntity", InstanceProfileName=name) is not None
 
@@ -211,7 +211,7 @@ def describe_bucket(aws: Aws, name: str) -> Bucket:
 def _image(questions: Questions, tag: str) -> Image | None:
     place = ECR_IMAGE.match(tag)
     if place is None:
-        why = f"only ECR can be asked; try docker manifest inspect {tag}"
+        why = f"check queries only ECR; run docker manifest inspect {tag}"
         questions.unknown.append(Unknown(f"whether {tag} exists in its registry", why))
         return None
     image = questions.ask("the image", ecr_image, place)
@@ -331,7 +331,7 @@ def _missing(
 
 
 def input_exists(client: Any, one: Input) -> bool | str:
-    """Whether an object or any file of a folder exists, or why that is not known."""
+    """Return whether an object or any file of a folder exists, or why that is not known."""
     if not one.folder:
         return _object_exists(client, one)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=one.key)
@@ -345,7 +345,7 @@ def input_exists(client: Any, one: Input) -> bool | str:
 
 
 def _object_exists(client: Any, one: Input) -> bool:
-    """Whether an object exists: by HEAD, as public buckets allow, else by listing."""
+    """Return whether an object exists: use HEAD, which public buckets allow, then a listing."""
     try:
         return none_if(client.head_object, "404", Bucket=one.bucket, Key=one.key) is not None
     except ClientError as error:

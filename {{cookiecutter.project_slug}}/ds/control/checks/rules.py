@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Bucket:
-    """AWS_BUCKET: its state is "exists", "missing" or "denied"; None is what is not known."""
+    """The state of AWS_BUCKET: "exists", "missing" or "denied". What is not known is None."""
 
     state: str
     region: str | None = None
@@ -275,10 +275,10 @@ def _bucket(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if bucket.state == "missing":
         yield Problem(where, f"bucket {name} does not exist", "create it, or correct the name")
     elif bucket.state == "denied":
-        hint = "use a bucket of your own, or ask its owner for the permission s3:ListBucket"
+        hint = "use a bucket of your own, or ask its owner for the s3:ListBucket permission"
         yield Problem(where, f"you are not allowed to list bucket {name}", hint)
     elif bucket.writable is False:
-        hint = "ask its owner for the permission s3:PutObject, or use another bucket"
+        hint = "ask its owner for the s3:PutObject permission, or use another bucket"
         yield Problem(where, f"you are not allowed to write to bucket {name}", hint)
 
 
@@ -316,13 +316,13 @@ def _vpc(_: Given, facts: AwsFacts) -> Iterator[Problem]:
     if len(set(vpcs.values())) > 1:
         each = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
         message = f"subnets and security groups are in different VPCs: {each}"
-        yield Problem("fleet file", message, "use those of one VPC")
+        yield Problem("fleet file", message, "use subnets and security groups in the same VPC")
 
 
 def _key(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     if given.fleet and facts.key is False:
         message = f"key pair {given.fleet.key_name} does not exist in {given.settings.AWS_REGION}"
-        hint = 'correct the name (without .pem), or write "" for none'
+        hint = 'correct the name (without .pem), or use "" for no key pair'
         yield Problem("fleet file, key_name", message, hint)
 
 
@@ -357,7 +357,7 @@ def _price(given: Given, facts: AwsFacts) -> Iterator[Problem]:
     for name, price in (facts.prices or {}).items():
         if most is not None and most < price:
             message = f"{most:g} is less than the current spot price of {name}, {price:g}"
-            hint = "raise it, write None for the on-demand price, or remove the type"
+            hint = "raise it, set None to pay at most the on-demand price, or remove the type"
             yield Problem("config.py, MACHINE_PRICE", message, hint)
 
 

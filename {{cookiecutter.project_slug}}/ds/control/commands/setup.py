@@ -1,6 +1,6 @@
 """`setup`: what a run needs before its jobs: queues, log groups, cluster, task definition, service.
 
-Running it again changes only what differs, and completes what an interruption left.
+Running it again updates only what differs, and completes an interrupted setup.
 """
 
 from __future__ import annotations

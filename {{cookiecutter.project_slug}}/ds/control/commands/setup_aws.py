@@ -19,7 +19,7 @@ from ds.jobs.links import docs_url
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"The roles and their rights: {docs_url('roles')}",
+    epilog=f"The roles and their permissions: {docs_url('roles')}",
 )
 @click.option("--dry-run", is_flag=True, help="Print the policy documents; change nothing.")
 @click.option("--remove", is_flag=True, help="Remove the roles that this command created.")

@@ -23,8 +23,8 @@ SHOWN = 3
 @click.command()
 @job_file_argument
 @click.option("--dry-run", is_flag=True, help="Print the first messages and the count; send none.")
-@click.option("--again", is_flag=True, help="Send all groups, even those sent before.")
-@click.option("--skip-done", is_flag=True, help="Leave out groups whose outputs are complete.")
+@click.option("--again", is_flag=True, help="Send all groups, including those already sent.")
+@click.option("--skip-done", is_flag=True, help="Skip groups whose outputs are complete.")
 @click.pass_obj
 def command(root: Path, jobfile: Path, dry_run: bool, again: bool, skip_done: bool) -> int:
     """Send every group of JOBFILE to the queue as a message."""
@@ -58,7 +58,7 @@ def _show(project: Project, jobs: JobFile, done: Container[int], console: Consol
             console.print(job.body(), markup=False, soft_wrap=True)
     if count > SHOWN:
         console.print(f"... and {count - SHOWN:,} more")
-    left_out = f" ({left.left_out:,} are done and left out)" if left.left_out else ""
+    left_out = f" ({left.left_out:,} are done and are skipped)" if left.left_out else ""
     console.print(
         f"{count:,} job{'s' * (count != 1)} would be sent to queue {project.settings.APP_NAME}"
         f"{left_out}; nothing was sent.",

@@ -115,7 +115,7 @@ def program_names(found: Iterable[str]) -> list[str]:
 
 
 def _refuse_boolean(value: object) -> object:
-    """Refuse True, which Python treats as 1, as a number."""
+    """Refuse True as a number: Python treats it as 1."""
     if isinstance(value, bool):
         raise ValueError("is not a number")
     return value
@@ -194,14 +194,14 @@ def _problem(detail: ErrorDetails, where: Callable[[str], str]) -> Problem:
 
 
 _ALLOWED = {
-    "APP_NAME": "a letter, then up to 39 letters, digits and -",
+    "APP_NAME": "1 to 40 letters, digits and -, beginning with a letter",
     "AWS_BUCKET": "the name of a bucket: 3 to 63 characters of a-z, 0-9, . and -",
     "AWS_REGION": "a region such as 'us-east-1'",
     "DOCKERHUB_TAG": "the name of an image such as 'user/name:tag'",
     "MACHINE_TYPE": "a list such as ['m6i.large', 'm5.large']",
     "MACHINE_PRICE": "dollars per hour such as 0.10, or None",
     "WORKING_FOLDER": "'', 'image' or a path that begins with /",
-    "LOG_GROUP_NAME": "letters, digits and _ / . # -, and must not begin with aws/",
+    "LOG_GROUP_NAME": "letters, digits and _ / . # -, not beginning with aws/",
     "SECRETS": '{"NAME": "arn:aws:secretsmanager:..."}',
 }
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False"}
@@ -237,7 +237,9 @@ def _program_problem(name: str, value: object) -> tuple[str, str] | None:
     if looks_secret(name) or looks_secret_value(value):
         hint = f'keep it in Secrets Manager and write SECRETS = {{"{name}": "arn:aws:..."}}'
         if name.startswith("AWS_"):
-            hint = "remove it: you have the rights of AWS_PROFILE, and jobs those of their role"
+            hint = (
+                "remove it: AWS_PROFILE has your permissions, and the task role has those of jobs"
+            )
         return "looks like a secret, which must not be stored in a file", hint
     if reason := name_problem(name):
         return reason, "give it another name"

@@ -26,10 +26,10 @@ from ds.jobs.text_file import read_json
 EXAMPLE = Path("files") / "exampleFleet.json"
 
 KEYS = {
-    "subnets": 'a list such as ["subnet-0123456789abcdef0"], one of each zone',
+    "subnets": 'a list such as ["subnet-0123456789abcdef0"], at most one in each availability zone',
     "security_groups": 'a list such as ["sg-0123456789abcdef0"]',
     "instance_profile": 'the name of an instance profile, such as "ecsInstanceRole"',
-    "key_name": 'the name of a key pair, or "" for none',
+    "key_name": 'the name of a key pair, or "" for no key pair',
     "public_address": "true or false",
 }
 """The keys of the file, and the value that each must have."""
@@ -42,10 +42,10 @@ class Fleet:
     """A fleet file.
 
     Attributes:
-        subnets: IDs, at most one of each zone.
+        subnets: IDs, at most one in each availability zone.
         security_groups: IDs, in the same VPC.
-        instance_profile: name or ARN; the rights of the machines, not of the jobs.
-        key_name: a key pair for ssh; "" for none.
+        instance_profile: name or ARN; the permissions of the machines, not of the jobs.
+        key_name: a key pair for ssh; "" for no key pair.
         public_address: whether machines get a public IPv4 address, at $0.005 an hour each.
     """
 

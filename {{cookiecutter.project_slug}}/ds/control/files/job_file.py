@@ -1,7 +1,7 @@
 """Job files: the variables that all jobs share, and the groups, one job each.
 
 `groups` is a list of objects, `{"matrix": {"plate": ["P1", "P2"], "well": ["A01", "A02"]}}` (every
-combination), or `{"csv": "jobs.csv"}` (a file beside the job file whose header names the
+combination), or `{"csv": "jobs.csv"}` (a file next to the job file whose header names the
 variables; it is streamed, so it may have millions of rows). The whole file is checked before the
 first message is sent.
 """
@@ -55,7 +55,7 @@ class JobFile:
     """A checked job file.
 
     Attributes:
-        shared: the variables beside `groups`.
+        shared: the variables that all jobs share.
         count: the number of groups.
         digest: the SHA-256 of all messages in their order.
     """
@@ -139,7 +139,7 @@ def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Va
     name = path.name
     if path.suffix.lower() == ".csv" and path.is_file():
         form = json.dumps({"groups": {"csv": name}}, ensure_ascii=False)
-        hint = f"write {form} into a .json file beside it, and use that file"
+        hint = f"write {form} to a .json file in the same folder, and use that file"
         raise BadInput([Problem(str(path), "is a CSV file", hint)])
     missing = "use a job file such as files/exampleJob.json"
     shared = read_json(path, missing, 'write {"groups": [...]}', _Object)
@@ -196,7 +196,7 @@ def _check(
 
 
 def _causes(problems: Sequence[Problem]) -> list[Problem]:
-    """Leave out a value that is only missing because its name has a typo."""
+    """Omit a value that is only missing because its name has a typo."""
     hints = {problem.hint for problem in problems}
     return [
         problem
@@ -227,7 +227,7 @@ def _defined_twice(name: str) -> Problem:
 
 
 def _reader(groups: object, path: Path, types: Mapping[str, str]) -> _Reader:
-    """Return what reads the groups, or raise BadInput if their form is not valid."""
+    """Return the reader of the groups, or raise BadInput if their form is not valid."""
     if isinstance(groups, list):
         return partial(_listed, groups)
     if isinstance(groups, _Object) and not groups.duplicates:
@@ -347,7 +347,7 @@ def _group_of_row(
 ) -> _Group:
     if len(row) != len(header):
         message = f"has {len(row)} cells, but the header has {len(header)}"
-        hint = "write one cell for each column, and put cells with a comma in double quotes"
+        hint = "write one cell for each column, with double quotes around commas"
         return _Group(where, {}, [Problem("", message, hint)])
     variables: dict[str, Value] = {}
     found = []
@@ -407,7 +407,7 @@ class _Prefixes:
         for one, other, text in same:
             yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", hint)
         for one, text in inside:
-            message = f"has a prefix, {text!r}, that contains those of others"
+            message = f"has the output prefix {text!r}, which contains those of other groups"
             yield Problem(f"group {one}", message, hint)
 
     def _write(self) -> None:

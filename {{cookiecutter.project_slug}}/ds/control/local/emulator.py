@@ -226,7 +226,7 @@ def _environ(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _inside(place: str, folder: str) -> bool:
-    """Whether a text refers to this folder, and not to one whose name only begins with it."""
+    """Return whether a text refers to this folder, not to one whose name begins with its name."""
     return f"{folder}/" in f"{place}/" or f"{folder}:" in place
 
 

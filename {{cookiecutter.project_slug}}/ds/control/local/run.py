@@ -1,7 +1,7 @@
 """A local run, from the job file to the table.
 
-It sends jobs and runs workers by the same code as on AWS. However it ends, no process of it is left
-running.
+It sends jobs and runs workers with the same code as on AWS. However the run ends, it leaves no
+process running.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class _Run:
                 finished = True
         except KeyboardInterrupt:
             self.console.print(
-                "Interrupted: the workers have ended, and the results so far are kept. Set "
-                "CHECK_IF_DONE_BOOL = True in config.py to skip these jobs next time.",
+                "Interrupted: the workers have ended, and the results of finished jobs are kept. "
+                "Set CHECK_IF_DONE_BOOL = True in config.py to skip finished jobs next time.",
                 soft_wrap=True,
             )
         summary = Summary(self._results(finished), time.monotonic() - began, finished)
@@ -224,12 +224,12 @@ def _require_programs(resolved_jobs: Iterable[ResolvedJob]) -> None:
     if missing:
         raise CommandError(
             f"{', '.join(missing)}: not found on PATH; install it on this machine, or use the one "
-            "in the image by --docker"
+            "in the image with --docker"
         )
 
 
 def _can_start(program: str) -> bool:
-    """Whether a program can be started; one among a job's inputs or outputs may come later."""
+    """Return whether a program can be started: it is on PATH, or the job can still create it."""
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None

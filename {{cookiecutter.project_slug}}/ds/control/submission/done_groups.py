@@ -60,7 +60,7 @@ class DoneGroups:
                     self._count(entry["Key"], entry["Size"])
 
     def __contains__(self, number: object) -> bool:
-        """Whether the outputs of a group are complete."""
+        """Return whether the outputs of a group are complete."""
         query = "SELECT files FROM output JOIN job USING (prefix) WHERE number = ?"
         (files,) = self._database.execute(query, (number,)).fetchone()
         return 0 < self._rule.expected_number_files <= int(files)

@@ -143,7 +143,7 @@ class Submission:
         self._untag()
         journal.finish(_now())
         seconds = time.monotonic() - began
-        done = f" {left.left_out:,} are done and were left out." if left.left_out else ""
+        done = f" {left.left_out:,} are done and were skipped." if left.left_out else ""
         self._print(f"{sent:,} jobs sent to queue {self._name} in {seconds:.1f} s.{done}")
 
     def _tag(self) -> None:
