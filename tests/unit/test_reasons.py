@@ -91,6 +91,7 @@ ERROR:root:plate P1 has no images
 INFO:root:bye"""
 PROGRESS = """\
 ERROR no images match *.tif
+[WARN] error: 2 tiles are dark
 Processing:  40%|####      | 4/10 [00:01<00:02,  3.1it/s]"""
 ONLY_PROGRESS = "Processing:  40%|####      | 4/10 [00:01<00:02,  3.1it/s]"
 WARNING_LAST = """\
