@@ -13,7 +13,7 @@ VARIABLES = {
 
 OUTPUT_PREFIX = {{ '%r'|format(cookiecutter.output_prefix) }}
 
-# If the three values above are not enough, define functions below this line. All are optional:
+# Functions go below this line, where the three above are not enough. All are optional:
 # {{ page('job-functions') }}
 #   arguments(job) -> list[str]         instead of COMMAND
 #   inputs(job) -> list[str]            what is downloaded: keys, folders end with /

@@ -255,7 +255,7 @@ RENDERED = [
     ({"docker_base_image": "a/b:1"}, "Dockerfile", r"^FROM a/b:1$"),
     ({"maintainer": "Ada <a@b.org>"}, "README.md", r"^Questions: Ada \\<a@b.org\\>\. License"),
     ({"description": "Does it"}, "README.md", r"^\*\*Distributed-HelloWorld\*\*: Does it$"),
-    (OWN, "config.py", r"^LANGUAGE = 'en'\n\nQUICK = False\n\n# Add other"),
+    (OWN, "config.py", r"^LANGUAGE = 'en'\n\nQUICK = False\n\n# Your own"),
     (OWN, "config.py", r"^APP_NAME = 'DistributedMeasure'$"),
     (OWN, "job.py", r"^    'more': 'files',$"),
     (OWN, "job.py", r"^OUTPUT_PREFIX = 'out/\{well\}'$"),
@@ -302,7 +302,7 @@ def test_a_repository_with_another_command_contains_nothing_of_helloworld(bake: 
 def test_settings_are_separated_and_a_comment_marks_the_place_of_your_own(bake: Bake) -> None:
     text = (bake(**OWN) / "config.py").read_text(encoding="utf-8")
     lines = text.splitlines()
-    assert lines[-1] == "# Add other settings of DS or of your program below this line."
+    assert lines[-1] == "# Your own settings, of DS or of your program, go below this line."
     for number, line in enumerate(lines):
         if re.match("[A-Z_]+ = ", line):
             assert lines[number - 1] == "" or lines[number - 1].startswith("#")
