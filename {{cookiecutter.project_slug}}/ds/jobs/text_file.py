@@ -25,7 +25,8 @@ def read_text(path: Path, missing: str) -> str:
         message = f"cannot be read: byte {error.start} is not UTF-8"
         problem = Problem(str(path), message, "save it as UTF-8")
     except OSError as error:
-        problem = Problem(str(path), f"cannot be read: {error.strerror}", missing)
+        message = f"cannot be read: {error.strerror}"
+        problem = Problem(str(path), message, "check that it is a file that you can read")
     raise BadInput([problem])
 
 

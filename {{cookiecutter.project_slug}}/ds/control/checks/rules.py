@@ -251,7 +251,7 @@ def _architecture(given: Given, facts: AwsFacts) -> Iterator[Problem]:
                     f"{name} is {' or '.join(machine.architectures)}, but the image "
                     f"{given.settings.DOCKERHUB_TAG} is {' and '.join(image)}"
                 )
-                hint = "use types of the image's architecture, or build the image for this one"
+                hint = f"use types of the image's architecture, or build the image for {name}"
                 yield Problem(TYPES, message, hint)
     elif types and not set.intersection(*(set(m.architectures) for m in types.values())):
         kinds = ", ".join(f"{name} {'/'.join(m.architectures)}" for name, m in types.items())

@@ -19,7 +19,9 @@ from ds.jobs.resolve import Input
 @click.command()
 @job_file_argument
 @click.argument("number", type=GROUP, required=False, metavar="[N]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; without N, for all groups.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON. If N is omitted, print all groups."
+)
 @click.pass_obj
 def command(root: Path, jobfile: Path, number: int | None, as_json: bool) -> int:
     """Print what group N (default: 1) would do, without running it."""
