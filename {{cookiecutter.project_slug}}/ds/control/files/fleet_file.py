@@ -46,7 +46,7 @@ class Fleet:
         security_groups: security group IDs, in the same VPC.
         instance_profile: a name or ARN, for the permissions of the machines, not of the jobs.
         key_name: a key pair for SSH; "" for no key pair.
-        public_address: whether each machine gets a public IPv4 address, which costs $0.005 per hour.
+        public_address: whether each machine gets a public IPv4 address, at $0.005 per hour.
     """
 
     subnets: tuple[str, ...]

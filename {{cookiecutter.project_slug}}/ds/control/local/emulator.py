@@ -226,7 +226,7 @@ def _environ(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _inside(place: str, folder: str) -> bool:
-    """Return whether a text refers to this folder, and not to a longer name."""
+    """Return whether a text refers to this folder, and not to another whose name is longer."""
     return f"{folder}/" in f"{place}/" or f"{folder}:" in place
 
 

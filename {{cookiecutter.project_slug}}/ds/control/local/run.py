@@ -208,7 +208,7 @@ def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
     wanted = set(only) or range(1, jobs.count + 1)
     chosen = {number: job for number, job in enumerate(jobs.jobs(), 1) if number in wanted}
     for number in sorted(set(only) - chosen.keys()):
-        jobs.job(number)  # raises BadInput if the group does not exist
+        jobs.job(number)  # raises BadInput, because the group does not exist
     return chosen
 
 
