@@ -1,4 +1,4 @@
-"""The answers to the template's questions: what is wrong with them, and the file that saves them.
+"""The answers to the template's questions: their checks, and the file that saves them.
 
 Standard library and ds.jobs only: `make hooks` writes this module into the hook that refuses
 answers, so generation and the engine have one set of rules.
@@ -104,7 +104,7 @@ class Variable(NamedTuple):
 def parse_list(text: str) -> list[Variable]:
     """Read the answer to one of LISTS: `name=value; name:type=value|value`.
 
-    Only split and strip: `templates/variables.jinja` does the same without the checks.
+    Use only split and strip, because `templates/variables.jinja` does the same without the checks.
 
     Raises:
         BadInput: every problem.
@@ -118,12 +118,12 @@ def parse_list(text: str) -> list[Variable]:
 class _List(NamedTuple):
     """The valid parts of a list.
 
-    An unknown type is read as text, which is valid everywhere. A variable whose value may have been
-    cut at a ; has no examples.
+    A variable of an unknown type becomes text, which is valid everywhere. A variable whose value
+    may have been cut at a semicolon has no examples.
     """
 
     variables: list[Variable]
-    without_value: list[str]  # names, or the whole entry if it does not have one
+    without_value: list[str]  # names, or the whole entry if it has no name
     problems: list[Problem]
 
 
@@ -152,7 +152,7 @@ def _read_list(text: str) -> _List:
 
 
 def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
-    """Build the groups of the example job file: group N has the Nth example, or the only one.
+    """Build the groups of the example job file: group N has the Nth or the only example.
 
     Raises:
         ValueError: an example is not a value of its variable's type.
@@ -169,14 +169,14 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]]:
-    """Return the variables of each list, as far as they are valid."""
+    """Return the valid variables of each list."""
     return {question: _read_list(answers[question]).variables for question in LISTS}
 
 
 def _types(answers: Answers, wanted: Iterable[str]) -> dict[str, str]:
-    """Return type by name, including each wanted name that an invalid entry may stand for.
+    """Return types by name, including each wanted name that an invalid entry may stand for.
 
-    Without group_variables, that is every wanted name.
+    If group_variables is empty, these are all wanted names.
     """
     types = {}
     for question in LISTS:
@@ -197,7 +197,7 @@ def _may_stand_for(entry: str, name: str) -> bool:
 
 
 def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
-    """Return the known names that unknown ones are probably typos of."""
+    """Return the known names that the unknown names probably stand for."""
     known = [*types, *BUILT_IN]
     return {closest(name, known) for name in wanted if name not in known}
 
@@ -230,7 +230,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """Require a new folder directly in the output folder."""
+    """Require a valid folder name, without path separators."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
         hint = "must be 1 to 100 letters, digits, and . _ -, beginning with a letter or digit"
@@ -297,7 +297,7 @@ def setting_rule(answers: Answers) -> Iterator[Problem]:
             yield Problem(where, message, "give the variable another name")
 
 
-# --- Rules: answers that could not run ------------------------------------------------------------
+# --- Rules: answers that cannot run ---------------------------------------------------------------
 
 
 def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
@@ -331,7 +331,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """Require valid names of images; the image to build does not have a digest yet."""
+    """Require valid image names; the image to build has no digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
@@ -345,7 +345,7 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Require numbers in their range."""
+    """Require numbers within their ranges."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
@@ -365,7 +365,7 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Require examples of the right type, and the same number of them in each variable."""
+    """Require examples of the right type, and the same number of examples for each variable."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -393,14 +393,14 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
         return
     types = _types(answers, command.names)
     for problem in at(check_command(command, types), "question command"):
-        # Only "{output_dir} is never used" has no column; a typo may be its use.
+        # Only "{output_dir} is never used" has no column; a misspelled name may be its use.
         unused = problem.where == "question command"
         if not unused or _typos(command.names, types).isdisjoint({"output_dir", "job_json"}):
             yield problem
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Warn about unused variables, except those to rename and those that a typo may stand for."""
+    """Warn about unused variables, except those to rename and those whose use may be misspelled."""
     try:
         command = parse_command(answers["command"])
     except BadInput:
@@ -445,7 +445,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         return
     values = {
         question: [
-            # As text, values that do not fit their type can be compared too.
+            # Values that do not fit their type are compared as text.
             variable if _fits(variable) else variable._replace(type="text")
             for variable in variables
             if variable.examples
@@ -477,9 +477,9 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
 
 
 def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+    """Find index pairs (earlier, later) of prefixes that are equal or inside one another.
 
-    Of several equal prefixes, each later one is paired with the first.
+    If several prefixes are equal, each later prefix is paired with the first.
     """
     first: dict[str, int] = {}
     pairs = []
@@ -500,7 +500,7 @@ def _outer(prefix: str) -> Iterator[str]:
 
 
 def _sure_names(answers: Answers) -> set[str]:
-    """Return the names whose example values are known, whatever else is wrong."""
+    """Return the names whose example values are known despite other problems."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)
@@ -523,7 +523,7 @@ def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> l
 
     Args:
         answers: one text for each of QUESTIONS.
-        updating: whether an existing implementation is rendered again: then only answers that
+        updating: whether an existing implementation is rendered again. If so, only answers that
             would damage its files are refused, and all other problems are warnings.
     """
     if problems := list(text_rule(answers)):
@@ -566,8 +566,8 @@ def _question_number(problem: Problem) -> int:
 def answers_file(answers: Mapping[str, object]) -> str:
     """Write YAML for `cookiecutter --config-file` that gives the same answers again.
 
-    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings, and so
-    are carriage returns, which Jinja would replace with line feeds.
+    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings. So are
+    carriage returns, because Jinja would replace them with line feeds.
     """
     lines = ["default_context:"]
     for question in QUESTIONS:
@@ -595,7 +595,7 @@ def _yaml_character(character: str) -> str:
 
 
 def _is_printable(character: str) -> bool:
-    """Refuse control, direction and invisible characters, except joiners of letters or emoji."""
+    """Refuse control, direction and invisible characters, except letter and emoji joiners."""
     unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     return not unseen or character in "\u200c\u200d"
 

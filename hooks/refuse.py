@@ -1,4 +1,4 @@
-"""The end of pre_gen_project.py, which `make hooks` writes: refuse bad answers, all at once."""
+"""The last part of pre_gen_project.py, which `make hooks` writes: it refuses bad answers."""
 
 import json
 import os
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hooks.answers import answers_file, check_answers
 
-# Cookiecutter renders this one expression; the answers arrive as data, never as code.
+# Cookiecutter renders only this expression; the answers arrive as data, never as code.
 CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # type: ignore  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
 
 def main() -> int:
-    """Report all problems on stderr; return the exit code, 1 if the answers are refused."""
+    """Report all problems on stderr, and return the exit code: 1 if answers are refused."""
     problems = check_answers(CONTEXT, updating=UNDER_CRUFT)
     refused = [problem for problem in problems if not problem.warning]
     warnings = [problem for problem in problems if problem.warning]
@@ -43,7 +43,7 @@ def output_folder() -> Path:
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Save the answers in a file, and return the lines that explain how to use it."""
+    """Save the answers in a file, and return lines that explain how to use the file."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
         return ["Change the answers; in an implementation run:", "", f"  {command}"]
@@ -65,7 +65,7 @@ def how_to_try_again(folder: Path) -> list[str]:
 
 
 def write_new_file(folder: Path, text: str) -> Path:
-    """Write a file with the first unused name: someone may have edited the existing ones."""
+    """Write a file with the first unused name, because users may have edited existing files."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"

@@ -1,1 +1,1 @@
-"""What runs on the control node: the commands, the owner's files, checks and local runs."""
+"""The code of the control node: commands, the owner's files, checks and local runs."""

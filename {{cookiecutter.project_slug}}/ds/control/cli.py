@@ -1,7 +1,7 @@
-"""`python run.py COMMAND` and `python setup_AWS.py`: start a command, turn errors into exit codes.
+"""`python run.py COMMAND` and `python setup_AWS.py`: start a command and set the exit code.
 
-Exit codes: 0 success, 1 jobs are dead or `check` found problems, 2 bad input or nothing could be
-started, 3 AWS refused a request or could not be reached, 130 interrupted.
+Exit codes: 0 success; 1 jobs are dead, or `check` found problems; 2 bad input, or nothing could be
+started; 3 AWS refused a request, or could not be reached; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MODULES = {
     "setup": "setup",
     "submitJob": "submit_job",
 }
-"""The commands of run.py, as `--help` lists them, and the module of each."""
+"""The commands of run.py, in the order of `--help`, and their modules."""
 
 
 class _Commands(click.Group):
-    """Imports a command's module only when it is used, because boto3 takes long to load."""
+    """A group that imports a command's module only when needed, because boto3 loads slowly."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of MODULES."""
@@ -60,9 +60,9 @@ def _command(module: str) -> click.Command:
 
 
 def main(root: Path, program: str) -> NoReturn:
-    """Run the command line of this process, and end the process."""
+    """Run the command line of this process, and exit."""
     for name in (signal.SIGTERM, signal.SIGHUP):
-        # A closed terminal interrupts like Ctrl-C, so that a command can stop what it started.
+        # A closed terminal interrupts like Ctrl-C, so a command can stop what it started.
         signal.signal(name, signal.default_int_handler)
     sys.exit(run(root, sys.argv[1:], program))
 

@@ -1,4 +1,4 @@
-"""The image of program and worker on this machine.
+"""The image with the program and the worker on this machine.
 
 Pure functions build the `docker` commands and report an image's problems; the others run Docker.
 """
@@ -30,13 +30,13 @@ JOB_FOLDER = SHOWN.work.rpartition("/")[0]
 
 
 def program_name(image: str) -> str:
-    """Return the name of the program's own image, the base of the image with the worker."""
+    """Return the name of the program's image, the base of the image with the worker."""
     has_tag = re.search(r":[\w][\w.-]{0,127}$", image)
     return f"{image}-program" if has_tag else f"{image}:program"
 
 
 def platform_words(machine: str) -> list[str]:
-    """Return the option for linux/amd64 images, unless it is this machine's own architecture."""
+    """Return the option for linux/amd64 images, unless that is this machine's architecture."""
     return [] if machine.lower() in ("x86_64", "amd64") else ["--platform=linux/amd64"]
 
 
@@ -58,7 +58,7 @@ def build_commands(
 ) -> list[list[str]]:
     """Return the commands that build the image: the program, then the worker on top of it.
 
-    Both have the options in `more`; `machine` is `platform.machine()`.
+    Both commands get the options in `more`; `machine` is `platform.machine()`.
     """
     build = ["docker", "build", *platform_words(machine), *more]
     program = program_name(image)
@@ -76,18 +76,18 @@ def worker_command(
     system: str,
     cores: int,
 ) -> list[str]:
-    """Return the command that runs one worker in its container, with memory and CPUs as on AWS.
+    """Return the command that runs a worker's container, with the same memory and CPUs as on AWS.
 
     Args:
-        settings: of config.py.
-        environment: of the worker.
+        settings: the settings in config.py.
+        environment: the worker's environment variables.
         name: the container's host name, which becomes part of the worker's name.
-        identity: the file to which Docker writes the container's id.
+        identity: the file to which Docker writes the container's ID.
         machine, system: `platform.machine()` and `sys.platform` of this machine.
-        cores: of this machine; Docker refuses more.
+        cores: the number of this machine's CPUs; Docker refuses more.
     """
     network = ["--network=host"]
-    if system != "linux":  # Docker Desktop, whose containers reach this machine by a name
+    if system != "linux":  # Docker Desktop: containers reach this machine by a name
         network = []
         url = environment["AWS_ENDPOINT_URL"].replace("127.0.0.1", "host.docker.internal")
         environment = {**environment, "AWS_ENDPOINT_URL": url}
@@ -135,9 +135,9 @@ def image_problems(
     """Report what makes an image unfit for its machines.
 
     Args:
-        settings: of config.py.
-        both: the output of `docker image inspect` for the image of program and worker.
-        program: the same for the program's own image.
+        settings: the settings in config.py.
+        both: the output of `docker image inspect` for the image with program and worker.
+        program: the same output for the program's image.
         job_py: the text of job.py.
     """
     where = f"image {settings.DOCKERHUB_TAG}"
@@ -163,7 +163,7 @@ def image_problems(
     return found
 
 
-# --- The edge: docker itself ----------------------------------------------------------------------
+# --- Docker itself --------------------------------------------------------------------------------
 
 
 def image_name(project: Project) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 
 class Progress:
-    """A progress bar on a terminal; nothing on other outputs."""
+    """A progress bar that appears only on a terminal."""
 
     def __init__(self, console: Console, jobs: int, completed: int = 0) -> None:
         self._bar = progress.Progress(

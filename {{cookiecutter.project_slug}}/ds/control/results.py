@@ -1,4 +1,4 @@
-"""The results of a run: one for each job, a table of all, and suggested settings."""
+"""The results of a run: one result for each job, a table, and suggested settings."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Result:
     """The result of one job.
 
     Attributes:
-        group: its number in the job file; 1 is the first.
-        attempts: how many attempts were started.
-        seconds: of the last attempt; None if it left no record.
-        exit_code: of the last attempt's command; None if the command did not end by itself.
-        peak_memory_mb: the largest of all attempts; None if they were too short to measure.
+        group: the group's number in the job file, counted from 1.
+        attempts: the number of attempts that were started.
+        seconds: the duration of the last attempt; None if it left no record.
+        exit_code: the exit code in the last attempt; None if the command did not exit by itself.
+        peak_memory_mb: the maximum of all attempts; None if they were too short to measure.
         reason: why the job is not done.
-        outputs: its files, as paths in the output folder.
+        outputs: the job's files, as paths in the output folder.
     """
 
     group: int
@@ -55,7 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a run; `finished` is false if a person interrupted it."""
+    """The result of a run; `finished` is false if the user interrupted it."""
 
     results: Sequence[Result]
     seconds: float
@@ -96,9 +96,9 @@ def results(
 
     Args:
         jobs: each job's group number and job_id.
-        records: of attempts, in order of their start; a worker that was killed leaves none.
+        records: the records of attempts, by start time; a killed worker leaves no record.
         dead: the attributes of the dead-letter messages, by job_id.
-        finished: whether the queue is empty. A job without record and dead letter is then done:
+        finished: whether the queue is empty. If so, a job without record and dead letter is done:
             its worker was killed after it deleted the message.
     """
     by_job: dict[str, list[Mapping[str, Any]]] = {}
@@ -153,7 +153,7 @@ def _state(outcomes: Set[str], dead: bool, finished: bool) -> State:
 
 
 def suggestion(results: Iterable[Result], slots: int) -> str | None:
-    """Suggest MEMORY and JOB_TIMEOUT_MINUTES in one line, from the jobs that are done.
+    """Suggest MEMORY and JOB_TIMEOUT_MINUTES in one line, based on the jobs that are done.
 
     `slots` is DOCKER_CORES, the number of jobs that share a container's memory.
     """

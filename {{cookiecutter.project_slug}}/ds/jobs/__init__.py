@@ -1,1 +1,1 @@
-"""What a job is. Pure, standard library only: hook, worker and control import it."""
+"""The definition of a job, used by hook, worker and control: pure, standard library only."""

@@ -1,10 +1,10 @@
-"""The command language: one line that defines what a job runs, in the syntax of a shell.
+"""The command language: one line, in shell syntax, that defines what a job runs.
 
     cellprofiler -c -r -p {pipeline} -o {output_dir} -g {Metadata} [--always-continue {ALWAYS}]
 
-Words and quotes are those of a shell, but no shell runs: `{name}` is replaced after the line is
-split into words, so a value is always one argument. An unquoted `[...]` is removed if a variable in
-it is empty. Code for a shell is written as `bash -c '... "$name" ...'`.
+Words and quotes follow shell syntax, but no shell runs: `{name}` is replaced after the line is
+split into words, so a value is always one argument. An unquoted `[...]` is removed if it contains
+an empty variable. Write shell code as `bash -c '... "$name" ...'`.
 
     text -> parse_command -> Command -> check_command (in command_checks.py)
                                      -> command_arguments (for one job)
@@ -32,7 +32,7 @@ from ds.jobs.variables import (
 
 @dataclass(frozen=True)
 class Text:
-    """Literal text. `quote` is "'" or '"', a backslash for an escaped character, "" for none."""
+    """Literal text; `quote` is "'", '"', a backslash for an escaped character, or ""."""
 
     text: str
     quote: str
@@ -50,7 +50,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of the command: one argument, unless its variable stands for several or none."""
+    """One word of the command: one argument, unless its variable has several values or none."""
 
     parts: tuple[Text | Reference, ...]
     offset: int
@@ -67,19 +67,19 @@ class Word:
 
     @cached_property
     def literal(self) -> str | None:
-        """The text of a word without variables, else None."""
+        """The text of the word if it contains no variables, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
 
     @cached_property
     def lone(self) -> Reference | None:
-        """The variable that is the whole word, unquoted; else None."""
+        """The unquoted variable that is the whole word, else None."""
         (part, *others) = self.parts
         return part if isinstance(part, Reference) and not part.quote and not others else None
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """`[...]`: words that are removed together if a variable in them is empty."""
+    """`[...]`: words that are removed together if one of their variables is empty."""
 
     words: tuple[Word, ...]
     offset: int
@@ -104,12 +104,12 @@ class Command:
 
     @property
     def names(self) -> set[str]:
-        """Every name that is used as {name}, including built-in ones."""
+        """Every name that is used as {name}, including built-in names."""
         return {reference.name for word in self.words for reference in word.references}
 
 
 def words_of(item: Word | Bracket) -> tuple[Word, ...]:
-    """Return the words of a bracket, or the word itself."""
+    """Return the words of a bracket, or a single word as a tuple."""
     return item.words if isinstance(item, Bracket) else (item,)
 
 
@@ -173,8 +173,8 @@ class _Scanner:
         self.word_offset = 0
         self.bracket: list[Word] | None = None  # words of the bracket being read
         self.bracket_offset = 0
-        self.closers: list[str] = []  # what closes a $( or ` that was refused already
-        self.brackets_refused = False  # in this word: reported once
+        self.closers: list[str] = []  # the closing characters of each refused $( or `
+        self.brackets_refused = False  # in this word, so that they are reported once
         self.refused_openings = 0  # not closed yet
 
     def scan(self) -> None:
@@ -229,7 +229,7 @@ class _Scanner:
         self.found.append((offset, Problem("", message, hint)))
 
     def add(self, part: Text | Reference) -> None:
-        """Add a part to the word, or begin one; join it to text with the same quotes."""
+        """Add a part to the current or a new word; join text that has the same quotes."""
         if self.parts is None:
             self.parts, self.word_offset = [], part.offset
         last = self.parts[-1] if self.parts else None
@@ -286,7 +286,7 @@ class _Scanner:
             self.bracket = None
 
     def refuse_bracket(self, offset: int, message: str) -> None:
-        """Refuse a bracket, but neither the others in its word nor the one that closes it."""
+        """Refuse a bracket once per word, and do not report the matching closing bracket."""
         sign = self.text[offset]
         if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
             self.refuse(offset, message, "quote the word if it is text")
@@ -329,12 +329,12 @@ def command_arguments(
 ) -> list[str]:
     """Build the arguments of one job from a command that `check_command` accepted.
 
-    `variables` is type by name. `values` is value by name, including built-in names: a local path
-    for `file` and `folder`, a list for `files` and `args`, None for no value.
+    `variables` maps names to types. `values` maps names, including built-in names, to values: a
+    local path for `file` and `folder`, a list for `files` and `args`, None for no value.
 
     Raises:
-        BadInput: a value is null, or that of a file is empty, where it is not optional. The place
-            is the name of the variable, because the job file must change.
+        BadInput: a required value is null, or a required file is empty. The place is the name of
+            the variable, because the job file must be changed.
     """
     words: list[Word] = []
     for item in command.items:
@@ -351,7 +351,7 @@ def command_arguments(
 def _missing_values(
     words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> Iterator[Problem]:
-    """Report values that must not be empty. Text may be: "" is an argument too."""
+    """Report values that must not be empty. Text can be empty: "" is a valid argument."""
     for name in dict.fromkeys(reference.name for word in words for reference in word.references):
         is_input = variables.get(name) in ("file", "files", "folder")
         if values.get(name) is None or (is_input and is_empty(values[name])):

@@ -20,7 +20,7 @@ from ds.jobs.variables import (
 def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a command, including warnings.
 
-    `variables` is type by name, without the built-in ones.
+    `variables` maps names, without built-in names, to types.
     """
     types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
     codes = list(_codes(command, types))
@@ -43,7 +43,8 @@ def check_unused(
 ) -> list[Problem]:
     """Warn about each variable that neither the command nor `also_used` names.
 
-    A script in the program's image may still read it from the environment. {job_json} uses all.
+    A script in the program's image may still read it from the environment. {job_json} uses all
+    variables.
     """
     used = command.names | set(also_used)
     in_code = names_in_code(command)
@@ -59,14 +60,14 @@ def check_unused(
 
 
 def names_in_code(command: Command) -> set[str]:
-    """Return the environment names in code of the command: $name in a shell, else every word."""
+    """Return the environment names in the command's code: $name in a shell, else every word."""
     return {name for code in _codes(command, {}) for name in code.interpreter.names(code.text)}
 
 
 def _wrong_references(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Report unknown names, and types that cannot be used where they are."""
+    """Report unknown names, and variables whose type cannot be used in their position."""
     for item in command.items:
         for word in words_of(item):
             for reference in word.references if word not in code_words else ():
@@ -87,13 +88,13 @@ def _wrong_references(
                 yield reference.offset, Problem("", message, hint)
 
 
-# --- Text where something else was probably intended ----------------------------------------------
+# --- Text that is probably a mistake --------------------------------------------------------------
 
 
 def _unexpected_text(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Warn about text that the program receives unchanged, although that may be a mistake."""
+    """Warn about text that the program receives unchanged, which may be a mistake."""
     for word in command.words:
         for text in word.texts:
             if text.quote == "'":
@@ -150,10 +151,10 @@ class _Interpreter:
     """How an interpreter receives code, and how that code reads an environment variable."""
 
     program: str  # pattern of the program's base name
-    code_option: str  # pattern of the option before the code (in the same word, or the next one)
+    code_option: str  # pattern of the option before the code (same or previous word)
     valued_option: str  # pattern of options whose value is the next word
     variable: str  # how the code reads NAME
-    arguments: str  # how the code reads the arguments after it
+    arguments: str  # how the code reads the arguments that follow it
     first_argument: str  # what these arguments must begin with
     use: str  # pattern of a name in use
     takes_more: bool = False  # more options with code may follow
@@ -208,7 +209,7 @@ class _Code:
 
 
 def _codes(command: Command, types: Mapping[str, str]) -> Iterator[_Code]:
-    """Find the code arguments of every interpreter, wherever it is among the words."""
+    """Find the code arguments of every interpreter, at any position in the command."""
     words = [word for word in command.words if not _is_flag(word, types)]
     for index, word in enumerate(words):
         program = (word.literal or "").rpartition("/")[2]
@@ -275,7 +276,7 @@ def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
 
 
 def _typos_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Warn about $plte if the variable is $plate: a shell would continue with an empty text."""
+    """Warn about $plte if the variable is $plate: a shell would continue with an empty value."""
     known = {environment_name(name) for name in types}
     not_typos = known | RESERVED_NAMES | SHELL_NAMES
     for code in codes:

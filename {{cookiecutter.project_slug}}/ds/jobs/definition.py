@@ -16,7 +16,7 @@ from ds.jobs.text_file import run_python
 from ds.jobs.variables import TYPES, name_clashes, name_problem
 
 FUNCTIONS = ("arguments", "inputs", "output_prefix", "check_outputs", "on_start")
-"""The functions that job.py may define; the engine replaces those that are missing."""
+"""The functions that job.py may define; the engine has a default for each missing function."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class JobDefinition:
     Attributes:
         command: None if the function `arguments` replaces it.
         types: the type of every variable, including those of config.py.
-        output_prefix: None if the function replaces it.
+        output_prefix: None if the function `output_prefix` replaces it.
         functions: the optional functions that job.py defines, by name.
-        warnings: what is allowed but probably not intended.
+        warnings: problems that are allowed but probably not intended.
     """
 
     command: Command | None

@@ -21,14 +21,14 @@ def _from_variable(variable: str, **default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings(JobSettings):
-    """The settings of a worker: those of config.py that it needs, and those of the run.
+    """The settings of a worker: the settings of config.py that it needs, and those of the run.
 
     Attributes:
-        run_id: the name of the run, part of the keys of its logs.
+        run_id: the name of the run, which is part of the keys of its logs.
         queue_url, dead_letter_url: the queues of the run.
-        scratch: the folder for inputs, work and outputs; "" for a temporary one.
+        scratch: the folder for inputs, work and outputs; "" for a temporary folder.
         visibility_seconds: the visibility timeout of a message, extended while its job runs.
-        retry_delays: seconds before the second, third, ... attempt; the last one repeats.
+        retry_delays: seconds before the second, third, ... attempt; the last value repeats.
         poll_seconds: the longest wait for a message in one request.
     """
 
@@ -54,7 +54,7 @@ class WorkerSettings(JobSettings):
         return cls(**shared, run_id=run_id, queue_url=queue_url, dead_letter_url=dead_letter_url)
 
     def environment(self) -> dict[str, str]:
-        """Write these settings as environment variables, which `read` reads."""
+        """Return these settings as the environment variables that `read` reads."""
         return {_variable(item): as_text(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
@@ -81,7 +81,7 @@ class WorkerSettings(JobSettings):
 _HINT = "start the worker with run.py"
 
 _NEEDED = ("AWS_BUCKET", "LOG_GROUP_NAME")
-"""A worker cannot use their defaults in config.py."""
+"""Settings whose defaults in config.py a worker cannot use."""
 
 _JSON_TYPES: dict[Any, tuple[type, ...]] = {
     bool: (bool,),
@@ -93,12 +93,12 @@ _JSON_TYPES: dict[Any, tuple[type, ...]] = {
 
 
 def _variable(item: Field[Any]) -> str:
-    """Return the environment variable of a setting: its own name, unless the field has another."""
+    """Return the environment variable of a setting: its name, unless the field defines another."""
     return str(item.metadata.get("variable", item.name))
 
 
 def _parse(text: str, item: Field[Any], type_: Any) -> Any:
-    """Read what `as_text` wrote; raise ValueError if the text is not of that type."""
+    """Read a text that `as_text` wrote; raise ValueError if it is not of the given type."""
     if type_ is str:
         return text
     value = json.loads(text.lower() if type_ is bool else text)

@@ -1,4 +1,4 @@
-"""The SQS message of a job: a JSON object of the shared variables, and `group`, the job's own."""
+"""The SQS message of a job: a JSON object with the shared variables and the job's `group`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ds.jobs.problems import Problem, did_you_mean
 from ds.jobs.variables import Value, value_problem
 
 MAX_BYTES = 1024 * 1024 - 16 * 1024
-"""The largest body: SQS accepts 1 MiB including attributes, and dead letters have more of them
+"""The largest body: SQS accepts 1 MiB including attributes, and dead letters have more attributes
 ("Amazon SQS message quotas")."""
 
 _COMPACT = json.JSONEncoder(separators=(",", ":")).encode
@@ -21,12 +21,12 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class InvalidMessage(Exception):
-    """A message is not a job; the text is the reason."""
+    """A message that is not a job; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job: the variables shared by all jobs, and those of its own group."""
+    """One job: the variables shared by all jobs, and those of its group."""
 
     shared: Mapping[str, Value]
     group: Mapping[str, Value]
@@ -38,12 +38,12 @@ class Job:
 
     @cached_property
     def job_id(self) -> str:
-        """16 hex digits, computed from the message alone, equal for equal jobs."""
+        """16 hex digits that depend only on the message, so equal jobs have the same ID."""
         canonical = _CANONICAL({**self.shared, "group": dict(self.group)})
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def body(self) -> str:
-        """Write the message body, in ASCII: SQS refuses some characters that JSON can escape."""
+        """Return the message body in ASCII: SQS refuses some characters that JSON can escape."""
         return _COMPACT({**self.shared, "group": dict(self.group)})
 
 
@@ -68,7 +68,7 @@ def _refuse_constant(text: str) -> NoReturn:
 def check_job(job: Job, types: Mapping[str, str], config: Mapping[str, Value]) -> Iterator[Problem]:
     """Report every problem of a job's variables; the place is the name of the variable.
 
-    `types` has the type of every variable, and `config` the settings of the program.
+    `types` contains the type of every variable, and `config` contains the program's settings.
     """
     own = job.variables
     given = {**config, **own}

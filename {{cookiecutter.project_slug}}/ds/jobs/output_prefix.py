@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ds.jobs.problems import BadInput, Problem, did_you_mean
 from ds.jobs.variables import NAME_PATTERN, Value, as_text, braced, control_character
 
-MAX_PREFIX_BYTES = 800  # S3 allows 1024 for a whole key: this leaves room for file names
+MAX_PREFIX_BYTES = 800  # S3 allows 1024 bytes for a key; this leaves room for file names
 
 _PREFIX_REFERENCE = re.compile(r"\{(NAME)\}".replace("NAME", NAME_PATTERN))
 
@@ -19,7 +19,7 @@ def prefix_names(template: str) -> set[str]:
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a template such as "results/{plate}/{well}", including warnings.
 
-    `variables` is type by name, without the built-in ones.
+    `variables` maps names, without built-in names, to types.
     """
     problems = list(_name_problems(template, variables))
     for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
@@ -36,8 +36,8 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     """Build the prefix of one job from the values in the job file, without a / at either end.
 
     Raises:
-        BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
-            empty part or a control character, or is too long.
+        BadInput: a value is missing, or the resulting prefix leaves the bucket, has an empty part
+            or a control character, or is too long.
     """
     known = {**values, "job_id": job_id}
     texts: dict[str, str] = {}
@@ -68,7 +68,7 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
 
 
 def _path_problems(prefix: str) -> Iterator[Problem]:
-    """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
+    """Explain why a prefix, without its final /, is not a safe place in the bucket."""
     parts = prefix.split("/")
     control = control_character(prefix)
     shown = prefix[:100]

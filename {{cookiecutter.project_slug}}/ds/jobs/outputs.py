@@ -1,4 +1,4 @@
-"""The rule for when a job's outputs are complete, for local files and for objects in a bucket."""
+"""The rule that decides whether a job's outputs are complete, as local files or in a bucket."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file of one job: its path below the output folder or prefix, and its size in bytes."""
+    """An output file: its path relative to the output folder or prefix, and its size in bytes."""
 
     path: str
     size: int
@@ -25,7 +25,7 @@ class OutputRule:
         return file.size >= self.min_file_size_bytes and self.necessary_string in file.path
 
     def missing(self, files: Iterable[OutputFile]) -> str | None:
-        """Explain why these files are not the complete outputs of a job; None if they are."""
+        """Explain why a job's outputs are not complete; return None if they are."""
         files = list(files)
         found = sum(map(self.counts, files))
         if found >= self.expected_number_files:
@@ -37,5 +37,5 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Return whether a job with these files can be skipped: never if it need not write any."""
+        """Return whether a job with these files can be skipped; never if no files are expected."""
         return self.expected_number_files > 0 and self.missing(files) is None

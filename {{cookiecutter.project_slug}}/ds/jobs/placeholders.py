@@ -24,7 +24,7 @@ def is_placeholder(value: str) -> bool:
 
 
 def placeholder_problem(where: str, value: str) -> Problem | None:
-    """Report a placeholder; None for any other value."""
+    """Report a placeholder; return None for any other value."""
     if not is_placeholder(value):
         return None
     if value.startswith(_REGISTRY):
@@ -35,7 +35,7 @@ def placeholder_problem(where: str, value: str) -> Problem | None:
 
 
 def image_problem(settings: Settings) -> Problem | None:
-    """Report a DOCKERHUB_TAG that is empty or a placeholder."""
+    """Report DOCKERHUB_TAG if it is empty or a placeholder."""
     if not settings.DOCKERHUB_TAG:
         return NO_IMAGE
     return placeholder_problem("config.py, DOCKERHUB_TAG", settings.DOCKERHUB_TAG)

@@ -1,4 +1,4 @@
-"""The form in which every mistake is reported: where, what is wrong, what to do."""
+"""The format of every reported mistake: where it is, what is wrong, and what to do."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -8,14 +8,14 @@ from operator import itemgetter
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, as a person reads it: "{where}: {message}; {hint}".
+    """One mistake, in the form that users read: "{where}: {message}; {hint}".
 
     Attributes:
         where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
         message: what is wrong.
         hint: what to do.
-        warning: true if it may be intended; nothing is refused because of it.
-        code: the kind of a problem that `check` reports, such as "DS-MEMORY".
+        warning: whether it may be intended; a warning never causes a refusal.
+        code: the kind of problem, if `check` reports it, such as "DS-MEMORY".
     """
 
     where: str
@@ -26,7 +26,7 @@ class Problem:
 
     @property
     def statement(self) -> str:
-        """Where and what, without what to do."""
+        """The place and the message, without the hint."""
         return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
@@ -34,11 +34,11 @@ class Problem:
 
 
 Located = tuple[int, Problem]
-"""A problem without a place yet, and its offset in a text."""
+"""An offset in a text, and a problem that has no place yet."""
 
 
 class BadInput(Exception):
-    """Something that a person wrote cannot be used. Holds every problem, not only the first."""
+    """Input that cannot be used, with every problem and not only the first."""
 
     exit_code = 2
 
@@ -51,7 +51,7 @@ class BadInput(Exception):
 
 
 def at(problems: Iterable[Problem], where: str) -> list[Problem]:
-    """Put the problems inside a place: "column 3" becomes "job.py, COMMAND, column 3"."""
+    """Prefix the place of each problem: "column 3" becomes "job.py, COMMAND, column 3"."""
     return [
         replace(problem, where=", ".join(place for place in (where, problem.where) if place))
         for problem in problems
@@ -73,7 +73,7 @@ def _line_and_column(text: str, offset: int) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name to suggest for an unknown one. Case, "-" and "_" do not matter."""
+    """Find a known name to suggest for an unknown name. Case and "-" or "_" do not matter."""
     folded = {_folded(other): other for other in known}
     matches = get_close_matches(_folded(name), folded, n=1, cutoff=0.7)
     return folded[matches[0]] if matches else None
@@ -82,7 +82,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(
     name: str, known: Iterable[str], otherwise: str, written: Callable[[str], str] = str
 ) -> str:
-    """Write the hint for an unknown name: the closest known name, or what to do otherwise."""
+    """Return the hint for an unknown name: the closest known name, or else `otherwise`."""
     suggestion = closest(name, known)
     return f"did you mean {written(suggestion)}?" if suggestion else otherwise
 
@@ -92,7 +92,7 @@ def _folded(name: str) -> str:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that differs from `name` in one or two letters; else None.
+    """Find the known name that differs from `name` in one or two letters; else return None.
 
     This is stricter than `closest`, because the name is refused. The limit is lower for short
     names: GPU is a typo of GPUS, but PLUS may be a name that the owner chose.

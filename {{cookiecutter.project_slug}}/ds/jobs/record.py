@@ -20,14 +20,14 @@ class Record:
 
     Attributes:
         job_id: "" for a message that is not a job.
-        group: the job's own variables; shortened if the record would be too large.
+        group: the variables of the job's group; shortened if the record would be too large.
         attempt: the receive count of the message.
-        start: ISO 8601, UTC.
-        seconds: from receiving the message to the end.
-        phases: seconds of fetch, run, check, upload.
-        exit_code: of the command; None if it did not exit by itself.
+        start: the start time in UTC (ISO 8601).
+        seconds: the time from receiving the message to the end of the attempt.
+        phases: the seconds of fetch, run, check and upload.
+        exit_code: the command's exit code; None if the command did not exit by itself.
         peak_memory_mb: peak resident memory of the command and its children, MB (1e6 bytes).
-        bytes_in, bytes_out: downloaded and uploaded.
+        bytes_in, bytes_out: the bytes downloaded and uploaded.
         reason: why the job is not done.
     """
 
@@ -47,13 +47,13 @@ class Record:
     reason: str = ""
 
     def line(self) -> str:
-        """Write the record as one line of JSON of at most MAX_BYTES bytes."""
+        """Return the record as one line of JSON of at most MAX_BYTES bytes."""
         lines = (json.dumps(asdict(one), separators=(",", ":")) for one in _versions(self))
         return next(line for line in lines if len(line) <= MAX_BYTES)
 
 
 def _versions(record: Record) -> list[Record]:
-    """Return the record, then shorter ones: less reason, less of the group, no group."""
+    """Return the record and ever shorter versions: shorter reason, shorter group, no group."""
     reason = record.reason[:300]
     group = {name[:30]: str(value)[:30] for name, value in list(record.group.items())[:8]}
     return [

@@ -1,6 +1,6 @@
-"""One job, resolved: its arguments, inputs, output prefix and environment.
+"""A resolved job: its arguments, inputs, output prefix and environment.
 
-Pure, so the worker, `run.py show` and the checks of a job file agree.
+The code is pure, so the worker, `run.py show` and the checks of a job file agree.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Resolved = str | list[str] | bool | None
 
 MAX_ARGUMENT_BYTES = 128_000
 """Linux accepts at most 131,072 bytes in one argument or variable (execve(2), MAX_ARG_STRLEN).
-Longer values are only in the file `{job_json}`, not in the environment."""
+Longer values are available only in the file `{job_json}`, not in the environment."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Folders:
     """The local folders of one job.
 
     Attributes:
-        inputs: for inputs of this job alone, as <inputs>/<bucket>/<key>.
-        shared: for inputs of shared and config variables, likewise.
-        work: empty, where the command runs.
-        output: its files are uploaded after the command.
+        inputs: the inputs of this job alone, as <inputs>/<bucket>/<key>.
+        shared: the inputs of shared and config variables, as <shared>/<bucket>/<key>.
+        work: an empty folder, in which the command runs.
+        output: the folder whose files are uploaded after the command.
         job_json: the file with all variables.
     """
 
@@ -63,9 +63,9 @@ class Input:
     """An object, or the objects of a folder, and their local path.
 
     Attributes:
-        key: that of a folder ends with "/", or is empty for the whole bucket.
-        pattern: selects files directly in the folder; "" for all files below it.
-        shared: whether other jobs of this container use it too.
+        key: the key; for a folder, it ends with "/", or is empty for the whole bucket.
+        pattern: selects files directly in the folder; "" selects all files below it.
+        shared: whether other jobs in this container use it too.
         path: the local file or folder.
     """
 
@@ -106,11 +106,11 @@ class JobView:
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """Everything that is needed to run one job.
+    """Everything needed to run one job.
 
     Attributes:
         arguments: the program and its arguments.
-        output_prefix: no slash at either end.
+        output_prefix: the prefix, without a slash at either end.
         values: every variable and built-in name with its value in the command.
     """
 
@@ -133,7 +133,7 @@ class ResolvedJob:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The content of the file `{job_json}`: numbers, and everything else as in the command."""
+        """The content of the file `{job_json}`: numbers as numbers, other values as in COMMAND."""
         raw = self.view.variables
         numbers = {name: value for name, value in raw.items() if isinstance(value, int | float)}
         return {**self.values, **numbers, "cores": self.view.cores}
@@ -147,13 +147,13 @@ def resolve_job(
     folders: Folders = SHOWN,
     cores: int = 1,
 ) -> ResolvedJob:
-    """Resolve one job, or raise BadInput: a variable is not valid, or a function of job.py failed.
+    """Resolve one job; raise BadInput if a variable is not valid or a function of job.py fails.
 
     Args:
         definition: the content of job.py.
         config: the settings of the program.
         job: the variables of the job.
-        bucket: the bucket of keys that do not name one.
+        bucket: the bucket of keys that do not name a bucket.
         folders: the local folders of the job.
         cores: the CPUs of one job.
     """
@@ -194,7 +194,7 @@ def resolve_job(
 
 
 def check_outputs(definition: JobDefinition, view: JobView) -> str | None:
-    """Call check_outputs() of job.py: why the outputs are not valid, or None if they are."""
+    """Call check_outputs() of job.py; return why the outputs are not valid, or None."""
     function = definition.functions.get("check_outputs")
     if function is None:
         return None
@@ -237,7 +237,7 @@ def _output_prefix(definition: JobDefinition, view: JobView) -> str:
     text = _call(function, view)
     if not isinstance(text, str):
         raise _wrong_result("output_prefix", text, "text")
-    # Rendered as a value: the same checks apply, and its braces remain text.
+    # The text is rendered as a value: the same checks apply, and braces remain text.
     return render_prefix("{text}", {"text": text}, view.job_id)
 
 
@@ -279,7 +279,7 @@ def _inputs(
 
 
 def _input(text: str, type_: str, bucket: str, base: str, shared: bool = False) -> Input:
-    """Read a key, or the name of a folder: `plate1`, `plate1/` or `plate1/*_w1.tif`."""
+    """Parse a key, or the name of a folder: `plate1`, `plate1/` or `plate1/*_w1.tif`."""
     bucket, key = split_key(text, bucket)
     if type_ != "folder":
         return Input(bucket, key, False, "", shared, posixpath.join(base, bucket, key))

@@ -1,4 +1,4 @@
-"""The settings of a run: name, type, default, limits and meaning of each, defined once.
+"""The settings of a run, defined once: name, type, default, limits and meaning of each.
 
 config.py is checked against them (`ds.control.files.config_file`), docs/settings.md is generated
 from them, and workers read those of `JobSettings` from the environment (`ds.jobs.environment`).
@@ -16,7 +16,7 @@ from ds.jobs.variables import Value
 
 LONGEST_JOB_MINUTES = 660
 """SQS hides a message for at most 12 hours ("Amazon SQS visibility timeout"), so a longer job would
-be started a second time."""
+start a second time."""
 
 MACHINE_TYPE_PATTERN = r"[a-z][a-z0-9-]*\.[a-z0-9-]+"
 
@@ -29,7 +29,7 @@ IMAGE_NAME = re.compile(
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a setting; its default is `...` if config.py must set it.
+    """Declare a setting; use `...` as the default if config.py must set it.
 
     `doc` is its line in docs/settings.md. `limits` are arguments of pydantic's `Field`: ge, gt, le,
     pattern, min_length.
@@ -44,7 +44,7 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs; `program` has every other upper-case name in config.py."""
+    """The settings that a worker needs; `program` has all other upper-case names in config.py."""
 
     APP_NAME: str = setting(
         ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
@@ -83,12 +83,12 @@ class JobSettings:
 
     @property
     def record_group(self) -> str:
-        """The log group of the records."""
+        """The log group for the records."""
         return f"{self.LOG_GROUP_NAME}_records"
 
     @property
     def output_rule(self) -> OutputRule:
-        """The rule for when a job's outputs are complete."""
+        """The rule that decides whether a job's outputs are complete."""
         return OutputRule(
             self.EXPECTED_NUMBER_FILES, self.MIN_FILE_SIZE_BYTES, self.NECESSARY_STRING
         )
@@ -96,7 +96,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JobSettings):
-    """All settings of a run, and `warnings` of what is probably not intended."""
+    """All settings of a run, and `warnings` about values that are probably not intended."""
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
 
@@ -145,7 +145,7 @@ NEEDLESS = {
     "CREATE_DASHBOARD": "DS does not create dashboards",
     "CLEAN_DASHBOARD": "DS does not create dashboards",
 }
-"""Settings of Distributed-Something that have no effect in DS, and why."""
+"""Settings of Distributed-Something that have no effect in DS, each with the reason."""
 
 INSTEAD = {
     "SOURCE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
@@ -155,10 +155,10 @@ INSTEAD = {
     "DOWNLOAD_FILES": "inputs are always downloaded",
     "SCRIPT_DOWNLOAD_URL": "a script is a shared variable of type file, or part of the image",
 }
-"""Settings of single implementations of Distributed-Something, and what DS does instead."""
+"""Settings of individual Distributed-Something implementations, and what DS does instead."""
 
 SETTING_NAMES = (*SETTINGS, *NEEDLESS)
-"""All names that a setting of the program cannot have."""
+"""All names that the program's settings cannot have."""
 
 
 def limits_of(name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Files that a person writes, read with one wording for what is wrong with them."""
+"""Readers of files that users write, with the same error messages for all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Hook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 
 
 def read_text(path: Path, missing: str) -> str:
-    """Read a text file, or raise BadInput; `missing` is the hint if it does not exist."""
+    """Read a text file, or raise BadInput; `missing` is the hint if the file does not exist."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -31,7 +31,7 @@ def read_text(path: Path, missing: str) -> str:
 
 
 def read_json(path: Path, missing: str, form: str, hook: _Hook = dict) -> dict[str, Any]:
-    """Read a JSON object from a file, or raise BadInput; `form` is the hint if it is another value.
+    """Read a JSON object from a file, or raise BadInput; `form` is the hint for any other value.
 
     `hook` creates each object in the file from its keys and values.
     """
@@ -58,8 +58,8 @@ def run_python(path: Path, name: str) -> tuple[dict[str, Any], str]:
     source = read_text(path, "run this command in the folder of the implementation")
     module = ModuleType(name)
     module.__file__ = str(path)
-    sys.modules[name] = module  # where dataclasses look up their module
-    # The __pycache__ of a module that it imports would become part of the next image.
+    sys.modules[name] = module  # dataclasses look up their module here
+    # The __pycache__ of an imported module would become part of the next image.
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))

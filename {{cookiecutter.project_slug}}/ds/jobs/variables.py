@@ -1,4 +1,4 @@
-"""Variables of a job: their names, their types, their values."""
+"""The variables of a job: their names, types and values."""
 
 import json
 import math
@@ -20,13 +20,13 @@ RESERVED_NAMES = frozenset(
 )
 RESERVED_PREFIXES = ("LD_", "PYTHON", "AWS_", "ECS_", "DS_")
 
-# Bash sets these itself: `$SECONDS` in a script would never be the job's value.
+# Bash sets these variables: `$SECONDS` in a script would never be the job's value.
 SHELL_NAMES = frozenset(
     "_ BASH BASHOPTS BASHPID BASH_ENV BASH_VERSION EPOCHREALTIME EPOCHSECONDS HISTCMD LINENO"  # noqa: SIM905
     " OLDPWD OPTERR OPTIND PPID PS4 PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM".split()
 )
 
-MAX_KEY_BYTES = 1024  # of S3
+MAX_KEY_BYTES = 1024  # the limit of S3
 
 # Unicode's categories Cc and Cs, which never change: unicodedata is slow for each character.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -34,17 +34,17 @@ _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def braced(name: str) -> str:
-    """Write the name as in a command: {name}."""
+    """Return the name as written in a command: {name}."""
     return "{" + name + "}"
 
 
 def environment_name(name: str) -> str:
-    """Write the name as in the job's environment: "-" becomes "_"."""
+    """Return the name as written in the job's environment: "-" becomes "_"."""
     return name.replace("-", "_")
 
 
 def name_problem(name: str) -> str | None:
-    """Explain why a variable cannot have this name; else None."""
+    """Explain why a variable cannot have this name; return None if it can."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
         return "must contain only letters, digits, _ and -, and begin with a letter or _"
@@ -71,12 +71,12 @@ def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def as_text(value: str | int | float | bool) -> str:
-    """Write the value as a program receives it: text unchanged, everything else as in JSON."""
+    """Return the value as a program receives it: text unchanged, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def from_text(text: str, type_: str) -> Value:
-    """Read a value in a CSV cell, or an example in an answer; raise ValueError with the reason."""
+    """Read a value from a CSV cell or an answer's example, or raise ValueError with the reason."""
     if type_ == "flag" and text:
         word = text.strip().lower()
         if word not in ("true", "false"):
@@ -96,7 +96,7 @@ def is_empty(value: Value) -> bool:
 
 
 def split_args(text: str) -> list[str]:
-    """Split a value of type `args` by the rules of shell quoting; ValueError if they are broken."""
+    """Split a value of type `args` like a shell; raise ValueError if its quoting is not valid."""
     return shlex.split(text)
 
 
@@ -109,13 +109,13 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Return the index of the first control character or lone surrogate; else None."""
+    """Return the index of the first control character or lone surrogate, or None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Explain why a value in a job file does not fit its type ("must be ..."); else None.
+    """Explain why a value in a job file does not fit its type ("must be ..."), or return None.
 
     Null and "" fit every type. Whether they are allowed depends on their place in the command.
     """
@@ -192,20 +192,20 @@ def _characters_problem(text: str) -> str | None:
 _SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
 _SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
 
-# An AWS access key, a private key, GitHub's tokens.
+# AWS access keys, private keys and GitHub tokens.
 _SECRET_VALUE = re.compile(
     r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_\w{36}"
 )
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether a name suggests that its value is a secret (the key of an object does not)."""
+    """Return whether a name suggests that its value is a secret (an object's key is not)."""
     words = re.split("[_-]", name.upper())
     pairs = map("".join, pairwise(words))
     return not _SECRETS.isdisjoint([*words, *pairs])
 
 
 def looks_secret_value(value: object) -> bool:
-    """Return whether a text, or a text of a list, has the form of a well-known secret."""
+    """Return whether a text, or any text in a list, has the form of a well-known secret."""
     texts = value if isinstance(value, list | tuple) else [value]
     return any(isinstance(text, str) and _SECRET_VALUE.search(text) for text in texts)

@@ -37,7 +37,7 @@ from ds.jobs.resolve import Input
 T = TypeVar("T")
 
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64", "386": "i386"}
-"""EC2's words by Docker's."""
+"""Architectures in EC2's terms, by Docker's terms."""
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -48,18 +48,18 @@ MANIFESTS = (
 
 THREADS = 8
 MOST_PAGES = 10
-"""Pages of a folder's listing that are searched for a file that matches its pattern."""
+"""The maximum number of listing pages searched for a file that matches a folder's pattern."""
 
 
 @dataclass
 class Questions:
-    """Questions to one account; `unknown` holds those without an answer."""
+    """Questions to one account; `unknown` contains the questions without an answer."""
 
     aws: Aws
     unknown: list[Unknown] = field(default_factory=list)
 
     def ask(self, message: str, question: Callable[..., T], *details: object) -> T | None:
-        """Return the answer; without one, add `message` to `unknown` and return None."""
+        """Return the answer; if there is none, add `message` to `unknown` and return None."""
         try:
             return question(self.aws, *details)
         except (BotoCoreError, ClientError) as error:
@@ -70,7 +70,7 @@ class Questions:
 def ask_aws(
     aws: Aws, given: Given, inputs: Mapping[int, Iterable[Input]]
 ) -> tuple[AwsFacts, list[Unknown]]:
-    """Ask everything that the rules need, except about placeholders.
+    """Ask everything that the rules need, but skip placeholders.
 
     Args:
         aws: the account, with valid credentials.
@@ -119,7 +119,7 @@ def _ask_fleet(questions: Questions, fleet: Fleet, facts: AwsFacts) -> None:
 def is_enabled(aws: Aws) -> bool:
     """Return whether the region is enabled in the account.
 
-    The partition's first region is asked, because a disabled region does not accept credentials.
+    This asks the partition's first region, because a disabled region does not accept credentials.
     """
     home = {"cn": "cn-north-1", "us-gov": "us-gov-west-1"}
     asked_in = next((home[start] for start in home if aws.region.startswith(f"{start}-")), "")
@@ -129,7 +129,7 @@ def is_enabled(aws: Aws) -> bool:
 
 
 def instance_types(aws: Aws, names: Iterable[str]) -> dict[str, Machine | None]:
-    """Return the machine types; None for one that does not exist in the region."""
+    """Return the machine types; None for a type that does not exist in the region."""
     ask = aws.client("ec2").describe_instance_types
     machines: dict[str, Machine | None] = {}
     for name in names:
@@ -152,13 +152,13 @@ def _machine(found: Mapping[str, Any]) -> Machine:
 
 
 def find_subnets(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
-    """Return the VPC and zone of each subnet; None for one that does not exist."""
+    """Return the VPC and zone of each subnet; None for a subnet that does not exist."""
     ask = aws.client("ec2").describe_subnets
     return {name: _place(none_if(ask, "InvalidSubnet", SubnetIds=[name])) for name in ids}
 
 
 def find_groups(aws: Aws, ids: Iterable[str]) -> dict[str, Place | None]:
-    """Return the VPC of each security group; None for one that does not exist."""
+    """Return the VPC of each security group; None for a group that does not exist."""
     ask = aws.client("ec2").describe_security_groups
     return {name: _place(none_if(ask, "InvalidGroup", GroupIds=[name])) for name in ids}
 
@@ -185,7 +185,7 @@ def has_profile(aws: Aws, name: str) -> bool:
 def describe_bucket(aws: Aws, name: str) -> Bucket:
     """Return whether the bucket exists, its region, and whether it is writable.
 
-    A multipart upload is started and aborted: this needs s3:PutObject, and creates no object.
+    This starts and aborts a multipart upload, which needs s3:PutObject but creates no object.
     """
     client = aws.client("s3")
     try:
@@ -257,7 +257,7 @@ def _architectures(names: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
-    """Return the limits on vCPUs of running spot machines, by kind."""
+    """Return the vCPU limits of running spot machines, by kind."""
     ask = aws.client("service-quotas").get_service_quota
     quotas = {}
     for kind in kinds:
@@ -268,7 +268,7 @@ def spot_quotas(aws: Aws, kinds: Iterable[str]) -> dict[str, float]:
 
 
 def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, float]:
-    """Return the lowest current price of each type in these zones; without zones, in the region."""
+    """Return the lowest current price of each type in these zones (if none, in the region)."""
     pages = aws.client("ec2").get_paginator("describe_spot_price_history")
     prices: dict[str, float] = {}
     for page in pages.paginate(
@@ -284,7 +284,7 @@ def spot_prices(aws: Aws, types: list[str], zones: Iterable[str]) -> dict[str, f
 
 
 def ami_variant(gpus: int, machines: Iterable[Machine]) -> str:
-    """Return the variant of ECS's Amazon Linux 2023 image for these machines."""
+    """Return the variant of the ECS-optimized Amazon Linux 2023 image for these machines."""
     kinds = [machine.architectures for machine in machines]
     if kinds and all(kind == ("arm64",) for kind in kinds):
         return "arm64/"
@@ -292,7 +292,8 @@ def ami_variant(gpus: int, machines: Iterable[Machine]) -> str:
 
 
 def snapshot_size(aws: Aws, variant: str) -> int:
-    """Return the root disk of ECS's image in GB; EC2 refuses to start machines with less."""
+    """Return the root disk size of the ECS-optimized image, in GB; EC2 refuses to start machines
+    with a smaller disk."""
     name = f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{variant}recommended/image_id"
     ami = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     image = aws.client("ec2").describe_images(ImageIds=[ami])["Images"][0]
@@ -331,7 +332,7 @@ def _missing(
 
 
 def input_exists(client: Any, one: Input) -> bool | str:
-    """Return whether an object or any file of a folder exists, or why that is not known."""
+    """Return whether an object or any file of a folder exists, or why this is unknown."""
     if not one.folder:
         return _object_exists(client, one)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=one.key)

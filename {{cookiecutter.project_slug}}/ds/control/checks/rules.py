@@ -1,6 +1,6 @@
-"""The rules of `check`: each is a pure function of the owner's files and of AWS's answers.
+"""The rules of `check`: each is a pure function of the owner's files and AWS's answers.
 
-A fact that is not known is None, and no rule reports it.
+An unknown fact is None, and no rule reports it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ NOT_ASKED = ("DS-CREDENTIALS", "DS-UNREACHABLE")
 
 USABLE = 0.92
 KEPT_BACK_MIB = 256
-"""How much of a machine's memory its containers can use; its kernel, Docker and the ECS agent use
-the rest. A machine of 8,192 MiB registers 7,985 with ECS, and larger ones lose more."""
+"""Containers can use USABLE of a machine's memory, less KEPT_BACK_MIB; kernel, Docker and ECS agent
+use the rest. A machine of 8,192 MiB registers 7,985 with ECS, and larger ones lose more."""
 
 TYPES = "config.py, MACHINE_TYPE"
 
@@ -36,7 +36,7 @@ QUOTAS = {
     "Trn": "L-6B0D517C",
     "DL": "L-85EED4F7",
 }
-"""Codes in Service Quotas of the limits on vCPUs of running spot machines, by kind of machine
+"""Service Quotas codes of the vCPU limits of running spot machines, by kind of machine
 ("Amazon EC2 instance type quotas", EC2 Instance Types guide)."""
 
 
@@ -50,7 +50,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Machine:
-    """An EC2 instance type; architectures in EC2's words ("x86_64", "arm64")."""
+    """An EC2 instance type; architectures in EC2's terms ("x86_64", "arm64")."""
 
     memory_mib: int
     vcpus: int
@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Bucket:
-    """The state of AWS_BUCKET: "exists", "missing" or "denied". What is not known is None."""
+    """The state of AWS_BUCKET: "exists", "missing" or "denied". Unknown facts are None."""
 
     state: str
     region: str | None = None
@@ -77,7 +77,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Image:
-    """What a registry reports of the image; architectures in EC2's words, None if not known."""
+    """A registry's facts about the image; architectures in EC2's terms, None if unknown."""
 
     exists: bool
     architectures: tuple[str, ...] | None = None
@@ -85,13 +85,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Given:
-    """What the owner's files contain.
+    """The content of the owner's files.
 
     Attributes:
         settings: config.py.
-        fleet: the fleet file; None without one.
-        answers: the answers to the template's questions in .cruft.json; empty without it.
-        base: the base image in the Dockerfile; "" without one.
+        fleet: the fleet file; None if there is none.
+        answers: the template's answers in .cruft.json; empty if there is no such file.
+        base: the base image in the Dockerfile; "" if there is none.
         regions: all regions that boto3 knows.
     """
 
@@ -104,14 +104,14 @@ class Given:
 
 @dataclass
 class AwsFacts:
-    """What AWS reports; None where it was not asked or did not answer.
+    """Facts that AWS reports; None if AWS was not asked or did not answer.
 
     Attributes:
         enabled: whether AWS_REGION is enabled in the account.
-        machines: by type; None for a type that does not exist in the region.
-        subnets, groups: by id; None for one that does not exist.
-        key, profile: whether it exists.
-        quotas: vCPUs by kind of QUOTAS.
+        machines: machines by type; None for a type that does not exist in the region.
+        subnets, groups: places by ID; None for an ID that does not exist.
+        key, profile: whether the key pair or the instance profile exists.
+        quotas: vCPU limits by kind, as in QUOTAS.
         prices: the lowest spot price of each type in the subnets' zones, $/hour.
         snapshot_gb: the size of the machine image's root disk.
         missing: URIs of inputs that do not exist, and the first checked group that needs each.
@@ -141,12 +141,12 @@ def find_problems(given: Given, facts: AwsFacts) -> list[Problem]:
 
 
 def fitting_memory(machine: Machine, tasks: int) -> int:
-    """Return the largest MEMORY, in MB, with which this number of containers fits a machine."""
+    """Return the largest MEMORY, in MB, with which `tasks` containers fit on a machine."""
     return max(0, math.floor((USABLE * machine.memory_mib - KEPT_BACK_MIB) / tasks))
 
 
 def quota_kind(machine_type: str) -> str | None:
-    """Return the kind of QUOTAS that a machine type counts towards, or None."""
+    """Return the kind in QUOTAS that a machine type counts toward, or None."""
     family = machine_type.partition(".")[0]
     letters = re.match(r"[a-z]*", family)
     name = letters[0] if letters else ""
@@ -193,7 +193,7 @@ def _answers(given: Given, _: AwsFacts) -> Iterator[Problem]:
         message = f"FROM is {given.base}, but docker_base_image in .cruft.json is {base}"
         yield Problem("Dockerfile", message, hint)
     image, tag = given.answers.get("docker_image", ""), given.settings.DOCKERHUB_TAG
-    # A new tag of the same image is normal; a placeholder is meant to be replaced.
+    # A new tag of the same image is normal; the owner must replace a placeholder.
     if image and not is_placeholder(image) and _without_tag(image) != _without_tag(tag):
         message = f"is {tag!r}, but docker_image in .cruft.json is {image}"
         yield Problem("config.py, DOCKERHUB_TAG", message, hint)
@@ -392,10 +392,10 @@ RULES: Mapping[str, Callable[[Given, AwsFacts], Iterable[Problem]]] = {
     "DS-PRICE": _price,
     "DS-DISK": _disk,
 }
-"""The rules by the codes of the problems that they report."""
+"""The rules, by the codes of the problems that they report."""
 
 CODES = (*BAD_INPUT, *NOT_ASKED, "DS-BUILT", *RULES)
-"""Every code that `check` reports; each has its section in the documentation."""
+"""Every code that `check` reports; each code has a section in the documentation."""
 
 
 def _known(facts: AwsFacts) -> list[tuple[str, Machine]]:
@@ -407,7 +407,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _without_tag(image: str) -> str:
-    """Return an image's name without tag and digest; a port of its registry stays."""
+    """Return an image's name without its tag and digest; keep the port of its registry."""
     name = image.partition("@")[0]
     head, colon, tail = name.rpartition(":")
     return head if colon and "/" not in tail else name

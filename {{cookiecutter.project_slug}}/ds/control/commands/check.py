@@ -30,7 +30,7 @@ from ds.jobs.problems import BadInput, Problem
 from ds.jobs.resolve import Input
 
 SAMPLE = 5
-"""Groups besides the first and the last whose inputs are checked."""
+"""The number of groups, besides the first and the last, whose inputs are checked."""
 
 
 @click.command()
@@ -53,19 +53,19 @@ def command(
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `check`: problems and warnings, each with its code, and what is unknown."""
+    """The result of `check`: problems and warnings, each with its code, and unknown facts."""
 
     found: tuple[Problem, ...] = ()
     unknown: tuple[Unknown, ...] = ()
 
     @property
     def problems(self) -> list[Problem]:
-        """Problems that must be corrected."""
+        """The problems that must be corrected."""
         return [problem for problem in self.found if not problem.warning]
 
     @property
     def warnings(self) -> list[str]:
-        """Texts of problems that may be intended."""
+        """The texts of problems that may be intended."""
         return [str(problem) for problem in self.found if problem.warning]
 
     @property
@@ -106,7 +106,7 @@ def _link(problem: Problem) -> str:
 
 
 def check(root: Path, jobs: Path | None, fleet: Path | None, offline: bool) -> Report:
-    """Check the implementation in `root`, and the job file and fleet file if they are named.
+    """Check the implementation in `root`, and the job file and fleet file if they are given.
 
     Without `fleet`, files/exampleFleet.json is checked if it exists.
     """
@@ -172,21 +172,21 @@ def _ask(
 
 
 def sample_inputs(project: Project, groups: JobFile) -> dict[int, list[Input]]:
-    """Return the inputs of the first, the last and some random groups, by number from 1."""
+    """Return the inputs of the first, the last and some random groups, by group number."""
     numbers = sample(groups.count, random.Random())
     chosen = ((number, job) for number, job in enumerate(groups.jobs(), 1) if number in numbers)
     return {number: project.resolve(job).inputs for number, job in chosen}
 
 
 def sample(count: int, chance: random.Random) -> set[int]:
-    """Return the numbers of groups to check: the first, the last and some random ones."""
+    """Return the numbers of the groups to check: the first, the last and some random groups."""
     between = range(2, count)
     return {1, count, *chance.sample(between, min(SAMPLE, len(between)))}
 
 
 @functools.cache
 def known_regions() -> frozenset[str]:
-    """Return all regions of every partition that botocore knows, whatever ~/.aws contains."""
+    """Return all regions of every partition that botocore knows, regardless of ~/.aws."""
     no_file: Any = (None, [], os.devnull, None)
     variables = {"config_file": no_file, "credentials_file": no_file}
     session = botocore.session.Session({"profile": (None, [], None, None), **variables})
@@ -198,7 +198,7 @@ def known_regions() -> frozenset[str]:
 
 
 def answers(root: Path) -> dict[str, str]:
-    """Return the answers to the template's questions in .cruft.json; empty without them."""
+    """Return the answers to the template's questions in .cruft.json, or an empty dictionary."""
     try:
         state = json.loads((root / ".cruft.json").read_text(encoding="utf-8"))
         return {name: str(value) for name, value in state["context"]["cookiecutter"].items()}
@@ -207,7 +207,7 @@ def answers(root: Path) -> dict[str, str]:
 
 
 def _base(root: Path) -> str:
-    """Return the base image of the Dockerfile; "" without one."""
+    """Return the base image of the Dockerfile, or "" without a Dockerfile."""
     try:
         return docker.base_of((root / "Dockerfile").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):

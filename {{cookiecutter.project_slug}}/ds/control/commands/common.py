@@ -1,4 +1,4 @@
-"""What several commands share: arguments, options, and reading the implementation."""
+"""Code that several commands share: arguments, options, and reading the implementation."""
 
 from __future__ import annotations
 

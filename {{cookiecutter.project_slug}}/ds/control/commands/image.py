@@ -1,4 +1,4 @@
-"""`image`: build the image of program and worker."""
+"""`image`: build the image with the program and the worker."""
 
 from __future__ import annotations
 

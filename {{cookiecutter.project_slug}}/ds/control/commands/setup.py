@@ -1,4 +1,4 @@
-"""`setup`: what a run needs before its jobs: queues, log groups, cluster, task definition, service.
+"""`setup`: create a run's queues, log groups, cluster, task definition and service.
 
 Running it again updates only what differs, and completes an interrupted setup.
 """
@@ -48,9 +48,9 @@ def setup(
     """Create or update the run's resources, and return the calls that were (or would be) sent.
 
     Raises:
-        BadInput: config.py still has placeholders.
+        BadInput: config.py still contains placeholders.
         CommandError: a resource belongs to another application, or roles do not exist.
-        Interrupted: by Ctrl-C.
+        Interrupted: the user pressed Ctrl-C.
         ClientError, BotoCoreError: AWS refused a request, or cannot be reached.
     """
     if missing := setting_problems(settings):

@@ -57,8 +57,8 @@ def setup_aws(
     """Create, update or remove the roles, and return the calls that were (or would be) sent.
 
     Raises:
-        CommandError: a role was created by somebody else.
-        Interrupted: by Ctrl-C.
+        CommandError: somebody else created a role of the same name.
+        Interrupted: the user pressed Ctrl-C.
         ClientError, BotoCoreError: AWS refused a request, or cannot be reached.
     """
     roles = read_roles(aws)

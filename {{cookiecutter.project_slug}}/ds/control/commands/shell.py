@@ -43,7 +43,7 @@ def command(root: Path, jobfile: Path, number: int, data: Path) -> int:
 
 
 def _job_folder(resolved: ResolvedJob, inputs: Mapping[str, Path]) -> Path:
-    """Create JOB_FOLDER on this machine; `inputs` are files by their paths in the container."""
+    """Create JOB_FOLDER on this machine; `inputs` maps paths in the container to files."""
     folder = Path(tempfile.mkdtemp(prefix="ds-shell-"))
 
     def outside(path: str) -> Path:

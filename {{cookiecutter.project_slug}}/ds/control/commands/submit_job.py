@@ -17,7 +17,7 @@ from ds.control.submission.done_groups import DoneGroups
 from ds.control.submission.submission import Submission, Unsent
 
 SHOWN = 3
-"""Messages that a dry run prints."""
+"""The number of messages that a dry run prints."""
 
 
 @click.command()
@@ -50,7 +50,7 @@ def command(root: Path, jobfile: Path, dry_run: bool, again: bool, skip_done: bo
 
 
 def _show(project: Project, jobs: JobFile, done: Container[int], console: Console) -> None:
-    """Print the first messages and the count."""
+    """Print the first messages and the number of messages."""
     left = Unsent(jobs.jobs(), [], done)
     count = 0
     for count, job in enumerate(left, 1):

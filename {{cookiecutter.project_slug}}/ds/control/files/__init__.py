@@ -1,1 +1,1 @@
-"""The files that people write, read and checked."""
+"""Readers and checks of the files that users write."""

@@ -1,4 +1,4 @@
-"""config.py, the owner's file: the settings of a run, read and checked.
+"""Reader and checks of config.py, the owner's file with the settings of a run.
 
 Other upper-case names in config.py are settings of the program: `{NAME}` in the command and `$NAME`
 in its environment.
@@ -35,8 +35,8 @@ def execute_config(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     """Run config.py, or raise BadInput.
 
     Returns:
-        Its upper-case names and settings in lower case with their values, and the line of each
-        name's last assignment.
+        The values of its upper-case names and of settings written in lower case, and the line of
+        each name's last assignment.
     """
     namespace, source = run_python(path, "config")
     lines = {
@@ -57,7 +57,7 @@ def execute_config(path: Path) -> tuple[dict[str, object], dict[str, int]]:
 
 
 def check_config(found: Mapping[str, object], lines: Mapping[str, int] | None = None) -> Settings:
-    """Check what `execute_config` returns; raise BadInput with every problem."""
+    """Check the result of `execute_config`; raise BadInput with every problem."""
     lines = lines or {}
 
     def where(name: str) -> str:
@@ -111,7 +111,7 @@ def program_names(found: Iterable[str]) -> list[str]:
 
 
 def _refuse_boolean(value: object) -> object:
-    """Refuse True as a number: Python treats it as 1."""
+    """Refuse True as a number, because Python treats it as 1."""
     if isinstance(value, bool):
         raise ValueError("is not a number")
     return value
@@ -156,7 +156,7 @@ _FORMS: dict[Any, Any] = {
         Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(secretsmanager|ssm):")],
     ],
 }
-"""How settings may be written, by type or name, where the type alone is not enough."""
+"""The accepted forms of settings, by type or name, if the type alone is not enough."""
 
 
 def _model() -> Any:
@@ -212,7 +212,7 @@ def allowed(name: str) -> str:
 
 
 def range_of(name: str) -> str:
-    """Describe the range of a setting: "from 1 to 256", "of at least 1"; "" without one."""
+    """Describe the range of a setting: "from 1 to 256", "of at least 1"; "" if it has none."""
     limits = limits_of(name)
     if "gt" in limits:
         least = f"greater than {limits['gt']}"
@@ -227,7 +227,7 @@ def range_of(name: str) -> str:
 
 
 def _program_problem(name: str, value: object) -> tuple[str, str] | None:
-    """Report what is wrong with a setting of the program, and what to do; None if it is valid."""
+    """Return what is wrong with a program's setting, and what to do; None if it is valid."""
     if suggestion := typo_of(name, SETTING_NAMES):
         return "unknown setting", f"did you mean {suggestion}? Otherwise give it another name"
     if looks_secret(name) or looks_secret_value(value):
@@ -251,7 +251,7 @@ def _secret_names(secrets: object) -> list[str]:
 
 
 def _secret_name_problem(name: str, program: Mapping[str, object]) -> str | None:
-    """Explain why a secret cannot have this name in the program's environment; else None."""
+    """Explain why a secret cannot have this name in the program's environment, or return None."""
     if name in SETTING_NAMES:
         return "is the name of a DS setting"
     if name in program:

@@ -8,8 +8,8 @@
       "public_address": false
     }
 
-It describes the account, so colleagues can share it between repositories. Types, number, price and
-disk of the machines belong to a run and are in config.py.
+It describes the account, so colleagues can share it between repositories. The types, number, price
+and disk of the machines belong to a run and are in config.py.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Fleet:
     """A fleet file.
 
     Attributes:
-        subnets: IDs, at most one in each availability zone.
-        security_groups: IDs, in the same VPC.
-        instance_profile: name or ARN; the permissions of the machines, not of the jobs.
-        key_name: a key pair for ssh; "" for no key pair.
-        public_address: whether machines get a public IPv4 address, at $0.005 an hour each.
+        subnets: subnet IDs, at most one in each availability zone.
+        security_groups: security group IDs, in the same VPC.
+        instance_profile: a name or ARN, for the permissions of the machines, not of the jobs.
+        key_name: a key pair for SSH; "" for no key pair.
+        public_address: whether each machine gets a public IPv4 address, at $0.005 per hour.
     """
 
     subnets: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Job files: the variables that all jobs share, and the groups, one job each.
+"""Job files: the variables that all jobs share, and the groups, one for each job.
 
 `groups` is a list of objects, `{"matrix": {"plate": ["P1", "P2"], "well": ["A01", "A02"]}}` (every
 combination), or `{"csv": "jobs.csv"}` (a file next to the job file whose header names the
@@ -39,7 +39,7 @@ csv.field_size_limit(MAX_BYTES)
 
 
 class _Group(NamedTuple):
-    """A group as read: its place in the file, its variables, and problems of its form."""
+    """A group in the file: its place, its variables, and problems of its form."""
 
     where: str
     variables: dict[str, Value]
@@ -47,7 +47,7 @@ class _Group(NamedTuple):
 
 
 _Reader = Callable[[], Iterable[_Group]]
-"""Reads the groups; BadInput if a CSV file is not valid."""
+"""A function that reads the groups, or raises BadInput if a CSV file is not valid."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class JobFile:
     Attributes:
         shared: the variables that all jobs share.
         count: the number of groups.
-        digest: the SHA-256 of all messages in their order.
+        digest: the SHA-256 hash of all messages in order.
     """
 
     path: Path
@@ -80,7 +80,7 @@ class JobFile:
 
 
 class _ProblemTally:
-    """Problems of a job file: the first of each kind is kept, all are counted.
+    """Problems of a job file: the first of each kind is kept, and all are counted.
 
     Equal problems of several groups are one kind, so a mistake in every group does not hide other
     mistakes. At most MOST_KEPT kinds are kept.
@@ -92,7 +92,7 @@ class _ProblemTally:
         self.count = 0
 
     def add(self, problems: Iterable[Problem], group: str = "") -> None:
-        """Add problems; the place of a group's problems is relative to the group."""
+        """Add problems; the places of a group's problems are relative to the group."""
         for problem in problems:
             self.count += 1
             kind = problem, bool(group)
@@ -101,7 +101,7 @@ class _ProblemTally:
                 self._kept[kind] = first, seen + 1
 
     def raise_if_any(self) -> None:
-        """Raise BadInput with the kept problems and the number of the others."""
+        """Raise BadInput with the kept problems and the number of other problems."""
         if not self.count:
             return
         reported = []
@@ -119,7 +119,7 @@ class _ProblemTally:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object without comments, and the names that it defines twice."""
+    """A JSON object without comments, and its names that are defined twice."""
 
     duplicates: Sequence[Problem] = ()
 
@@ -134,7 +134,7 @@ class _Object(dict[str, Any]):
 def read_job_file(path: Path, definition: JobDefinition, config: Mapping[str, Value]) -> JobFile:
     """Read a job file and check all of it; raise BadInput with the first problems.
 
-    `config` has the settings of the program.
+    `config` contains the settings of the program.
     """
     name = path.name
     if path.suffix.lower() == ".csv" and path.is_file():
@@ -166,7 +166,7 @@ def _check(
     config: Mapping[str, Value],
     tally: _ProblemTally,
 ) -> tuple[int, str]:
-    """Check every group and that their output prefixes differ; return number and digest."""
+    """Check every group, and that output prefixes differ; return the group count and digest."""
     number = 0
     digest = hashlib.sha256()
     reported = set()
@@ -196,7 +196,7 @@ def _check(
 
 
 def _causes(problems: Sequence[Problem]) -> list[Problem]:
-    """Omit a value that is only missing because its name has a typo."""
+    """Omit missing values whose name is only misspelled."""
     hints = {problem.hint for problem in problems}
     return [
         problem
@@ -206,7 +206,7 @@ def _causes(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _checked_body(group: _Group, job: Job) -> str:
-    """Build the message body of a group, if its form is valid and it is not too large."""
+    """Build the message body of a group if its form is valid; refuse a body that is too large."""
     if group.problems:
         raise BadInput(group.problems)
     if not group.variables:
@@ -317,11 +317,11 @@ def _header_problems(header: list[str], types: Mapping[str, str]) -> list[Proble
 
 
 def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV file that are not empty, each with its line; trim the cells."""
+    """Yield the non-empty rows of a CSV file, each with its line number; trim the cells."""
     reader = None
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            # With skipinitialspace a quote may follow a space.
+            # With skipinitialspace, a quote can follow a space.
             reader = csv.reader(text, strict=True, skipinitialspace=True)
             for row in reader:
                 if row:
@@ -362,9 +362,9 @@ def _group_of_row(
 
 
 class _Prefixes:
-    """Finds output prefixes that are equal, or inside one another.
+    """A search for output prefixes that are equal or inside one another.
 
-    They are stored in a temporary database on disk, so millions of them need little memory.
+    A temporary database on disk stores them, so millions of prefixes need little memory.
     """
 
     def __enter__(self) -> _Prefixes:
@@ -392,7 +392,7 @@ class _Prefixes:
             self._write()
 
     def problems(self) -> Iterator[Problem]:
-        """Report the collisions, each at the later group."""
+        """Report each collision at the later group."""
         self._write()
         self._database.execute("CREATE INDEX by_text ON prefix (text, number)")
         same = self._database.execute(

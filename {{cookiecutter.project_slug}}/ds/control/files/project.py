@@ -15,7 +15,7 @@ from ds.jobs.settings import Settings
 
 @dataclass(frozen=True)
 class Project:
-    """An implementation: its folder, and what config.py and job.py contain."""
+    """An implementation: its folder, and the content of config.py and job.py."""
 
     root: Path
     settings: Settings
@@ -23,7 +23,7 @@ class Project:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not intended."""
+        """Problems that are allowed but probably not intended."""
         return (*self.settings.warnings, *self.definition.warnings)
 
     def resolve(self, job: Job) -> ResolvedJob:
@@ -42,13 +42,13 @@ def load_project(root: Path) -> Project:
 
 
 def read_project(root: Path) -> tuple[Settings | None, JobDefinition | None, list[Problem]]:
-    """Read config.py and job.py; return what is valid, and the problems of both."""
+    """Read config.py and job.py; return the valid content, and the problems of both."""
     problems: list[Problem] = []
     settings = definition = None
     try:
         found, lines = execute_config(root / "config.py")
     except BadInput as error:
-        return None, None, list(error.problems)  # job.py may use names of config.py
+        return None, None, list(error.problems)  # job.py can use names from config.py
     try:
         settings = check_config(found, lines)
     except BadInput as error:

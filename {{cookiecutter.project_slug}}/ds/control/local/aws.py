@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LocalAws:
-    """Creates the resources of a run, and copies files into and out of its buckets."""
+    """The resources of a run, and file transfers to and from its buckets."""
 
     def __init__(self, project: Project, resolved_jobs: Iterable[ResolvedJob], run_id: str) -> None:
         settings = project.settings
@@ -45,7 +45,7 @@ class LocalAws:
         )["QueueUrl"]
         self.settings = replace(
             WorkerSettings.of(settings, run_id, queue_url, dead_letter_url),
-            # A person is waiting: failed jobs return at once, and workers end at once.
+            # The user is waiting: failed jobs return at once, and workers exit at once.
             retry_delays=(1, 1, 1),
             poll_seconds=1,
         )
@@ -60,7 +60,7 @@ class LocalAws:
         return self._storage.listing(self.settings.AWS_BUCKET, prefix)
 
     def upload(self, bucket: str, files: Mapping[str, Path]) -> None:
-        """Upload files to a bucket, by their keys."""
+        """Upload files to a bucket; `files` maps keys to files."""
         uploads = [(path, key) for key, path in files.items()]
         try:
             self._storage.upload(bucket, uploads, _never_stop)
@@ -71,7 +71,7 @@ class LocalAws:
             ) from None
 
     def download(self, objects: Sequence[S3Object], folder: Path) -> None:
-        """Download objects of AWS_BUCKET into a folder, to paths that are their keys."""
+        """Download objects of AWS_BUCKET into a folder, with their keys as paths."""
         try:
             self._storage.fetch([(item, folder / item.key) for item in objects], _never_stop)
         except (OSError, TransferFailed) as error:
@@ -81,4 +81,4 @@ class LocalAws:
 
 
 def _never_stop() -> None:
-    """Only Ctrl-C stops these transfers."""
+    """Do nothing, because only Ctrl-C stops these transfers."""

@@ -15,7 +15,7 @@ def inputs(
 ) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """Return the files in --data by bucket and key, and a line for each missing input.
 
-    A missing input is reported once, however many jobs refer to it.
+    A missing input is reported once, even if several jobs refer to it.
     """
     wanted: dict[str, dict[str, Path]] = {}
     missing = []
@@ -50,7 +50,7 @@ def found(item: Input, top: Path) -> Iterator[tuple[str, Path]]:
 
 
 def files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the keys and files of an earlier run with these prefixes."""
+    """Yield an earlier run's keys with these prefixes, and their files."""
     for prefix in prefixes:
         for folder, _, names in os.walk(output / prefix):
             for name in names:
@@ -59,7 +59,7 @@ def files_below(output: Path, prefixes: Iterable[str]) -> Iterator[tuple[str, Pa
 
 
 def owner(key: str, prefixes: Container[str]) -> str:
-    """Return the output prefix of a key; "" if it has none of them."""
+    """Return the output prefix that contains a key, or "" if none does."""
     folder = key.rpartition("/")[0]
     while folder and folder not in prefixes:
         folder = folder.rpartition("/")[0]

@@ -1,8 +1,8 @@
 """An emulated AWS on this machine: moto's server in its own process, for `local` and tests.
 
-`python -m ds.control.local.emulator [FOLDER]` prints its port, listens on 127.0.0.1 only, and ends
-when its standard input is closed: it ends with the process that started it, even if that is killed.
-Then it also ends every process that belongs to FOLDER, and removes the folder.
+`python -m ds.control.local.emulator [FOLDER]` prints its port, listens on 127.0.0.1 only, and exits
+when its standard input is closed, so it stops even if the process that started it is killed. Before
+it exits, it stops every process that belongs to FOLDER, and removes the folder.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            # Ctrl-C must reach only the control process, which ends this one.
+            # Ctrl-C must reach only the control process, which stops the emulator.
             start_new_session=True,
         )
         try:
@@ -77,7 +77,7 @@ def running(folder: Path | None = None, region: str = REGION) -> Iterator[Emulat
 def belonging(folder: Path) -> list[psutil.Process]:
     """Find the processes whose environment or current folder refers to a folder.
 
-    The programs of a killed worker have lost their parent, so they cannot be found by it.
+    The programs of a killed worker have lost their parent, so it cannot be used to find them.
     """
     found = []
     for process in psutil.process_iter():
@@ -91,9 +91,9 @@ def belonging(folder: Path) -> list[psutil.Process]:
 
 
 def sweep(folder: Path, seconds: float = 5) -> None:
-    """End all containers and processes that belong to a folder, then remove it.
+    """Stop all containers and processes that belong to a folder, then remove the folder.
 
-    New processes may appear meanwhile, so this continues for some `seconds`.
+    New processes may appear meanwhile, so this repeats for up to `seconds`.
     """
     _remove_containers(folder)
     end = time.monotonic() + seconds
@@ -112,8 +112,8 @@ def sweep(folder: Path, seconds: float = 5) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve until standard input is closed."""
-    # Large data goes to disk early (moto: spooled temporary files).
+    """Serve requests until standard input is closed."""
+    # Moto writes large data to disk early (spooled temporary files).
     os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from moto.server import ThreadedMotoServer
@@ -127,15 +127,15 @@ def main(words: list[str]) -> None:
     sys.stdin.read()
     for folder in words:
         sweep(Path(folder))
-    # Its threads may still serve long polls, but nobody waits for their responses.
+    # The server's threads may still serve long polls, but nobody waits for the responses.
     os._exit(0)
 
 
 def _cache_slow_lookups() -> None:
-    """Keep moto from repeating what takes far longer than its responses.
+    """Prevent moto from repeating lookups that take far longer than its responses.
 
-    At each request it searches its folder and classes. At each send and receive it reads the time,
-    slowly, for each message of the queue, to compare its age with the retention of days.
+    At each request, moto searches its folder and classes. At each send and receive, it reads the
+    time, slowly, for each message in the queue, to compare its age with the retention of days.
     """
     from moto import backends
     from moto.core import responses
@@ -154,9 +154,9 @@ def _cache_slow_lookups() -> None:
 def _serialize_queue_changes() -> None:
     """Make moto change its queues one request at a time.
 
-    It has no lock between finding a message and hiding it, nor while a deletion rewrites its list
+    Moto has no lock between finding a message and hiding it, nor while a deletion rewrites its list
     of messages. Two requests could receive the same message, and a deletion could restore or lose
-    another one (seen with 1,000 jobs and two workers).
+    another message (seen with 1,000 jobs and two workers).
     """
     from moto.sqs.models import Message, SQSBackend
 
@@ -213,7 +213,7 @@ def _environment(url: str, region: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _environ(environment: Mapping[str, str]) -> Iterator[None]:
-    """Set these variables, and no other AWS_*, for this process and those it starts."""
+    """Set these and no other AWS_* variables for this process and the processes it starts."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -226,12 +226,12 @@ def _environ(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _inside(place: str, folder: str) -> bool:
-    """Return whether a text refers to this folder, not to one whose name begins with its name."""
+    """Return whether a text refers to this folder, and not to another whose name is longer."""
     return f"{folder}/" in f"{place}/" or f"{folder}:" in place
 
 
 def _remove_containers(folder: Path) -> None:
-    """End the containers whose ids are in a folder (`docker run --cidfile`)."""
+    """Remove the containers whose IDs are in a folder (`docker run --cidfile`)."""
     ids = [path.read_text().strip() for path in folder.glob("*.cid")]
     if any(ids):
         words = ["docker", "rm", "--force", *filter(None, ids)]

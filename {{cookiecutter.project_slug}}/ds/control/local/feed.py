@@ -1,4 +1,4 @@
-"""Sends the jobs of a local run to the queue."""
+"""The sender of a local run's jobs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ds.control.local.aws import LocalAws
 from ds.jobs.message import Job
 
 WINDOW = 300
-"""Messages in the queue at a time: moto counts the whole queue at each send."""
+"""The maximum number of messages in the queue: moto counts the whole queue at each send."""
 
 THREADS = 2
-"""Few, because the emulator is one process."""
+"""The number of sending threads: few, because the emulator is one process."""
 
 _POLL_SECONDS = 0.3
 
 
 class Feeder:
-    """Sends the jobs in a thread, never many more than the workers receive."""
+    """A thread that sends the jobs about as fast as the workers receive them."""
 
     def __init__(self, aws: LocalAws, jobs: Iterable[Job]) -> None:
         self._aws = aws
@@ -40,11 +40,11 @@ class Feeder:
 
     @property
     def ended(self) -> bool:
-        """Whether everything has been sent."""
+        """Whether sending has ended."""
         return not self._thread.is_alive()
 
     def sent(self) -> int:
-        """Return the number of jobs sent so far; raise the error that ended the sending."""
+        """Return the number of jobs sent so far; if sending failed, raise its error."""
         if self._error:
             raise self._error
         return self._sent

@@ -1,7 +1,6 @@
 """A local run, from the job file to the table.
 
-It sends jobs and runs workers with the same code as on AWS. However the run ends, it leaves no
-process running.
+It sends jobs and runs workers with the same code as on AWS. It never leaves a process running.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ POLL_SECONDS = 0.3
 MOST_WARNINGS = 5
 
 HIDDEN_SECONDS = 3600
-"""Of dead letters that have been read: the queue ends with the run."""
+"""How long dead letters stay hidden once read; the queue exists only during the run."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `local`; without group numbers in `only`, all groups run."""
+    """The options of `local`; if `only` is empty, all groups run."""
 
     data: Path
     output: Path
@@ -87,7 +86,7 @@ def local(project: Project, path: Path, options: Options, console: Console) -> S
 
 @dataclass(frozen=True)
 class _Run:
-    """One local run, while its emulator runs."""
+    """A local run with a running emulator."""
 
     project: Project
     jobs: Mapping[int, Job]
@@ -148,7 +147,7 @@ class _Run:
         """Wait until every job has left the queue."""
         aws = self.aws
         empty = 0
-        # A message can move from one count to the other while SQS counts: empty twice is empty.
+        # A message can move between the two counts while SQS counts, so require zero twice.
         while empty < 2:
             time.sleep(POLL_SECONDS)
             workers.tend()
@@ -174,7 +173,7 @@ class _Run:
             for result in ended
             if result.state in ("done", "skipped")
         }
-        # One listing for all jobs: one for each job would take longer than the jobs.
+        # List once for all jobs: a listing for each job would take longer than the jobs.
         owned = [
             (good[prefix], item)
             for item in (aws.listing(os.path.commonpath(good)) if good else [])
@@ -205,7 +204,7 @@ class _Run:
 
 
 def _chosen(jobs: JobFile, only: Sequence[int]) -> dict[int, Job]:
-    """Return the jobs to run, by their group number. The file is read once: it can be large."""
+    """Return the jobs to run by group number. The file can be large, so it is read only once."""
     wanted = set(only) or range(1, jobs.count + 1)
     chosen = {number: job for number, job in enumerate(jobs.jobs(), 1) if number in wanted}
     for number in sorted(set(only) - chosen.keys()):
@@ -225,7 +224,7 @@ def _require_programs(resolved_jobs: Iterable[ResolvedJob]) -> None:
 
 
 def _can_start(program: str) -> bool:
-    """Return whether a program can be started: it is on PATH, or the job can still create it."""
+    """Return whether a program can be started: it is on PATH, or a job may create it."""
     comes_later = program.startswith((SHOWN.inputs, SHOWN.shared, SHOWN.work, SHOWN.output))
     relative = "/" in program and not program.startswith("/")
     return comes_later or relative or shutil.which(program) is not None
@@ -234,7 +233,7 @@ def _can_start(program: str) -> bool:
 def prepared(
     project: Project, path: Path, number: int, data: Path
 ) -> tuple[ResolvedJob, dict[str, Path]]:
-    """Resolve the job of a group; return it, and its files in `data` by their paths in the job."""
+    """Resolve the job of a group; return it, and its files in `data` by path in the job."""
     jobs = read_job_file(path, project.definition, project.settings.program)
     resolved = project.resolve(jobs.job(number))
     files = {}

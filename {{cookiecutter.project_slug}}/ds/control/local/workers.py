@@ -1,4 +1,4 @@
-"""The workers of a local run: restarted when they end, as ECS does, and ended with the run."""
+"""The workers of a local run: restarted when they exit, as ECS does, and stopped with the run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ds.control.local import emulator
 from ds.jobs.environment import WorkerSettings
 
 ENDING_SECONDS = 100
-"""From SIGTERM to SIGKILL of a worker: attempts that upload may take 90."""
+"""The time from SIGTERM to SIGKILL of a worker: attempts that upload may need 90 seconds."""
 
 QUICK_SECONDS = 15
-"""A worker that exits within this time did not start."""
+"""A worker that exits within this time counts as a failed start."""
 
 MOST_STARTS = 3
-"""After this many failed starts in a row, the run ends."""
+"""The number of consecutive failed starts after which the run stops."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Workers:
                 process.wait()
 
     def tend(self) -> None:
-        """Restart the workers that have ended; raise CommandError if one cannot start."""
+        """Restart the workers that have exited; raise CommandError if a worker cannot start."""
         for worker in self._workers:
             assert worker.process is not None
             code = worker.process.poll()
@@ -87,7 +87,7 @@ class Workers:
                 raise CommandError(
                     "The worker cannot start; correct what its output reports:\n  " + output
                 )
-            # On AWS its container ends with it, and so does every process in it.
+            # On AWS, the worker's container and every process in it stop with the worker.
             emulator.sweep(worker.scratch)
             self._start(worker)
 
@@ -104,7 +104,7 @@ class Workers:
                 self._project.settings,
                 {**aws, **self._settings.environment()},
                 worker.name,
-                # The sweep finds the container by this file, even if this process is killed.
+                # `sweep` finds the container by this file, even if this process is killed.
                 self._folder / f"{worker.name}-{worker.starts}.cid",
                 platform.machine(),
                 sys.platform,
@@ -121,6 +121,6 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C must reach only the control process, which ends the workers.
+                # Ctrl-C must reach only the control process, which stops the workers.
                 start_new_session=True,
             )

@@ -1,1 +1,1 @@
-"""What `submitJob` does: which groups are left to send, sending them, and the journal of both."""
+"""The work of `submitJob`: it finds the unsent groups, sends them, and keeps a journal."""

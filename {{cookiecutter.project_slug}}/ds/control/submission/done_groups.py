@@ -1,4 +1,4 @@
-"""Which groups are done, for `--skip-done`: the bucket is listed in bulk."""
+"""The groups that `--skip-done` leaves out, found by listing the bucket in bulk."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 from ds.jobs.outputs import OutputFile, OutputRule
 
 FEW_LISTINGS = 20
-"""At least this many prefixes may be listed one by one, however few jobs there are."""
+"""The number of prefixes that can be listed separately, even if there are few jobs."""
 
 
 def prefixes_to_list(prefixes: Iterable[str], count: int) -> list[str]:
     """Return the folders to list, so that few requests cover all output prefixes.
 
-    They are the folders of one level: the deepest that has at most FEW_LISTINGS folders, or one
-    for each hundred of the `count` prefixes. If no level has so few, it is the whole bucket, "".
+    They are the folders of one level: the deepest level that has at most FEW_LISTINGS folders, or
+    one for each hundred of the `count` prefixes. If every level has more, "" is returned: the
+    whole bucket is listed.
     """
     most = max(FEW_LISTINGS, count // 100)
     levels: list[set[str]] = []
     for prefix in prefixes:
         parts = prefix.split("/")
         while len(levels) < len(parts):
-            # A shorter prefix has no folder at this level, so it is listed itself.
+            # A shorter prefix has no folder at this level, so the prefix itself is listed.
             levels.append(set(levels[-1]) if levels else set())
         for depth in range(len(levels)):
             if len(levels[depth]) <= most:
@@ -35,8 +36,8 @@ def prefixes_to_list(prefixes: Iterable[str], count: int) -> list[str]:
 class DoneGroups:
     """The groups whose outputs are complete.
 
-    The prefixes and the number of files in them are kept in a temporary database on disk, so that
-    millions of them need little memory.
+    A temporary database on disk stores the prefixes and their numbers of files, so millions of
+    prefixes need little memory.
     """
 
     def __init__(self, rule: OutputRule) -> None:
@@ -66,7 +67,7 @@ class DoneGroups:
         return 0 < self._rule.expected_number_files <= int(files)
 
     def close(self) -> None:
-        """Remove the database; no calls after this."""
+        """Remove the database; no other method can be called afterward."""
         self._database.close()
 
     def _count(self, key: str, size: int) -> None:

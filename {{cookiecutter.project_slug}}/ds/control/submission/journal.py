@@ -1,7 +1,7 @@
-"""The journal: which groups of a job file SQS has already accepted.
+"""The journal of the groups in a job file that SQS has already accepted.
 
-With it, an interrupted submission continues where it stopped, and a finished one is not repeated
-by mistake.
+With the journal, an interrupted submission continues where it stopped, and a finished submission
+is not repeated by mistake.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any
 from ds.cloud.errors import CommandError
 
 FOLDER = ".submissions"
-"""The journals' folder in the implementation."""
+"""The folder of the journals in the implementation."""
 
 
 class Journal:
     """The groups of one job file that are in one queue.
 
-    A file of JSON lines: first the job file and the queue; then the first and last group of each
-    batch that SQS accepted, in the order of its answers; at the end, the time of completion. The
-    incomplete last line of a killed process is not valid JSON, and is ignored.
+    The file contains JSON lines: first the job file and the queue; then the first and last group of
+    each batch that SQS accepted, in the order of its answers; finally the time of completion. If a
+    process is killed, its incomplete last line is not valid JSON and is ignored.
 
     Args:
-        path: the file.
+        path: the path of the file.
         digest: identifies the job file by its messages.
-        count: groups in the job file.
+        count: the number of groups in the job file.
         queue, created: the URL and creation time, because a later queue can have the same URL.
-        again: discard the content of the file.
+        again: whether to discard the content of the file.
 
     Attributes:
-        accepted: groups that an earlier process sent, as ranges that do not overlap.
-        finished: when all groups were sent; "" if they were not.
-        resumed: whether an earlier process had begun.
+        accepted: the groups that earlier processes sent, as ranges that do not overlap.
+        finished: the time when all groups were sent; "" if some were not.
+        resumed: whether an earlier process began to send.
 
     Raises:
         CommandError: another process is sending this job file.
@@ -86,12 +86,12 @@ class Journal:
         self._write({"finished": when})
 
     def close(self) -> None:
-        """Close the file; no calls after this."""
+        """Close the file; no other method can be called afterward."""
         self._file.close()
 
     def _write(self, line: object) -> None:
         self._file.write(json.dumps(line) + "\n")
-        # Enough if the process is killed; after a power failure, more jobs may be sent twice.
+        # This is enough if the process is killed; a power failure may cause more duplicates.
         self._file.flush()
 
 

@@ -1,4 +1,4 @@
-"""One submission: send the jobs of a job file that are left to send."""
+"""One submission: send the unsent jobs of a job file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ds.jobs.message import Job
 THREADS = 16
 
 TAG_SECONDS = 60
-"""Between two updates of the queue's tag during a submission."""
+"""The time between two updates of the queue's tag during a submission."""
 
 
 class Unsent:
-    """The jobs that are left to send, and the group number of each.
+    """The unsent jobs, and the group number of each.
 
     Args:
         jobs: all jobs, group 1 first.
@@ -37,7 +37,7 @@ class Unsent:
         done: groups to leave out, because their outputs are complete.
 
     Attributes:
-        left_out: how many groups of `done` were left out.
+        left_out: the number of groups in `done` that were left out.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Submission:
         self._tagged = -math.inf
 
     def run(self, again: bool) -> None:
-        """Send the groups that are left, or with `again` all groups.
+        """Send the unsent groups, or all groups if `again` is true.
 
         Raises:
-            CommandError: everything is sent already, or SQS refused messages permanently.
-            Interrupted: by Ctrl-C.
+            CommandError: all groups are already sent, or SQS refused messages permanently.
+            Interrupted: the user pressed Ctrl-C.
         """
         jobs, name = self._jobs, self._jobs.path.name
         created = self._queue.attributes.get("CreatedTimestamp", "")
@@ -139,7 +139,7 @@ class Submission:
                 f"Interrupted: at least {sent:,} jobs are in queue {self._name}, which keeps them "
                 f"for 14 days; {FOLDER}/ records them. Run the same command again to send the rest."
             ) from None
-        # Before finish(): after it, the same command would not remove a tag that was left.
+        # Untag before finish(): after it, the same command would not remove a remaining tag.
         self._untag()
         journal.finish(_now())
         seconds = time.monotonic() - began
@@ -147,7 +147,7 @@ class Submission:
         self._print(f"{sent:,} jobs sent to queue {self._name} in {seconds:.1f} s.{done}")
 
     def _tag(self) -> None:
-        """Tag the queue, at most every TAG_SECONDS, so that nobody considers it empty."""
+        """Tag the queue, at most every TAG_SECONDS, so that it is not considered empty."""
         if time.monotonic() - self._tagged > TAG_SECONDS:
             self._tagged = time.monotonic()
             tags = {APP_TAG: self._app, self._tag_key: _now()}
