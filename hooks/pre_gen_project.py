@@ -28,14 +28,14 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, as a person reads it: "{where}: {message}; {hint}".
+    """One mistake, in the form that users read: "{where}: {message}; {hint}".
 
     Attributes:
         where: the place, such as "job.py, COMMAND, column 14"; "" if the caller adds it.
         message: what is wrong.
         hint: what to do.
-        warning: true if it may be intended; nothing is refused because of it.
-        code: the kind of a problem that `check` reports, such as "DS-MEMORY".
+        warning: whether it may be intended; a warning never causes a refusal.
+        code: the kind of problem, if `check` reports it, such as "DS-MEMORY".
     """
 
     where: str
@@ -46,7 +46,7 @@ class Problem:
 
     @property
     def statement(self) -> str:
-        """Where and what, without what to do."""
+        """The place and the message, without the hint."""
         return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class Problem:
 
 
 Located = tuple[int, Problem]
-"""A problem without a place yet, and its offset in a text."""
+"""An offset in a text, and a problem that has no place yet."""
 
 
 class BadInput(Exception):
-    """Something that a person wrote cannot be used. Holds every problem, not only the first."""
+    """Input that cannot be used, with every problem and not only the first."""
 
     exit_code = 2
 
@@ -71,7 +71,7 @@ class BadInput(Exception):
 
 
 def at(problems: Iterable[Problem], where: str) -> list[Problem]:
-    """Put the problems inside a place: "column 3" becomes "job.py, COMMAND, column 3"."""
+    """Prefix the place of each problem: "column 3" becomes "job.py, COMMAND, column 3"."""
     return [
         replace(problem, where=", ".join(place for place in (where, problem.where) if place))
         for problem in problems
@@ -93,7 +93,7 @@ def _line_and_column(text: str, offset: int) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name to suggest for an unknown one. Case, "-" and "_" do not matter."""
+    """Find a known name to suggest for an unknown name. Case and "-" or "_" do not matter."""
     folded = {_folded(other): other for other in known}
     matches = get_close_matches(_folded(name), folded, n=1, cutoff=0.7)
     return folded[matches[0]] if matches else None
@@ -102,7 +102,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(
     name: str, known: Iterable[str], otherwise: str, written: Callable[[str], str] = str
 ) -> str:
-    """Write the hint for an unknown name: the closest known name, or what to do otherwise."""
+    """Return the hint for an unknown name: the closest known name, or else `otherwise`."""
     suggestion = closest(name, known)
     return f"did you mean {written(suggestion)}?" if suggestion else otherwise
 
@@ -112,7 +112,7 @@ def _folded(name: str) -> str:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that differs from `name` in one or two letters; else None.
+    """Find the known name that differs from `name` in one or two letters; else return None.
 
     This is stricter than `closest`, because the name is refused. The limit is lower for short
     names: GPU is a typo of GPUS, but PLUS may be a name that the owner chose.
@@ -148,13 +148,13 @@ RESERVED_NAMES = frozenset(
 )
 RESERVED_PREFIXES = ("LD_", "PYTHON", "AWS_", "ECS_", "DS_")
 
-# Bash sets these itself: `$SECONDS` in a script would never be the job's value.
+# Bash sets these variables: `$SECONDS` in a script would never be the job's value.
 SHELL_NAMES = frozenset(
     "_ BASH BASHOPTS BASHPID BASH_ENV BASH_VERSION EPOCHREALTIME EPOCHSECONDS HISTCMD LINENO"  # noqa: SIM905
     " OLDPWD OPTERR OPTIND PPID PS4 PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM".split()
 )
 
-MAX_KEY_BYTES = 1024  # of S3
+MAX_KEY_BYTES = 1024  # the limit of S3
 
 # Unicode's categories Cc and Cs, which never change: unicodedata is slow for each character.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -162,17 +162,17 @@ _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def braced(name: str) -> str:
-    """Write the name as in a command: {name}."""
+    """Return the name as written in a command: {name}."""
     return "{" + name + "}"
 
 
 def environment_name(name: str) -> str:
-    """Write the name as in the job's environment: "-" becomes "_"."""
+    """Return the name as written in the job's environment: "-" becomes "_"."""
     return name.replace("-", "_")
 
 
 def name_problem(name: str) -> str | None:
-    """Explain why a variable cannot have this name; else None."""
+    """Explain why a variable cannot have this name; return None if it can."""
     in_environment = environment_name(name)
     if not re.fullmatch(NAME_PATTERN, name):
         return "must contain only letters, digits, _ and -, and begin with a letter or _"
@@ -199,12 +199,12 @@ def name_clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def as_text(value: str | int | float | bool) -> str:
-    """Write the value as a program receives it: text unchanged, everything else as in JSON."""
+    """Return the value as a program receives it: text unchanged, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def from_text(text: str, type_: str) -> Value:
-    """Read a value in a CSV cell, or an example in an answer; raise ValueError with the reason."""
+    """Read a value from a CSV cell or an answer's example, or raise ValueError with the reason."""
     if type_ == "flag" and text:
         word = text.strip().lower()
         if word not in ("true", "false"):
@@ -224,7 +224,7 @@ def is_empty(value: Value) -> bool:
 
 
 def split_args(text: str) -> list[str]:
-    """Split a value of type `args` by the rules of shell quoting; ValueError if they are broken."""
+    """Split a value of type `args` like a shell; raise ValueError if its quoting is not valid."""
     return shlex.split(text)
 
 
@@ -237,13 +237,13 @@ def split_key(value: str, bucket: str) -> tuple[str, str]:
 
 
 def control_character(text: str, allowed: str = "") -> int | None:
-    """Return the index of the first control character or lone surrogate; else None."""
+    """Return the index of the first control character or lone surrogate, or None."""
     found = (place.start() for place in _CONTROL.finditer(text) if place[0] not in allowed)
     return next(found, None)
 
 
 def value_problem(value: object, type_: str) -> str | None:
-    """Explain why a value in a job file does not fit its type ("must be ..."); else None.
+    """Explain why a value in a job file does not fit its type ("must be ..."), or return None.
 
     Null and "" fit every type. Whether they are allowed depends on their place in the command.
     """
@@ -320,21 +320,21 @@ def _characters_problem(text: str) -> str | None:
 _SECRETS = {"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS"}
 _SECRETS |= {"CREDENTIAL", "CREDENTIALS", "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY"}
 
-# An AWS access key, a private key, GitHub's tokens.
+# AWS access keys, private keys and GitHub tokens.
 _SECRET_VALUE = re.compile(
     r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_\w{36}"
 )
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether a name suggests that its value is a secret (the key of an object does not)."""
+    """Return whether a name suggests that its value is a secret (an object's key is not)."""
     words = re.split("[_-]", name.upper())
     pairs = map("".join, pairwise(words))
     return not _SECRETS.isdisjoint([*words, *pairs])
 
 
 def looks_secret_value(value: object) -> bool:
-    """Return whether a text, or a text of a list, has the form of a well-known secret."""
+    """Return whether a text, or any text in a list, has the form of a well-known secret."""
     texts = value if isinstance(value, list | tuple) else [value]
     return any(isinstance(text, str) and _SECRET_VALUE.search(text) for text in texts)
 
@@ -347,7 +347,7 @@ def looks_secret_value(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Text:
-    """Literal text. `quote` is "'" or '"', a backslash for an escaped character, "" for none."""
+    """Literal text; `quote` is "'", '"', a backslash for an escaped character, or ""."""
 
     text: str
     quote: str
@@ -365,7 +365,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of the command: one argument, unless its variable stands for several or none."""
+    """One word of the command: one argument, unless its variable has several values or none."""
 
     parts: tuple[Text | Reference, ...]
     offset: int
@@ -382,19 +382,19 @@ class Word:
 
     @cached_property
     def literal(self) -> str | None:
-        """The text of a word without variables, else None."""
+        """The text of the word if it contains no variables, else None."""
         return None if self.references else "".join(part.text for part in self.texts)
 
     @cached_property
     def lone(self) -> Reference | None:
-        """The variable that is the whole word, unquoted; else None."""
+        """The unquoted variable that is the whole word, else None."""
         (part, *others) = self.parts
         return part if isinstance(part, Reference) and not part.quote and not others else None
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """`[...]`: words that are removed together if a variable in them is empty."""
+    """`[...]`: words that are removed together if one of their variables is empty."""
 
     words: tuple[Word, ...]
     offset: int
@@ -419,12 +419,12 @@ class Command:
 
     @property
     def names(self) -> set[str]:
-        """Every name that is used as {name}, including built-in ones."""
+        """Every name that is used as {name}, including built-in names."""
         return {reference.name for word in self.words for reference in word.references}
 
 
 def words_of(item: Word | Bracket) -> tuple[Word, ...]:
-    """Return the words of a bracket, or the word itself."""
+    """Return the words of a bracket, or a single word as a tuple."""
     return item.words if isinstance(item, Bracket) else (item,)
 
 
@@ -488,8 +488,8 @@ class _Scanner:
         self.word_offset = 0
         self.bracket: list[Word] | None = None  # words of the bracket being read
         self.bracket_offset = 0
-        self.closers: list[str] = []  # what closes a $( or ` that was refused already
-        self.brackets_refused = False  # in this word: reported once
+        self.closers: list[str] = []  # the closing characters of each refused $( or `
+        self.brackets_refused = False  # in this word, so that they are reported once
         self.refused_openings = 0  # not closed yet
 
     def scan(self) -> None:
@@ -544,7 +544,7 @@ class _Scanner:
         self.found.append((offset, Problem("", message, hint)))
 
     def add(self, part: Text | Reference) -> None:
-        """Add a part to the word, or begin one; join it to text with the same quotes."""
+        """Add a part to the current or a new word; join text that has the same quotes."""
         if self.parts is None:
             self.parts, self.word_offset = [], part.offset
         last = self.parts[-1] if self.parts else None
@@ -601,7 +601,7 @@ class _Scanner:
             self.bracket = None
 
     def refuse_bracket(self, offset: int, message: str) -> None:
-        """Refuse a bracket, but neither the others in its word nor the one that closes it."""
+        """Refuse a bracket once per word, and do not report the matching closing bracket."""
         sign = self.text[offset]
         if not (self.brackets_refused or (sign == "]" and self.refused_openings)):
             self.refuse(offset, message, "quote the word if it is text")
@@ -644,12 +644,12 @@ def command_arguments(
 ) -> list[str]:
     """Build the arguments of one job from a command that `check_command` accepted.
 
-    `variables` is type by name. `values` is value by name, including built-in names: a local path
-    for `file` and `folder`, a list for `files` and `args`, None for no value.
+    `variables` maps names to types. `values` maps names, including built-in names, to values: a
+    local path for `file` and `folder`, a list for `files` and `args`, None for no value.
 
     Raises:
-        BadInput: a value is null, or that of a file is empty, where it is not optional. The place
-            is the name of the variable, because the job file must change.
+        BadInput: a required value is null, or a required file is empty. The place is the name of
+            the variable, because the job file must be changed.
     """
     words: list[Word] = []
     for item in command.items:
@@ -666,7 +666,7 @@ def command_arguments(
 def _missing_values(
     words: Iterable[Word], variables: Mapping[str, str], values: Mapping[str, Value]
 ) -> Iterator[Problem]:
-    """Report values that must not be empty. Text may be: "" is an argument too."""
+    """Report values that must not be empty. Text can be empty: "" is a valid argument."""
     for name in dict.fromkeys(reference.name for word in words for reference in word.references):
         is_input = variables.get(name) in ("file", "files", "folder")
         if values.get(name) is None or (is_input and is_empty(values[name])):
@@ -701,7 +701,7 @@ def _written(part: Text | Reference, values: Mapping[str, Value]) -> str:
 def check_command(command: Command, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a command, including warnings.
 
-    `variables` is type by name, without the built-in ones.
+    `variables` maps names, without built-in names, to types.
     """
     types = {**dict.fromkeys(BUILT_IN, "text"), **variables}
     codes = list(_codes(command, types))
@@ -724,7 +724,8 @@ def check_unused(
 ) -> list[Problem]:
     """Warn about each variable that neither the command nor `also_used` names.
 
-    A script in the program's image may still read it from the environment. {job_json} uses all.
+    A script in the program's image may still read it from the environment. {job_json} uses all
+    variables.
     """
     used = command.names | set(also_used)
     in_code = names_in_code(command)
@@ -740,14 +741,14 @@ def check_unused(
 
 
 def names_in_code(command: Command) -> set[str]:
-    """Return the environment names in code of the command: $name in a shell, else every word."""
+    """Return the environment names in the command's code: $name in a shell, else every word."""
     return {name for code in _codes(command, {}) for name in code.interpreter.names(code.text)}
 
 
 def _wrong_references(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Report unknown names, and types that cannot be used where they are."""
+    """Report unknown names, and variables whose type cannot be used in their position."""
     for item in command.items:
         for word in words_of(item):
             for reference in word.references if word not in code_words else ():
@@ -768,13 +769,13 @@ def _wrong_references(
                 yield reference.offset, Problem("", message, hint)
 
 
-# --- Text where something else was probably intended ----------------------------------------------
+# --- Text that is probably a mistake --------------------------------------------------------------
 
 
 def _unexpected_text(
     command: Command, types: Mapping[str, str], code_words: Collection[Word]
 ) -> Iterator[Located]:
-    """Warn about text that the program receives unchanged, although that may be a mistake."""
+    """Warn about text that the program receives unchanged, which may be a mistake."""
     for word in command.words:
         for text in word.texts:
             if text.quote == "'":
@@ -831,10 +832,10 @@ class _Interpreter:
     """How an interpreter receives code, and how that code reads an environment variable."""
 
     program: str  # pattern of the program's base name
-    code_option: str  # pattern of the option before the code (in the same word, or the next one)
+    code_option: str  # pattern of the option before the code (same or previous word)
     valued_option: str  # pattern of options whose value is the next word
     variable: str  # how the code reads NAME
-    arguments: str  # how the code reads the arguments after it
+    arguments: str  # how the code reads the arguments that follow it
     first_argument: str  # what these arguments must begin with
     use: str  # pattern of a name in use
     takes_more: bool = False  # more options with code may follow
@@ -889,7 +890,7 @@ class _Code:
 
 
 def _codes(command: Command, types: Mapping[str, str]) -> Iterator[_Code]:
-    """Find the code arguments of every interpreter, wherever it is among the words."""
+    """Find the code arguments of every interpreter, at any position in the command."""
     words = [word for word in command.words if not _is_flag(word, types)]
     for index, word in enumerate(words):
         program = (word.literal or "").rpartition("/")[2]
@@ -956,7 +957,7 @@ def _how_code_reads(name: str, type_: str, interpreter: _Interpreter) -> str:
 
 
 def _typos_in_code(codes: Iterable[_Code], types: Mapping[str, str]) -> Iterator[Located]:
-    """Warn about $plte if the variable is $plate: a shell would continue with an empty text."""
+    """Warn about $plte if the variable is $plate: a shell would continue with an empty value."""
     known = {environment_name(name) for name in types}
     not_typos = known | RESERVED_NAMES | SHELL_NAMES
     for code in codes:
@@ -977,7 +978,7 @@ def _literal_names(text: str) -> set[str]:
 # === jobs/output_prefix.py
 
 
-MAX_PREFIX_BYTES = 800  # S3 allows 1024 for a whole key: this leaves room for file names
+MAX_PREFIX_BYTES = 800  # S3 allows 1024 bytes for a key; this leaves room for file names
 
 _PREFIX_REFERENCE = re.compile(r"\{(NAME)\}".replace("NAME", NAME_PATTERN))
 
@@ -990,7 +991,7 @@ def prefix_names(template: str) -> set[str]:
 def check_prefix(template: str, variables: Mapping[str, str]) -> list[Problem]:
     """Report every problem of a template such as "results/{plate}/{well}", including warnings.
 
-    `variables` is type by name, without the built-in ones.
+    `variables` maps names, without built-in names, to types.
     """
     problems = list(_name_problems(template, variables))
     for brace in re.findall("[{}]", _PREFIX_REFERENCE.sub("", template))[:1]:
@@ -1007,8 +1008,8 @@ def render_prefix(template: str, values: Mapping[str, Value], job_id: str) -> st
     """Build the prefix of one job from the values in the job file, without a / at either end.
 
     Raises:
-        BadInput: a value is missing, or with these values the prefix leaves the bucket, has an
-            empty part or a control character, or is too long.
+        BadInput: a value is missing, or the resulting prefix leaves the bucket, has an empty part
+            or a control character, or is too long.
     """
     known = {**values, "job_id": job_id}
     texts: dict[str, str] = {}
@@ -1039,7 +1040,7 @@ def _name_problems(template: str, variables: Mapping[str, str]) -> Iterator[Prob
 
 
 def _path_problems(prefix: str) -> Iterator[Problem]:
-    """Explain why a prefix, without a / at the end, is not a safe place in the bucket."""
+    """Explain why a prefix, without its final /, is not a safe place in the bucket."""
     parts = prefix.split("/")
     control = control_character(prefix)
     shown = prefix[:100]
@@ -1071,7 +1072,7 @@ def _path_problems(prefix: str) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file of one job: its path below the output folder or prefix, and its size in bytes."""
+    """An output file: its path relative to the output folder or prefix, and its size in bytes."""
 
     path: str
     size: int
@@ -1090,7 +1091,7 @@ class OutputRule:
         return file.size >= self.min_file_size_bytes and self.necessary_string in file.path
 
     def missing(self, files: Iterable[OutputFile]) -> str | None:
-        """Explain why these files are not the complete outputs of a job; None if they are."""
+        """Explain why a job's outputs are not complete; return None if they are."""
         files = list(files)
         found = sum(map(self.counts, files))
         if found >= self.expected_number_files:
@@ -1102,7 +1103,7 @@ class OutputRule:
         )
 
     def already_done(self, files: Iterable[OutputFile]) -> bool:
-        """Return whether a job with these files can be skipped: never if it need not write any."""
+        """Return whether a job with these files can be skipped; never if no files are expected."""
         return self.expected_number_files > 0 and self.missing(files) is None
 
 
@@ -1111,7 +1112,7 @@ class OutputRule:
 
 LONGEST_JOB_MINUTES = 660
 """SQS hides a message for at most 12 hours ("Amazon SQS visibility timeout"), so a longer job would
-be started a second time."""
+start a second time."""
 
 MACHINE_TYPE_PATTERN = r"[a-z][a-z0-9-]*\.[a-z0-9-]+"
 
@@ -1124,7 +1125,7 @@ IMAGE_NAME = re.compile(
 
 
 def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
-    """Declare a setting; its default is `...` if config.py must set it.
+    """Declare a setting; use `...` as the default if config.py must set it.
 
     `doc` is its line in docs/settings.md. `limits` are arguments of pydantic's `Field`: ge, gt, le,
     pattern, min_length.
@@ -1139,7 +1140,7 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """The settings that a worker needs; `program` has every other upper-case name in config.py."""
+    """The settings that a worker needs; `program` has all other upper-case names in config.py."""
 
     APP_NAME: str = setting(
         ..., "Name of the run and of everything it creates", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$"
@@ -1178,12 +1179,12 @@ class JobSettings:
 
     @property
     def record_group(self) -> str:
-        """The log group of the records."""
+        """The log group for the records."""
         return f"{self.LOG_GROUP_NAME}_records"
 
     @property
     def output_rule(self) -> OutputRule:
-        """The rule for when a job's outputs are complete."""
+        """The rule that decides whether a job's outputs are complete."""
         return OutputRule(
             self.EXPECTED_NUMBER_FILES, self.MIN_FILE_SIZE_BYTES, self.NECESSARY_STRING
         )
@@ -1191,7 +1192,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JobSettings):
-    """All settings of a run, and `warnings` of what is probably not intended."""
+    """All settings of a run, and `warnings` about values that are probably not intended."""
 
     DOCKERHUB_TAG: str = setting("", "Image of the program with the worker", pattern=r"^\S*$")
 
@@ -1240,7 +1241,7 @@ NEEDLESS = {
     "CREATE_DASHBOARD": "DS does not create dashboards",
     "CLEAN_DASHBOARD": "DS does not create dashboards",
 }
-"""Settings of Distributed-Something that have no effect in DS, and why."""
+"""Settings of Distributed-Something that have no effect in DS, each with the reason."""
 
 INSTEAD = {
     "SOURCE_BUCKET": "inputs are keys in AWS_BUCKET, or s3://bucket/key, in the job file",
@@ -1250,10 +1251,10 @@ INSTEAD = {
     "DOWNLOAD_FILES": "inputs are always downloaded",
     "SCRIPT_DOWNLOAD_URL": "a script is a shared variable of type file, or part of the image",
 }
-"""Settings of single implementations of Distributed-Something, and what DS does instead."""
+"""Settings of individual Distributed-Something implementations, and what DS does instead."""
 
 SETTING_NAMES = (*SETTINGS, *NEEDLESS)
-"""All names that a setting of the program cannot have."""
+"""All names that the program's settings cannot have."""
 
 
 def limits_of(name: str) -> Mapping[str, Any]:
@@ -1339,7 +1340,7 @@ class Variable(NamedTuple):
 def parse_list(text: str) -> list[Variable]:
     """Read the answer to one of LISTS: `name=value; name:type=value|value`.
 
-    Only split and strip: `templates/variables.jinja` does the same without the checks.
+    Use only split and strip, because `templates/variables.jinja` does the same without the checks.
 
     Raises:
         BadInput: every problem.
@@ -1353,12 +1354,12 @@ def parse_list(text: str) -> list[Variable]:
 class _List(NamedTuple):
     """The valid parts of a list.
 
-    An unknown type is read as text, which is valid everywhere. A variable whose value may have been
-    cut at a ; has no examples.
+    A variable of an unknown type becomes text, which is valid everywhere. A variable whose value
+    may have been cut at a semicolon has no examples.
     """
 
     variables: list[Variable]
-    without_value: list[str]  # names, or the whole entry if it does not have one
+    without_value: list[str]  # names, or the whole entry if it has no name
     problems: list[Problem]
 
 
@@ -1387,7 +1388,7 @@ def _read_list(text: str) -> _List:
 
 
 def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
-    """Build the groups of the example job file: group N has the Nth example, or the only one.
+    """Build the groups of the example job file: group N has the Nth or the only example.
 
     Raises:
         ValueError: an example is not a value of its variable's type.
@@ -1404,14 +1405,14 @@ def example_groups(variables: Iterable[Variable]) -> list[dict[str, Value]]:
 
 
 def _lists(answers: Answers) -> dict[str, list[Variable]]:
-    """Return the variables of each list, as far as they are valid."""
+    """Return the valid variables of each list."""
     return {question: _read_list(answers[question]).variables for question in LISTS}
 
 
 def _types(answers: Answers, wanted: Iterable[str]) -> dict[str, str]:
-    """Return type by name, including each wanted name that an invalid entry may stand for.
+    """Return types by name, including each wanted name that an invalid entry may stand for.
 
-    Without group_variables, that is every wanted name.
+    If group_variables is empty, these are all wanted names.
     """
     types = {}
     for question in LISTS:
@@ -1432,7 +1433,7 @@ def _may_stand_for(entry: str, name: str) -> bool:
 
 
 def _typos(wanted: Iterable[str], types: Mapping[str, str]) -> set[str | None]:
-    """Return the known names that unknown ones are probably typos of."""
+    """Return the known names that the unknown names probably stand for."""
     known = [*types, *BUILT_IN]
     return {closest(name, known) for name in wanted if name not in known}
 
@@ -1465,7 +1466,7 @@ def characters_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def slug_rule(answers: Answers) -> Iterator[Problem]:
-    """Require a new folder directly in the output folder."""
+    """Require a valid folder name, without path separators."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", answers["project_slug"]):
         message = f"{_shown(answers['project_slug'])} is not a valid name for a folder"
         hint = "must be 1 to 100 letters, digits, and . _ -, beginning with a letter or digit"
@@ -1532,7 +1533,7 @@ def setting_rule(answers: Answers) -> Iterator[Problem]:
             yield Problem(where, message, "give the variable another name")
 
 
-# --- Rules: answers that could not run ------------------------------------------------------------
+# --- Rules: answers that cannot run ---------------------------------------------------------------
 
 
 def name_like_setting_rule(answers: Answers) -> Iterator[Problem]:
@@ -1566,7 +1567,7 @@ def app_name_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def image_rule(answers: Answers) -> Iterator[Problem]:
-    """Require valid names of images; the image to build does not have a digest yet."""
+    """Require valid image names; the image to build has no digest yet."""
     for question in ("docker_base_image", "docker_image"):
         image = answers[question]
         found = IMAGE_NAME.fullmatch(image) if len(image) <= 255 else None
@@ -1580,7 +1581,7 @@ def image_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def range_rule(answers: Answers) -> Iterator[Problem]:
-    """Require numbers in their range."""
+    """Require numbers within their ranges."""
     for question, (least, most) in NUMBERS.items():
         answer = answers[question]
         if _NUMBER.fullmatch(answer) and not least <= int(answer) <= most:
@@ -1600,7 +1601,7 @@ def machine_rule(answers: Answers) -> Iterator[Problem]:
 
 
 def example_rule(answers: Answers) -> Iterator[Problem]:
-    """Require examples of the right type, and the same number of them in each variable."""
+    """Require examples of the right type, and the same number of examples for each variable."""
     lists = _lists(answers)
     for question, variables in lists.items():
         for name, type_, examples in variables:
@@ -1628,14 +1629,14 @@ def command_rule(answers: Answers) -> Iterator[Problem]:
         return
     types = _types(answers, command.names)
     for problem in at(check_command(command, types), "question command"):
-        # Only "{output_dir} is never used" has no column; a typo may be its use.
+        # Only "{output_dir} is never used" has no column; a misspelled name may be its use.
         unused = problem.where == "question command"
         if not unused or _typos(command.names, types).isdisjoint({"output_dir", "job_json"}):
             yield problem
 
 
 def unused_rule(answers: Answers) -> Iterator[Problem]:
-    """Warn about unused variables, except those to rename and those that a typo may stand for."""
+    """Warn about unused variables, except those to rename and those whose use may be misspelled."""
     try:
         command = parse_command(answers["command"])
     except BadInput:
@@ -1680,7 +1681,7 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
         return
     values = {
         question: [
-            # As text, values that do not fit their type can be compared too.
+            # Values that do not fit their type are compared as text.
             variable if _fits(variable) else variable._replace(type="text")
             for variable in variables
             if variable.examples
@@ -1712,9 +1713,9 @@ def _example_prefix_problems(answers: Answers, where: str) -> Iterator[Problem]:
 
 
 def collisions(prefixes: Iterable[str]) -> list[tuple[int, int]]:
-    """Find pairs (earlier, later) of indexes with equal prefixes, or one inside the other.
+    """Find index pairs (earlier, later) of prefixes that are equal or inside one another.
 
-    Of several equal prefixes, each later one is paired with the first.
+    If several prefixes are equal, each later prefix is paired with the first.
     """
     first: dict[str, int] = {}
     pairs = []
@@ -1735,7 +1736,7 @@ def _outer(prefix: str) -> Iterator[str]:
 
 
 def _sure_names(answers: Answers) -> set[str]:
-    """Return the names whose example values are known, whatever else is wrong."""
+    """Return the names whose example values are known despite other problems."""
     lists = _lists(answers)
     everything = [variable for variables in lists.values() for variable in variables]
     times = Counter(variable.name for variable in everything)
@@ -1758,7 +1759,7 @@ def check_answers(answers: Mapping[str, object], *, updating: bool = False) -> l
 
     Args:
         answers: one text for each of QUESTIONS.
-        updating: whether an existing implementation is rendered again: then only answers that
+        updating: whether an existing implementation is rendered again. If so, only answers that
             would damage its files are refused, and all other problems are warnings.
     """
     if problems := list(text_rule(answers)):
@@ -1801,8 +1802,8 @@ def _question_number(problem: Problem) -> int:
 def answers_file(answers: Mapping[str, object]) -> str:
     """Write YAML for `cookiecutter --config-file` that gives the same answers again.
 
-    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings, and so
-    are carriage returns, which Jinja would replace with line feeds.
+    Cookiecutter renders these answers, so Jinja's opening tags are written as Jinja strings. So are
+    carriage returns, because Jinja would replace them with line feeds.
     """
     lines = ["default_context:"]
     for question in QUESTIONS:
@@ -1830,7 +1831,7 @@ def _yaml_character(character: str) -> str:
 
 
 def _is_printable(character: str) -> bool:
-    """Refuse control, direction and invisible characters, except joiners of letters or emoji."""
+    """Refuse control, direction and invisible characters, except letter and emoji joiners."""
     unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     return not unseen or character in "\u200c\u200d"
 
@@ -1851,13 +1852,13 @@ def _shown(text: str) -> str:
 # === hooks/refuse.py
 
 
-# Cookiecutter renders this one expression; the answers arrive as data, never as code.
+# Cookiecutter renders only this expression; the answers arrive as data, never as code.
 CONTEXT = json.loads({{ '%r'|format(cookiecutter|jsonify) }})  # type: ignore  # fmt: skip  # noqa: F821
 UNDER_CRUFT = "_commit" in CONTEXT
 
 
 def main() -> int:
-    """Report all problems on stderr; return the exit code, 1 if the answers are refused."""
+    """Report all problems on stderr, and return the exit code: 1 if answers are refused."""
     problems = check_answers(CONTEXT, updating=UNDER_CRUFT)
     refused = [problem for problem in problems if not problem.warning]
     warnings = [problem for problem in problems if problem.warning]
@@ -1886,7 +1887,7 @@ def output_folder() -> Path:
 
 
 def how_to_try_again(folder: Path) -> list[str]:
-    """Save the answers in a file, and return the lines that explain how to use it."""
+    """Save the answers in a file, and return lines that explain how to use the file."""
     if UNDER_CRUFT:
         command = """cruft update --variables-to-update '{"QUESTION": "ANSWER"}'"""
         return ["Change the answers; in an implementation run:", "", f"  {command}"]
@@ -1908,7 +1909,7 @@ def how_to_try_again(folder: Path) -> list[str]:
 
 
 def write_new_file(folder: Path, text: str) -> Path:
-    """Write a file with the first unused name: someone may have edited the existing ones."""
+    """Write a file with the first unused name, because users may have edited existing files."""
     number = 1
     while True:
         file = folder / f"answers{f'-{number}' if number > 1 else ''}.yaml"
