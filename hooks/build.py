@@ -1,6 +1,7 @@
-"""Write pre_gen_project.py: the modules with the rules of the answers in one file, and refuse.py.
+"""Write pre_gen_project.py: refuse.py and the modules with the rules for answers, in one file.
 
-Cookiecutter runs a hook as a single file, so it cannot import the engine. `make hooks` runs this.
+Cookiecutter runs a hook as a single file, so the hook cannot import the engine. Run this script
+with `make hooks`.
 """
 
 import ast
@@ -36,7 +37,7 @@ Written by `make hooks` from modules of the engine, answers.py and refuse.py: ed
 
 
 def build() -> str:
-    """Build the text of the hook."""
+    """Return the text of the hook."""
     imports: dict[str, set[str]] = defaultdict(set)
     bodies = {path: body(path.read_text(encoding="utf-8"), imports) for path in PARTS}
     lines = [f"import {module}" for module in sorted(imports) if not imports[module]]
@@ -72,7 +73,7 @@ def body(source: str, imports: dict[str, set[str]]) -> str:
 
 
 def refuse_doubles(text: str) -> None:
-    """Refuse a name that two modules define: the later definition would replace the first."""
+    """Refuse a name that two modules define: the later definition would replace the earlier one."""
     seen: set[str] = set()
     for node in ast.parse(text).body:
         for target in node.targets if isinstance(node, ast.Assign) else [node]:

@@ -16,11 +16,11 @@ ONLY_COOKIECUTTER = ("_output_dir", "_repo_dir", "_checkout", "_cookiecutter")
 
 
 class NotLinked(Exception):
-    """The reason why the template's URL and commit cannot be recorded."""
+    """The template's URL and commit cannot be recorded; the text is the reason."""
 
 
 def main() -> None:
-    """Complete the rendered folder, which is the current one. A second call changes nothing."""
+    """Complete the rendered folder, which is the current folder. A second call changes nothing."""
     if CONTEXT["license"] == "none":
         Path("LICENSE").unlink(missing_ok=True)
     for cache in ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
@@ -58,7 +58,7 @@ def template_folder() -> Path:
     """Find the template's folder.
 
     `_repo_dir` is the path as the user typed it, often relative to a folder that a hook does not
-    know. But while a hook runs, its parent process, cookiecutter, works in the template's folder.
+    know. However, the hook's parent process, cookiecutter, works in the template's folder.
     """
     folder = Path(CONTEXT["_repo_dir"])
     if not folder.is_absolute():
@@ -74,7 +74,7 @@ def template_folder() -> Path:
 
 
 def origin_and_commit(folder: Path) -> tuple[str, str]:
-    """Return the template's URL and commit, if that commit is what was rendered."""
+    """Return the template's URL and commit, if that commit is the one that was rendered."""
     top = git(folder, "rev-parse", "--show-toplevel", otherwise="the template is not a git clone")
     if not folder.samefile(top):
         raise NotLinked("the template is only one folder of a git clone")
@@ -92,7 +92,7 @@ def origin_and_commit(folder: Path) -> tuple[str, str]:
 
 
 def git(folder: Path, *words: str, otherwise: str = "git cannot read the template's clone") -> str:
-    """Return git's output about the clone in a folder; a failure is reported as `otherwise`."""
+    """Run git on the clone in a folder; return its output, or report a failure as `otherwise`."""
     # Variables such as GIT_DIR, which git sets for its own hooks, name another repository.
     environment = {
         name: text

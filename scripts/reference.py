@@ -65,7 +65,7 @@ KINDS |= {Sequence[str]: "list of text values", float | None: "number or None"}
 
 
 def page() -> str:
-    """Write the whole page."""
+    """Return docs/settings.md."""
     rows = [
         f"| `{name}` | {kind(name)} | {limits(name)} | {default(name)} | {unit(name)} | "
         f"{SETTINGS[name].metadata['doc']} |\n"
@@ -77,7 +77,7 @@ def page() -> str:
 
 
 def kind(name: str) -> str:
-    """Name the type of a setting in a person's words."""
+    """Return the type of a setting in plain words."""
     return KINDS.get(SETTINGS[name].type, "dict")
 
 
@@ -89,7 +89,7 @@ def limits(name: str) -> str:
 
 
 def default(name: str) -> str:
-    """Write the default of a setting as Python."""
+    """Return the default of a setting as Python code."""
     item = SETTINGS[name]
     if item.default is not MISSING:
         return f"`{item.default!r}`"
@@ -97,7 +97,7 @@ def default(name: str) -> str:
 
 
 def unit(name: str) -> str:
-    """Return the unit of a setting; most have none."""
+    """Return the unit of a setting; most settings have none."""
     return str(SETTINGS[name].metadata["unit"])
 
 

@@ -1,1 +1,1 @@
-"""One run on AWS. Standard library, boto3 and `ds.jobs` only, so that a Lambda can import it."""
+"""One run on AWS. Only imports the standard library, boto3 and `ds.jobs`, for use in a Lambda."""

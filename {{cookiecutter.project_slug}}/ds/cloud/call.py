@@ -1,4 +1,4 @@
-"""What a command does on AWS: a list of calls, planned by a pure function, sent by `carry_out`."""
+"""The calls of a command to AWS: a list, planned by a pure function and sent by `carry_out`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ds.cloud.errors import CommandError, Interrupted
 
 RETRY_SECONDS = 2
 REPORT_SECONDS = 10
-"""Between two reports of one wait."""
+"""Time between two reports of the same wait."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Call:
     """One request to AWS.
 
     Attributes:
-        message: what it does, such as "create queue X".
+        message: what the call does, such as "create queue X".
         service, operation, parameters: as boto3 names them.
-        done_already: part of the code or text of the error that means success: the response to the
-            first request was lost, and botocore sent it again.
-        wait_while: errors that pass: part of the code or text of each, and what to report while
+        done_already: part of the code or text of the error that means success, because the response
+            to the first request was lost and botocore sent the request again.
+        wait_while: temporary errors: part of the code or text of each, and what to report while
             waiting.
         patience: longest wait, in seconds.
-        details: further lines that a dry run shows.
+        details: additional lines that a dry run shows.
     """
 
     message: str
@@ -59,12 +59,12 @@ def carry_out(
         calls: the plan.
         report: receives one line at a time.
         dry_run: send nothing.
-        reassurance: what an interruption adds about the incomplete plan.
+        reassurance: text about the incomplete plan that is added after an interruption.
         sleep, clock: in seconds.
 
     Raises:
-        Interrupted: by Ctrl-C.
-        CommandError: an error did not pass within the call's patience.
+        Interrupted: the user pressed Ctrl-C.
+        CommandError: a temporary error lasted longer than the call's patience.
         ClientError: AWS refused a call.
     """
     completed = 0
@@ -92,7 +92,7 @@ def _send(
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> None:
-    """Send one call, again and again while AWS refuses it for a reason that passes."""
+    """Send one call; repeat it while AWS refuses it for a temporary reason."""
     began = clock()
     next_report = 0.0
     while True:

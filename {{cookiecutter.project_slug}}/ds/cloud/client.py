@@ -33,7 +33,7 @@ from ds.jobs.problems import Problem
 from ds.jobs.settings import Settings
 
 ATTEMPTS = 8
-"""Of one request; the environment variable AWS_MAX_ATTEMPTS overrides it."""
+"""Maximum attempts per request; the environment variable AWS_MAX_ATTEMPTS overrides it."""
 
 CONNECTIONS = 32
 
@@ -61,7 +61,7 @@ _DENIED = {
 def session(profile: str = "default") -> botocore.session.Session:
     """Return botocore's session of a profile; the environment variable AWS_PROFILE is ignored.
 
-    "default" is what boto3 finds by itself: keys in the environment, the default profile, or the
+    "default" means what boto3 finds by itself: keys in the environment, the default profile, or the
     role of the machine. boto3's own session takes longer to load, and its clients are the same.
 
     Raises:
@@ -74,19 +74,19 @@ def session(profile: str = "default") -> botocore.session.Session:
 
 
 class Aws:
-    """The account and region of config.py."""
+    """The AWS account and region that config.py selects."""
 
     def __init__(self, settings: Settings) -> None:
         """Find the profile, as `session` does; no request is sent yet."""
         self.region = settings.AWS_REGION
         self.profile = settings.AWS_PROFILE
         self._session = session(self.profile)
-        # For the requests that get credentials, too.
+        # The requests that get credentials use this region, too.
         self._session.set_config_variable("region", self.region)
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, region: str = "") -> Any:
-        """Return a client of a service, in AWS_REGION if no other region is named.
+        """Return a client of a service, in AWS_REGION unless another region is given.
 
         botocore's adaptive mode handles throttling.
         """
@@ -109,7 +109,7 @@ class Aws:
         return self._clients[key]
 
     def _find_credentials(self) -> None:
-        """Get credentials before the first request, to turn every failure into botocore's errors.
+        """Get credentials before the first request, to turn every failure into a botocore error.
 
         botocore itself passes on whatever a failing credential_process raises.
         """
@@ -139,11 +139,11 @@ class Aws:
 
     @property
     def partition(self) -> str:
-        """The account's partition: "aws", or another in China or for a government."""
+        """The account's partition: "aws", or another one in China and government regions."""
         return self.caller.split(":")[1]
 
     def queue_url(self, name: str) -> str:
-        """Return the URL that a queue has, or will have ("Queue and message identifiers")."""
+        """Return the URL that a queue has or will have ("Queue and message identifiers")."""
         return f"{self.client('sqs').meta.endpoint_url}/{self.account}/{name}"
 
 
@@ -157,7 +157,7 @@ def _at_a_terminal() -> bool:
 
 
 def code_of(error: ClientError) -> str:
-    """Return the code of an error, such as "AccessDenied"; SQS has some with a prefix."""
+    """Return the code of an error, such as "AccessDenied", without the prefix of some SQS codes."""
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
@@ -213,7 +213,7 @@ def _explain_refusal(error: ClientError, profile: str) -> Problem:
     elif code == "RequestTimeTooSkewed" or text.startswith(_WRONG_CLOCK):
         hint = "set the clock of this machine: it differs from AWS's clock by several minutes"
     elif code in _WRONG_KEYS:
-        # Without AWS's text: it may quote the request, which contains the session token.
+        # Omit AWS's text: it may quote the request, which contains the session token.
         message = f"{refused}: the keys of profile {profile} are not valid"
         hint = f"{_log_in(profile)}, or renew the keys"
     elif code in _DENIED and error.operation_name == "AssumeRole":
@@ -229,7 +229,7 @@ def _explain_refusal(error: ClientError, profile: str) -> Problem:
 
 @contextlib.contextmanager
 def reporting_errors(profile: str) -> Iterator[None]:
-    """Turn botocore's errors into AwsError, with one line."""
+    """Turn botocore's errors into AwsError with a one-line message."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

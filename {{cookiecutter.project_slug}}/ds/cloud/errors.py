@@ -1,4 +1,4 @@
-"""What ends a command: an error whose text is `what is wrong; what to do`, and its exit code.
+"""Errors that end a command. Their text is `what is wrong; what to do`; each has an exit code.
 
 Exit codes: 0 success, 1 some jobs are dead or `check` has findings, 2 bad input or nothing could
 be started, 3 AWS refused a request or cannot be reached, 130 interrupted.
@@ -18,6 +18,6 @@ class AwsError(CommandError):
 
 
 class Interrupted(CommandError):
-    """A person pressed Ctrl-C. Its text reports what was completed and how to continue."""
+    """The user pressed Ctrl-C. The text reports what was completed and how to continue."""
 
     exit_code = 130

@@ -11,7 +11,7 @@ from ds.jobs.settings import Settings
 
 APP_TAG = "ds:app"
 RUN_TAG = "ds:run"
-"""Every resource of a run has these two tags. Nothing without them is ever changed."""
+"""Every resource of a run has these two tags. Resources without them are never changed."""
 
 SUBMITTING_TAG = "ds:submitting:"
 """The queue has one tag with this prefix for each submission in progress. Its value is the time
@@ -26,7 +26,7 @@ ECR_IMAGE = re.compile(
 
 @dataclass(frozen=True)
 class Names:
-    """Names of one run's resources; those of its log groups are settings."""
+    """Names of one run's resources; the names of its log groups are settings."""
 
     queue: str
     dead_letter_queue: str
@@ -42,7 +42,7 @@ def names(settings: Settings) -> Names:
 
 
 def new_run_id(now: float) -> str:
-    """Name a run after its beginning (Unix time), in UTC."""
+    """Return the id of a run that begins at `now` (Unix time): this time in UTC."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 

@@ -1,4 +1,4 @@
-"""What `setup_AWS.py` does: from the table of permissions and the existing roles to calls."""
+"""The plan of `setup_AWS.py`: the calls that make the roles match the table of permissions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ds.cloud.state import Role
 from ds.jobs.problems import Problem
 
 ExistingRoles = Mapping[str, Role | None]
-"""As `read_roles` returns them."""
+"""The roles as `read_roles` returns them."""
 
 
 def problems(roles: ExistingRoles) -> list[Problem]:
-    """Report the roles that setup_AWS.py did not create."""
+    """Return a problem for each role that setup_AWS.py did not create."""
     message = f"already exists without the tag {MADE_TAG}={MADE_BY}, so it is not changed"
     return [
         Problem(f"role {name}", message, "delete it if nobody uses it")
@@ -64,7 +64,7 @@ def plan(target: RoleTarget, roles: ExistingRoles, has_ecs_linked_role: bool) ->
 
 
 def plan_removal(roles: ExistingRoles) -> list[Call]:
-    """Plan the calls that delete the roles, with the policies of every bucket and APP_NAME.
+    """Plan the calls that delete the roles and their policies for every bucket and APP_NAME.
 
     The service-linked role stays, because the whole account shares it.
     """

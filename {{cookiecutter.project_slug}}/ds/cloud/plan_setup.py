@@ -1,4 +1,4 @@
-"""What `setup` does: from the settings and the state of AWS to a list of calls, without AWS."""
+"""The plan of `setup`: the calls that make AWS match the settings; sends no request itself."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ds.jobs.problems import Problem
 from ds.jobs.settings import Settings
 
 LOG_DAYS = 60
-"""Retention of lines and records in CloudWatch Logs."""
+"""Retention, in days, of lines and records in CloudWatch Logs."""
 
 EXTRA_RECEIVES = 20
 """Receives beyond JOB_RETRIES, by workers that died, before SQS itself moves a message to the
 dead-letter queue."""
 
 DEPLOYMENT = {"minimumHealthyPercent": 0, "maximumPercent": 100}
-"""With other values, a machine that drains waits for replacements that cannot be placed, and no
+"""With other values, a draining machine waits for replacements that cannot be placed, and no
 task on it gets SIGTERM ("Draining Amazon ECS container instances")."""
 
 
 def problems(settings: Settings, state: SetupState) -> list[Problem]:
-    """Report why nothing may be changed."""
+    """Return the problems that forbid any change."""
     named, app = names(settings), settings.APP_NAME
     existing: list[tuple[str, str, Queue | LogGroup | Cluster | TaskDefinition | Service | None]]
     existing = [
@@ -60,7 +60,7 @@ def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
     named = names(settings)
     run_id = state.cluster.tags.get(RUN_TAG, new_run) if state.cluster else new_run
     tags = run_tags(settings.APP_NAME, run_id)
-    # The longest retention and the largest message that SQS has.
+    # The longest retention and the largest message that SQS allows.
     kept = {"MessageRetentionPeriod": str(14 * 24 * 3600), "MaximumMessageSize": str(1024 * 1024)}
     policy = redrive_policy(state.dead_letter_arn, settings.JOB_RETRIES)
     content = task_definition(settings, state, run_id)
@@ -77,7 +77,7 @@ def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
 
 
 def redrive_policy(dead_letter_arn: str, retries: int) -> str:
-    """Return when SQS itself moves a message to the dead-letter queue, as its attribute."""
+    """Return the queue attribute that defines when SQS itself dead-letters a message."""
     count = retries + EXTRA_RECEIVES
     return json.dumps({"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": count})
 
@@ -108,7 +108,7 @@ def _queue(
                     ),
                 },
                 # A name is blocked for 60 s (API reference, DeleteQueue), and a new queue can be
-                # used after 1 s (CreateQueue). After twice that time something else is wrong.
+                # used after 1 s (CreateQueue). After twice that time, something else is wrong.
                 patience=120,
             )
         ]
@@ -132,7 +132,7 @@ def _redrive_text(attributes: Mapping[str, str]) -> str:
 
 
 def _comparable(value: str) -> Any:
-    """Return an attribute's value to compare: SQS returns the numbers in a policy as text."""
+    """Return an attribute in a comparable form: SQS returns the numbers in a policy as text."""
     if value.startswith("{"):
         return {key: str(item) for key, item in json.loads(value).items()}
     return value
@@ -195,7 +195,7 @@ def _service(
                     "desiredCount": 0,
                     "launchType": "EC2",
                     "schedulingStrategy": "REPLICA",
-                    # It would stop tasks in the middle of a job to start them in another zone.
+                    # Rebalancing would stop tasks during a job to start them in another zone.
                     "availabilityZoneRebalancing": "DISABLED",
                     "propagateTags": "SERVICE",
                     "tags": _tag_list(tags),
@@ -218,7 +218,7 @@ def _service(
 def _tag(
     kind: str, name: str, identity: str, found: Mapping[str, str], tags: Mapping[str, str]
 ) -> list[Call]:
-    """Tag a resource that an earlier run left and this run reuses."""
+    """Plan the call that tags a resource that an earlier run left and this run reuses."""
     if found.items() >= tags.items():
         return []
     service, operation, parameters = {
@@ -236,7 +236,7 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
     """Return the task definition of a run's containers.
 
     The container is never privileged and has no credentials: the task role has the permissions,
-    and ECS fetches the program's secrets from where `secrets` names them.
+    and ECS fetches the program's secrets from the ARNs in `secrets`.
     """
     named = names(settings)
     environment = WorkerSettings.of(
@@ -244,7 +244,7 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
     ).environment()
     for name in LOCAL_ONLY:
         environment.pop(name)
-    # "Amazon ECS environment variables" lists them, but not for which agents on EC2.
+    # "Amazon ECS environment variables" lists these, but not which agents on EC2 set them.
     environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = state.region
     container: dict[str, Any] = {
         "name": named.family,
@@ -258,8 +258,8 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
             [{"type": "GPU", "value": str(settings.GPUS)}] if settings.GPUS else []
         ),
         "linuxParameters": {"initProcessEnabled": True},
-        # From SIGTERM to SIGKILL: the time between a spot machine's notice and its end (attempts
-        # that upload may take 90). ECS limits it for Fargate only, to the same number.
+        # Seconds from SIGTERM to SIGKILL: the time from a spot machine's interruption notice to
+        # its end (attempts that upload may take 90). ECS limits it only for Fargate, also to 120.
         "stopTimeout": 120,
         # For a worker that cannot start. The worker itself sends the lines of jobs.
         "logConfiguration": {
@@ -282,9 +282,9 @@ def task_definition(settings: Settings, state: SetupState, run_id: str) -> dict[
 
 
 def _same(wanted: Any, found: Any) -> bool:
-    """Return whether ECS returned what was registered: it adds defaults and changes the order.
+    """Return whether `found` matches `wanted`, although ECS adds defaults and changes the order.
 
-    An empty list is the same as a missing one.
+    An empty list matches a missing one.
     """
     if isinstance(wanted, dict):
         if not isinstance(found, Mapping) or found.get("privileged"):

@@ -20,8 +20,8 @@ class MessageCounts:
     """The numbers of messages in a queue; SQS's counts are approximate.
 
     Attributes:
-        waiting: visible, or delayed.
-        in_flight: received and not deleted: running, or waiting for the next attempt.
+        waiting: visible or delayed messages.
+        in_flight: messages received but not deleted: running, or waiting for the next attempt.
     """
 
     waiting: int
@@ -33,7 +33,7 @@ class MessageCounts:
 
     @classmethod
     def of(cls, attributes: Mapping[Any, str]) -> MessageCounts:
-        """Take the counts from a queue's attributes."""
+        """Return the counts from a queue's attributes."""
         visible, delayed, hidden = (
             int(attributes[f"ApproximateNumberOfMessages{state}"])
             for state in ("", "Delayed", "NotVisible")
@@ -50,10 +50,10 @@ def message_counts(sqs: SQSClient, queue_url: str) -> MessageCounts:
 def dead_letters(
     sqs: SQSClient, dead_letter_url: str, hidden_seconds: int
 ) -> dict[str, dict[str, str]]:
-    """Read the attributes of all dead letters, by job_id; the messages stay in the queue.
+    """Read the attributes of all dead letters, keyed by job_id; the messages stay in the queue.
 
-    Each message is hidden from other readers for `hidden_seconds`, which must be longer than
-    reading all of them takes.
+    Each message is hidden from other readers for `hidden_seconds`, which must exceed the
+    time that it takes to read all of them.
     """
     found: dict[str, dict[str, str]] = {}
     while True:
@@ -76,7 +76,7 @@ def dead_letters(
 
 
 def records(logs: CloudWatchLogsClient, record_group: str) -> list[dict[str, Any]]:
-    """Read the records of all attempts, in order of their start."""
+    """Read the records of all attempts, sorted by start time."""
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=record_group)
     found = [json.loads(event["message"]) for page in pages for event in page["events"]]
     return sorted(found, key=lambda record: str(record["start"]))

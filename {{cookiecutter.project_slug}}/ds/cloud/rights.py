@@ -22,10 +22,10 @@ ROLES = {
 }
 
 PROBE = "logs/check-writes-nothing"
-"""The key in the bucket for which `check` starts an upload, and aborts it."""
+"""The key in the bucket for which `check` starts and aborts an upload."""
 
 BASE = "ds"
-"""Name of the policy that is the same everywhere. Each bucket and APP_NAME has its own policy."""
+"""Name of the common policy. Each bucket and each APP_NAME has a separate policy."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Right:
     Attributes:
         actions: separated by spaces.
         resource: ARN with {aws}, {account} and {bucket} for partition, account id and bucket.
-        why: which command needs it, and for what.
+        why: which command needs the permission, and for what.
         star: why the resource is "*".
     """
 
@@ -50,7 +50,7 @@ HAS_APP_TAG = {"Null": {f"aws:ResourceTag/{APP_TAG}": "false"}}
 """The resource must have the tag of an APP_NAME."""
 
 SETS_APP_TAG = {"Null": {f"aws:RequestTag/{APP_TAG}": "false"}}
-"""The request must set it."""
+"""The request must set the tag of an APP_NAME."""
 
 QUEUES = "arn:{aws}:sqs:*:{account}:*"
 LOG_GROUPS = "arn:{aws}:logs:*:{account}:log-group:*"
@@ -222,7 +222,7 @@ CHECK = (
         "check: start an upload and abort it, to see whether the bucket accepts uploads",
     ),
 )
-"""What `check` reads. Without one of these it reports that the answer is unknown."""
+"""The permissions of `check`. Without one of them, it reports that the answer is unknown."""
 
 PUSH = (
     Right(
@@ -249,18 +249,18 @@ RIGHTS = {
 the condition keys of an action and of its resource (aws:ResourceTag is one of the latter). For
 queues see also "ABAC condition keys for Amazon SQS". AWS's own policies have the same conditions:
 AmazonRDSCustomServiceRolePolicy (queues), AWSTransformApplicationECSDeploymentPolicy (log groups,
-ECS). An action on a queue or log group that may not exist yet, or may be somebody else's, cannot
-require a tag."""
+ECS). An action on a queue or log group that may not exist yet, or may belong to somebody else,
+cannot require a tag."""
 
 
 @dataclass(frozen=True)
 class RoleTarget:
-    """The account of the roles, and what they give access to.
+    """The account of the roles, and the resources that they give access to.
 
     Attributes:
         bucket: AWS_BUCKET.
-        app: APP_NAME, for the name of the policy of its secrets.
-        secrets: ARNs of SECRETS.
+        app: APP_NAME, used in the name of the policy for secrets.
+        secrets: the ARNs in SECRETS.
     """
 
     partition: str
@@ -271,7 +271,7 @@ class RoleTarget:
 
 
 def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
-    """Return the inline policies of each role, by the policy's name."""
+    """Return the inline policies of each role, keyed by policy name."""
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
 
     def allow(role: str, policy: str, statement: dict[str, Any]) -> None:
@@ -297,7 +297,7 @@ def policies(target: RoleTarget) -> dict[str, dict[str, Any]]:
 def trust(role: str, target: RoleTarget) -> dict[str, Any]:
     """Return the trust policy of a role: who can assume it.
 
-    The control role: everybody in the account who has sts:AssumeRole.
+    Everybody in the account who has sts:AssumeRole can assume the control role.
     """
     statement: dict[str, Any] = {"Effect": "Allow", "Action": "sts:AssumeRole"}
     if role == CONTROL_ROLE:
@@ -305,7 +305,7 @@ def trust(role: str, target: RoleTarget) -> dict[str, Any]:
         statement["Principal"] = {"AWS": root}
     else:
         statement["Principal"] = {"Service": "ecs-tasks.amazonaws.com"}
-        # Not for tasks in another account ("the confused deputy problem"). aws:SourceArn would not
+        # Excludes tasks in other accounts ("the confused deputy problem"). aws:SourceArn would not
         # add anything: ECS puts the account there, but not the cluster ("Task IAM role").
         statement["Condition"] = {"StringEquals": {"aws:SourceAccount": target.account}}
     return {"Version": "2012-10-17", "Statement": [statement]}

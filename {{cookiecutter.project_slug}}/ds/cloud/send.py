@@ -1,4 +1,4 @@
-"""Send jobs as messages: in batches, by several threads, with little memory."""
+"""Sending of jobs as messages: in batches, from several threads, with little memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1024 * 1024
-"""Of one SendMessageBatch ("Amazon SQS message quotas")."""
+"""Limits of one SendMessageBatch request ("Amazon SQS message quotas")."""
 
 WAITS = (0.5, 1, 2, 4, 8, 16, 30)
-"""Seconds before messages that SQS refused are sent again."""
+"""Seconds to wait before each resend of the messages that SQS refused."""
 
 
 def batches(jobs: Iterable[Job]) -> Iterator[list[str]]:
@@ -47,15 +47,15 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Send every job, and return their number.
+    """Send every job; return the number of jobs.
 
     Args:
         jobs: only a few batches of them are in memory at a time.
-        queue_url: where to send them.
+        queue_url: the URL of the queue.
         sqs: a client with at least as many connections as `threads`.
         threads: number of concurrent requests.
         on_sent: called after each batch with the number of jobs sent, in the order of `jobs`.
-        sleep: in seconds.
+        sleep: waits for a number of seconds.
         on_batch: called with the index in `jobs` of a batch's first job and the batch's size, as
             soon as SQS has the whole batch: from several threads, in any order, and even after an
             error in another batch.
@@ -97,7 +97,7 @@ def send(
 def _send(
     bodies: list[str], queue_url: str, sqs: SQSClient, sleep: Callable[[float], None]
 ) -> None:
-    """Send one batch, then again only the messages that SQS refused."""
+    """Send one batch, then resend only the messages that SQS refused."""
     entries: list[Entry] = [
         {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)
     ]

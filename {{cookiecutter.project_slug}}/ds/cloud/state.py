@@ -1,4 +1,4 @@
-"""What exists on AWS before a command changes anything: read, never changed."""
+"""The state of AWS before a command changes anything; this module only reads it."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Service:
 
 @dataclass(frozen=True)
 class SetupState:
-    """The resources of one APP_NAME; None for one that does not exist.
+    """The resources of one APP_NAME; None for a resource that does not exist.
 
     Attributes:
-        urls: of both queues by name, whether they exist or not.
+        urls: URLs of both queues by name, even if the queues do not exist.
         roles: ARNs of the roles by name.
     """
 
@@ -148,8 +148,8 @@ def _read_cluster(aws: Aws, name: str) -> Cluster | None:
 
 def _read_task_definition(aws: Aws, family: str) -> TaskDefinition | None:
     ecs = aws.client("ecs")
-    # Listed first, because DescribeTaskDefinition has one error for a family that does not exist
-    # and for a name that is not valid.
+    # List first, because DescribeTaskDefinition returns the same error for a family that does not
+    # exist and for a name that is not valid.
     listed = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
     revisions = {
         int(arn.rpartition(":")[2]): arn
@@ -182,7 +182,7 @@ def _tag_dict(listed: list[dict[str, str]] | None) -> dict[str, str]:
 
 
 def read_roles(aws: Aws) -> dict[str, Role | None]:
-    """Read the roles of setup_AWS.py, by name; None for one that does not exist."""
+    """Read the roles of setup_AWS.py, by name; None for a role that does not exist."""
     return {name: _read_role(aws, name) for name in ROLES}
 
 
@@ -210,12 +210,12 @@ def _get_role(aws: Aws, name: str) -> Any | None:
 
 
 def _document(value: Any) -> Mapping[str, Any]:
-    """Decode a policy document: boto3 returns a dict, IAM itself percent-encoded JSON."""
+    """Decode a policy document: boto3 returns a dict, IAM itself returns percent-encoded JSON."""
     found: Mapping[str, Any] = json.loads(unquote(value)) if isinstance(value, str) else value
     return found
 
 
 def has_ecs_linked_role(aws: Aws) -> bool:
-    """Return whether the account has ECS's service-linked role, the only one with its path."""
+    """Return whether the account has ECS's service-linked role, the only role with this path."""
     path = "/aws-service-role/ecs.amazonaws.com/"
     return bool(aws.client("iam").list_roles(PathPrefix=path)["Roles"])

@@ -1,1 +1,1 @@
-"""The container's half of an implementation: takes jobs from the queue and runs the command."""
+"""The part of an implementation that runs in the container: takes jobs and runs the command."""

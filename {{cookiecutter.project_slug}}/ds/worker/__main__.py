@@ -1,7 +1,8 @@
-"""What a container runs: `python -m ds.worker [JOB_PY]`.
+"""The entry point of a container: `python -m ds.worker [JOB_PY]`.
 
-The worker does the jobs of the given job.py, by default the one in the current folder. Its
-environment holds its settings. Exit codes: 0 after SIGTERM, 2 if it cannot work (it prints why).
+The worker runs the jobs that the given job.py defines (default: job.py in the current folder). It
+reads its settings from the environment. Exit codes: 0 after SIGTERM, 2 if the worker cannot work
+(it prints the reason).
 """
 
 import logging
@@ -14,14 +15,14 @@ from pathlib import Path
 def main() -> int:
     """Run a worker; return its exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # The first process of a container has no default handlers: without this, a signal that
-        # comes before the worker has started would be ignored. It has no job yet, and an exception
-        # (sys.exit) can be swallowed by what it interrupts.
+        # The first process of a container has no default handlers: without this one, a signal
+        # that arrives before the worker has started would be ignored. The worker has no job yet,
+        # so it can exit at once; the interrupted code could swallow an exception (sys.exit).
         signal.signal(number, lambda *_: os._exit(0))
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("ds").setLevel(logging.INFO)
     try:
-        # Imported after the handlers are set, since it takes a second.
+        # Imported after the handlers are set, because this takes a second.
         from ds.jobs.definition import load_job_definition
         from ds.jobs.environment import WorkerSettings
         from ds.jobs.problems import BadInput

@@ -39,12 +39,12 @@ logger = logging.getLogger("ds.worker")
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What all attempts of a worker share.
+    """The objects that all attempts of a worker share.
 
     Attributes:
-        worker: its name in logs and records.
-        stopping: set when the worker must end.
-        scratch: the folder with the folders of all attempts.
+        worker: the worker's name in logs and records.
+        stopping: set when the worker must stop.
+        scratch: the folder that contains the folders of all attempts.
     """
 
     settings: WorkerSettings
@@ -62,7 +62,7 @@ class WorkerContext:
 
 
 class Attempt:
-    """One attempt of a job in a slot of the worker, and what is known of it so far."""
+    """One attempt of a job in a slot of the worker, with its results so far."""
 
     def __init__(self, lease: Lease, slot: int, context: WorkerContext) -> None:
         self._lease = lease
@@ -83,7 +83,7 @@ class Attempt:
         self._bytes_out = 0
 
     def perform(self) -> Record:
-        """Do the job. However that ends, settle its message, send its record and return it."""
+        """Run the job; whatever the outcome, settle its message, and send and return its record."""
         outcome: Outcome
         try:
             outcome, reason = self._work()
@@ -150,7 +150,7 @@ class Attempt:
             log.report(f"killed {finished.left_over} processes that the command left behind")
 
     def _check(self, resolved: ResolvedJob, folders: Folders, log: AttemptLog) -> list[OutputFile]:
-        """Return the outputs; raise Failed if the command or its outputs are not as expected."""
+        """Return the outputs; raise Failed if the command failed or its outputs are incomplete."""
         if self._finished.exit_code != 0 or self._pressure.spoiled():
             raise Failed(program.exit_reason(self._finished.exit_code, log.last_line))
         outputs = find_outputs(Path(folders.output))
@@ -165,7 +165,7 @@ class Attempt:
         return outputs
 
     def _check_stop(self) -> None:
-        """Raise Stop if this attempt must end; called regularly in every phase."""
+        """Raise Stop if this attempt must stop; every phase calls this method regularly."""
         self._pressure.sample()
         stop = reason_to_stop(
             self._phases,
@@ -199,8 +199,8 @@ class Attempt:
             logger.error("could not settle a message as %s: %s", outcome, error)
 
     def _keep_log(self, outcome: Outcome, reason: str) -> None:
-        """Upload the log and, unless the attempt was interrupted, what its program had written, to
-        help a person. If that fails, the outcome stays the same."""
+        """Upload the log and, unless the attempt was interrupted, the files that its program
+        wrote, for debugging. If the upload fails, the outcome does not change."""
         if self._log and self._store:
             try:
                 self._log.report(f"{outcome}: {reason}")

@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class HostIdentity:
-    """The ids of an EC2 instance and an ECS task; "" for what is unknown."""
+    """The id and type of an EC2 instance and the id of an ECS task; "" if unknown."""
 
     machine: str = ""
     machine_type: str = ""
@@ -19,7 +19,7 @@ class HostIdentity:
 
 
 def host_identity(environment: Mapping[str, str]) -> HostIdentity:
-    """Ask ECS and EC2; leave out what does not answer in time.
+    """Query ECS and EC2; leave a value empty if the service does not answer in time.
 
     Source: ECS developer guide, "task metadata endpoint version 4"; EC2 user guide, "IMDSv2".
     """
@@ -43,7 +43,7 @@ def _request(url: str, method: str = "GET", **metadata: str) -> str:
         raise ValueError(url)
     headers = {f"X-aws-ec2-metadata-{name}": text for name, text in metadata.items()}
     request = urllib.request.Request(url, method=method, headers=headers)
-    # Not through the program's proxy, which does not lead there.
+    # The program's proxy cannot reach the metadata services, so do not use it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
         text: str = response.read().decode()

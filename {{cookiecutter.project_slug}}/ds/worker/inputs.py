@@ -1,4 +1,4 @@
-"""Fetch the inputs of a job: those that all jobs share once per container, its own each time."""
+"""Download of a job's inputs: shared inputs once per container, other inputs for each job."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from ds.worker.stop import Failed
 class SharedInputs:
     """Inputs that all jobs of a container share: fetched once, read-only, checked by ETag.
 
-    A file that a job changed is fetched again: read-only means nothing to a program run by root.
+    A file that a job changed is fetched again: a program run by root can change read-only files.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -21,9 +21,9 @@ class SharedInputs:
         self._lock = threading.Lock()
 
     def fetch(self, objects: Sequence[tuple[S3Object, Path]], check_stop: CheckStop) -> int:
-        """Fetch what is missing or out of date; return its bytes.
+        """Fetch the files that are missing or out of date; return the number of bytes fetched.
 
-        One slot at a time, since the others need the same files.
+        Only one slot fetches at a time, because the other slots need the same files.
         """
         acquire(self._lock, check_stop)
         try:
@@ -42,7 +42,7 @@ class SharedInputs:
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does; None if it does not exist."""
+    """Return values that change when a file changes; None if the file does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -57,7 +57,7 @@ def fetch_inputs(
     check_stop: CheckStop,
     report: Callable[[str], None],
 ) -> int:
-    """Fetch a job's inputs and return the bytes that were fetched."""
+    """Fetch a job's inputs; return the number of bytes fetched."""
     shared: list[tuple[S3Object, Path]] = []
     own: list[tuple[S3Object, Path]] = []
     for item in inputs:
@@ -76,7 +76,7 @@ def _downloads(item: Input, storage: Storage) -> list[tuple[S3Object, Path]]:
         return [(storage.head(item.bucket, item.key), Path(item.path))]
     Path(item.path).mkdir(parents=True, exist_ok=True)
     found = [
-        # Not Path(folder, name): the rest of "a//b" below "a/" is "/b", another root.
+        # Not Path(folder, name): for key "a//b" in folder "a/", name is "/b", an absolute path.
         (entry, Path(f"{item.path}/{entry.key[len(item.key) :]}"))
         for entry in storage.listing(item.bucket, item.key)
         if item.takes(entry.key)

@@ -1,8 +1,9 @@
 """Leases on messages, renewed for all slots together: the fence between workers.
 
-SQS hides a received message from other workers for the visibility timeout. A worker that renews it
-in time holds it. A worker that could not (it was stopped, the network was down) must assume that
-another worker has the job by now, and must neither upload nor delete.
+SQS hides a received message from other workers for the visibility timeout. A worker holds a
+message while it renews the timeout in time. A worker that could not renew it (the worker was
+stopped, or the network was down) must assume that another worker now has the job, and must not
+upload or delete anything.
 """
 
 import logging
@@ -15,18 +16,18 @@ from ds.worker.sqs import GONE, JobQueue, Received
 logger = logging.getLogger("ds.worker")
 
 RENEWALS = 3
-"""Renewals in one visibility timeout: every 20 s for 60 s."""
+"""Renewals per visibility timeout: every 20 s for a timeout of 60 s."""
 
 RETRIES = 4
-"""Attempts at one renewal while SQS does not answer: every 5 s for 60 s."""
+"""Attempts per renewal while SQS does not answer: every 5 s for a timeout of 60 s."""
 
 POLL_SHARE = 4
-"""A long poll takes at most this part of the visibility timeout: it counts as part of the lease."""
+"""A long poll, which is part of the lease, takes at most 1/POLL_SHARE of the visibility timeout."""
 
 
 def clock() -> float:
-    """Return seconds that also pass while the process is stopped (SIGSTOP) and, on Linux, while the
-    machine sleeps: leases end then, too."""
+    """Return the time, in seconds, of a clock that keeps running while the process is stopped
+    (SIGSTOP) and, on Linux, while the machine sleeps, because leases also expire then."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -48,16 +49,16 @@ class Lease:
         return not self._revoked and self._clock() - self._confirmed < self._seconds
 
     def confirm(self, since: float) -> None:
-        """Note that SQS hid the message again, at `since` or later.
+        """Record that SQS hid the message again, at `since` or later.
 
-        A response that comes after the lease has ended does not count: another worker may have
-        received the message first, and SQS accepts the old receipt anyway.
+        A response that arrives after the lease has expired does not count: another worker may have
+        received the message in between, and SQS accepts the old receipt anyway.
         """
         if self.held:
             self._confirmed = since
 
     def revoke(self) -> None:
-        """Note that SQS reported that the message is not ours."""
+        """Record that, according to SQS, this worker no longer holds the message."""
         self._revoked = True
 
 
@@ -73,10 +74,10 @@ class Leases:
         self._ended = threading.Event()
 
     def receive(self, limit: int, wait_seconds: int) -> list[Lease]:
-        """Receive at most `limit` (1 to 10) messages by a long poll of at most `wait_seconds`."""
+        """Receive at most `limit` (1 to 10) messages with a long poll of at most `wait_seconds`."""
         wait_seconds = max(1, min(wait_seconds, int(self._seconds / POLL_SHARE)))
-        # The lease begins with the request, the earliest time at which SQS can hide a message: the
-        # worker may be stopped before it reads the response.
+        # The lease begins with the request, the earliest time at which SQS can hide a message,
+        # because the worker may be stopped before it reads the response.
         since = self._clock()
         messages = self._queue.receive(limit, wait_seconds, self._seconds)
         leases = [Lease(message, since, self._seconds, self._clock) for message in messages]
@@ -90,8 +91,8 @@ class Leases:
             self._leases.pop(lease.message.receipt, None)
 
     def renew(self) -> float:
-        """Renew every lease that is still held; the others stay lost. Return the seconds until the
-        next call."""
+        """Renew every lease that is still held; the others remain lost. Return the number of
+        seconds until the next call."""
         pause = self._seconds / RENEWALS
         with self._lock:
             held = {receipt: lease for receipt, lease in self._leases.items() if lease.held}
@@ -100,7 +101,7 @@ class Leases:
         since = self._clock()
         try:
             refused = self._queue.extend(list(held), self._seconds)
-        except Exception as error:  # any: the jobs of all slots depend on this thread
+        except Exception as error:  # any error: the jobs of all slots depend on this thread
             logger.warning("cannot renew %d messages: %s", len(held), error)
             return pause / RETRIES
         for receipt, lease in held.items():
@@ -112,7 +113,7 @@ class Leases:
         return pause
 
     def keep_renewing(self) -> None:
-        """Renew until `end` is called; runs in its own thread."""
+        """Renew the leases until `end` is called; run this in a separate thread."""
         pause = self._seconds / RENEWALS
         while not self._ended.wait(pause):
             pause = self.renew()

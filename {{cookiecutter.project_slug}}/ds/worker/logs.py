@@ -1,4 +1,4 @@
-"""The logs of a worker: lines and records for CloudWatch, and a log file of each attempt for S3."""
+"""The logs of a worker: lines and records for CloudWatch, and a log file per attempt for S3."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ logger = logging.getLogger("ds.worker")
 SEND_SECONDS = 5
 
 LONGEST_LINE = 16_384
-"""Bytes; a longer line goes to CloudWatch in pieces, and to the log file as it is."""
+"""In bytes. A longer line is sent to CloudWatch in pieces, but written to the log file whole."""
 
 MOST_BYTES = 500_000_000
-"""In the log file: a program that prints forever must not fill the disk of all slots."""
+"""Limit of the log file: a program that prints forever must not fill the disk of all slots."""
 
 MOST_LINES = 10_000
-"""Of one attempt to CloudWatch, where each line takes memory and costs money."""
+"""Limit of one attempt's lines in CloudWatch, because each line takes memory and costs money."""
 
 
 class WorkerLogs:
-    """The worker's streams in two existing log groups: lines in one stream for each slot and one
-    for the machine, records in one stream. Jobs continue if CloudWatch does not answer."""
+    """The worker's streams in two existing log groups: lines in one stream per slot and one for
+    the machine, records in one stream. Jobs continue if CloudWatch does not answer."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class WorkerLogs:
         self._records = _channel(client, record_group, [worker], worker)
 
     def line(self, job_id: str, text: str) -> None:
-        """Send one line of a job to the stream of the slot whose thread this is."""
+        """Send one line of a job to the stream of the current thread's slot."""
         self._lines.info("%s %s", job_id, text)
 
     def record(self, record: Record) -> None:
@@ -56,7 +56,7 @@ class WorkerLogs:
         self._records.info("%s", record.line())
 
     def close(self) -> None:
-        """Send what has not been sent yet; no calls after this."""
+        """Send everything that has not been sent yet; call no method afterwards."""
         for channel in (self._lines, self._records):
             for handler in channel.handlers:
                 handler.close()
@@ -83,13 +83,13 @@ class AttemptLog:
         return "".join(c if c.isprintable() else " " for c in shown).strip()
 
     def report(self, text: str) -> None:
-        """Add a line of the worker."""
+        """Add a line from the worker."""
         self._end_line()
         self._file.write(f"[ds] {text}\n".encode(errors="replace"))
         self._logs.line(self._job_id, f"[ds] {text}")
 
     def program(self, data: bytes) -> None:
-        """Add a piece of what the program printed."""
+        """Add a piece of the program's output."""
         if self._bytes_left > 0:
             self._file.write(data)
             self._bytes_left -= len(data)
@@ -104,12 +104,12 @@ class AttemptLog:
             self._rest = self._rest[end:]
 
     def flush(self) -> None:
-        """Write everything so far to the file."""
+        """End the current line and write all buffered text to the file."""
         self._end_line()
         self._file.flush()
 
     def close(self) -> None:
-        """Flush and close; no calls after this."""
+        """Flush and close the file; call no method afterwards."""
         self.flush()
         self._file.close()
 
@@ -137,7 +137,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colors and other control seq
 
 
 def _end_of_piece(data: bytes) -> int:
-    """Return where to cut a line longer than LONGEST_LINE: not inside a UTF-8 character."""
+    """Return where to split a line longer than LONGEST_LINE, never inside a UTF-8 character."""
     ends = range(LONGEST_LINE, LONGEST_LINE - 4, -1)
     return next((end for end in ends if data[end] & 0xC0 != 0x80), LONGEST_LINE)
 
@@ -145,9 +145,9 @@ def _end_of_piece(data: bytes) -> int:
 def _channel(
     client: CloudWatchLogsClient, group: str, streams: Iterable[str], template: str
 ) -> logging.Logger:
-    """Create streams, and a logger that sends to the one that the template names."""
+    """Create the streams; return a logger that sends to the stream that `template` names."""
     for stream in streams:
-        # watchtower creates a missing stream itself, but drops what it receives meanwhile.
+        # watchtower creates a missing stream itself, but drops the lines that arrive meanwhile.
         try:
             client.create_log_stream(logGroupName=group, logStreamName=stream)
         except client.exceptions.ResourceAlreadyExistsException:
@@ -162,6 +162,6 @@ def _channel(
         create_log_group=False,
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
-    channel = logging.Logger(group)  # not among those of getLogger: it has no other handlers
+    channel = logging.Logger(group)  # not from getLogger, so it has no other handlers
     channel.addHandler(handler)
     return channel

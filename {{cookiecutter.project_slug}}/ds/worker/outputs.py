@@ -13,7 +13,7 @@ from ds.worker.stop import Failed
 
 SMALL_BYTES = 10_000_000
 SMALL_FILES = 100
-"""What a failed attempt wrote is kept up to these limits."""
+"""The files of a failed attempt are kept only within these limits."""
 
 
 def find_outputs(folder: Path) -> list[OutputFile]:
@@ -33,9 +33,9 @@ def find_outputs(folder: Path) -> list[OutputFile]:
 class OutputStore:
     """The outputs and the log of one attempt in the bucket.
 
-    S3 uploads each object completely or not at all, but not several together. A marker object
-    exists until all of them do, so that the outputs of a worker that died while it uploaded are
-    never mistaken for complete outputs.
+    S3 stores each object completely or not at all, but gives no such guarantee for several objects.
+    A marker object exists until all outputs are uploaded, so that the outputs of a worker that died
+    during the upload are never mistaken for complete outputs.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class OutputStore:
             self._storage.delete(self._bucket, self._marker)
 
     def keep(self, log: Path, folder: Path | None) -> None:
-        """Upload the log of an attempt that did not succeed, and the files that its program wrote
-        if they are small; never under the output prefix."""
+        """Upload the log of an attempt that did not succeed and, if they are small, the files that
+        its program wrote; never under the output prefix."""
         files = [file for file in _written(folder) if file[0].is_file()] if folder else []
         if len(files) > SMALL_FILES or sum(path.stat().st_size for path, _ in files) > SMALL_BYTES:
             files = []
@@ -86,8 +86,8 @@ class OutputStore:
 
 
 def _written(top: Path) -> list[tuple[Path, str]]:
-    """Return path and name of everything below a folder, except folders. Do not follow a link to a
-    folder elsewhere."""
+    """Return the path and name of everything below a folder, except folders. Do not follow links to
+    folders elsewhere."""
     found = []
     real = top.resolve()
     for folder, folders, names in os.walk(top, onerror=_raise):

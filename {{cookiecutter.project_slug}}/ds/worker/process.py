@@ -1,4 +1,4 @@
-"""Run one command in its own session: watch it, measure it, end it and all that it started."""
+"""Execution of one command in its own session: watch, measure and stop it and its descendants."""
 
 import contextlib
 import ctypes
@@ -29,13 +29,13 @@ _FULL_PIPE = 16
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
-        exit_code: None if it was stopped; a signal's number if negative.
-        peak_memory_mb: largest resident memory of it and its descendants, MB (1e6 bytes).
-        left_over: processes that it left behind and that had to be killed.
-        stop: why it was stopped; None if it ended without that.
+        exit_code: None if the command was stopped; -N if signal N killed it.
+        peak_memory_mb: peak resident memory of the command and its descendants, in MB (1e6 bytes).
+        left_over: number of processes that the command left behind and that had to be killed.
+        stop: why the command was stopped; None if it was not.
     """
 
     exit_code: int | None
@@ -60,19 +60,19 @@ def run(
     output: Callable[[bytes], None],
     check_stop: Callable[[], None],
 ) -> Finished:
-    """Run a command to its end and leave no process behind.
+    """Run a command until it exits, and leave no process behind.
 
-    A process that it did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS to end,
-    and longer while it writes to the results: a truncated file would pass for a complete one.
+    A process that the command did not wait for (`> >(gzip > "$output_dir/x.gz")`) has GRACE_SECONDS
+    to exit, and longer while it writes to the results: a truncated file would pass as complete.
 
     Args:
         arguments: program and arguments; there is no shell.
         folder: the working directory.
-        environment: complete; only the mark is added.
-        mark: identifies this attempt among all on this machine.
+        environment: the complete environment; only the mark is added.
+        mark: identifies this attempt among all attempts on this machine.
         results: the folder of the command's outputs.
         output: receives stdout and stderr.
-        check_stop: called regularly; raises Stop to end the command.
+        check_stop: called regularly; raises Stop to stop the command.
 
     Raises:
         Failed: the program cannot be started.
@@ -110,7 +110,7 @@ def run(
 
 
 class _Watch:
-    """The output, memory and end of a running command and all that it started."""
+    """The output, memory and exit of a running command and its descendants."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], mark: str, output: Callable[[bytes], None]
@@ -119,7 +119,7 @@ class _Watch:
         self._process = process
         self._mark = mark
         self._output = output
-        # Read after the start of the command, which itself takes memory.
+        # Read after the command was started, because starting it takes memory.
         self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._pipe = process.stdout
         self._silent = False  # its output has ended
@@ -134,7 +134,7 @@ class _Watch:
         return round(self._peak_bytes / 1e6)
 
     def until_exit(self, check_stop: Callable[[], None]) -> None:
-        """Wait for the command itself."""
+        """Wait until the command itself exits."""
         pause = 0.01
         due = time.monotonic() + pause
         while not self._exited():
@@ -146,14 +146,14 @@ class _Watch:
                 due = time.monotonic() + pause
 
     def until_gone(self, seconds: float) -> None:
-        """Wait for its whole process group, for at most `seconds`."""
+        """Wait at most `seconds` until the command's whole process group has exited."""
         deadline = time.monotonic() + seconds
         while self._group_lives() and time.monotonic() < deadline:
             self._read(0.02)
 
     def until_written(self, folder: str, check_stop: Callable[[], None]) -> None:
-        """Wait for processes that still write below a folder, and then GRACE_SECONDS for their
-        end: a process closes its file before it ends, and may still rename it."""
+        """Wait for processes that still write below a folder, then GRACE_SECONDS until they exit: a
+        process closes its file before it exits, and may still rename the file."""
         deadline = 0.0
         while living := self._living():
             if any(_writes(process, folder) for process in living):
@@ -164,14 +164,14 @@ class _Watch:
             self._read(0.2)
 
     def terminate(self) -> None:
-        """Send SIGTERM to all its processes."""
+        """Send SIGTERM to all processes of the command."""
         for process in self._living():
             with contextlib.suppress(psutil.Error):
                 process.terminate()
 
     def kill(self) -> int:
-        """Kill all its processes, wait for their end, read the last output; return how many were
-        killed."""
+        """Kill all processes of the command, wait until they have exited and read the last output;
+        return the number of processes killed."""
         killed = set()
         deadline = time.monotonic() + GRACE_SECONDS
         while (living := self._living()) and time.monotonic() < deadline:
@@ -185,7 +185,7 @@ class _Watch:
         with _starting:
             _roots.discard(self._process.pid)
         try:
-            # Not until the end: a process that could not be killed may print forever.
+            # Limited, because a process that could not be killed may print forever.
             for _ in range(_FULL_PIPE):
                 if not self._read(0):
                     break
@@ -195,9 +195,9 @@ class _Watch:
         return len(killed)
 
     def _read(self, wait_seconds: float) -> bool:
-        """Pass on at most one piece of output; return False if none came in time."""
+        """Pass on at most one piece of output; return False if none arrived in time."""
         if self._silent:
-            # Most commands end with their output; check the others less and less often.
+            # Most commands exit when their output ends; check the others less and less often.
             time.sleep(min(wait_seconds, self._pause))
             self._pause = min(2 * self._pause, 0.1)
             return False
@@ -215,8 +215,8 @@ class _Watch:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
-                # A child counts its parent's memory until exec, so a figure that does not exceed
-                # the worker's own means nothing.
+                # Until exec, a child's peak includes its parent's memory, so a value that does not
+                # exceed the worker's own peak means nothing.
                 if sys.platform == "linux" and usage.ru_maxrss > self._own_peak_kb:
                     self._peak_bytes = max(self._peak_bytes, usage.ru_maxrss * 1024)
         return self._process.returncode is not None
@@ -229,7 +229,7 @@ class _Watch:
         return _group_exists(self._process.pid)
 
     def _living(self) -> list[psutil.Process]:
-        """Return its living processes: its group, all with its mark, all descendants seen."""
+        """Return the command's living processes: by group, by mark, or seen before."""
         found = []
         for process in {*psutil.Process().children(recursive=True), *self._seen}:
             with contextlib.suppress(psutil.Error, OSError):
@@ -244,8 +244,8 @@ class _Watch:
         return found
 
     def _measure(self) -> None:
-        """Measure its living processes, and reap those that ended: a long command may leave more
-        orphans than there are process ids."""
+        """Measure the command's living processes, and reap those that exited: a long command may
+        leave more orphans than there are process ids."""
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self._process.pid)
             self._seen.update([root, *root.children(recursive=True)])
@@ -259,15 +259,15 @@ class _Watch:
 
 _starting = threading.Lock()
 _roots: set[int] = set()
-"""The commands of all slots; each is reaped by its own _Watch."""
+"""Process ids of the commands of all slots; each command is reaped by its own _Watch."""
 
 
 @contextlib.contextmanager
 def _killed_first() -> Iterator[None]:
-    """Make the kernel kill what this block starts before the worker when memory is short.
+    """If memory is short, make the kernel kill what this block starts before it kills the worker.
 
-    Linux only. The score is inherited, so it must be set before a command can start others. Every
-    process may raise its own score and lower it again (proc(5), oom_score_adj).
+    Linux only. The score is inherited, so it must be set before a command can start other
+    processes. A process may raise its own score and lower it again (proc(5), oom_score_adj).
     """
     own = Path("/proc/self/oom_score_adj")
     before = ""
@@ -301,8 +301,8 @@ def _group_exists(root: int) -> bool:
 def _reap(pid: int) -> None:
     """Reap an adopted orphan.
 
-    Not a process that the worker itself started (a function of job.py, boto3): only commands have
-    their own sessions.
+    Do not reap processes that the worker itself started (a function of job.py, boto3): only
+    commands have their own sessions.
     """
     with _starting, contextlib.suppress(ChildProcessError, ProcessLookupError):
         if pid not in _roots and os.getsid(pid) != os.getsid(0):

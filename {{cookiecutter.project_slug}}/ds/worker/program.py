@@ -1,4 +1,4 @@
-"""What the program of one job gets: fresh folders and an environment; and why it failed."""
+"""The folders and the environment of one job's program, and the reason why it failed."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from ds.jobs.resolve import Folders
 
 
 def create_folders(folder: Path, shared: Path) -> Folders:
-    """Create the empty folders of an attempt in `folder`; remove what is in it."""
+    """Create the empty folders of an attempt in `folder`; first remove its contents."""
     remove_folder(folder)
     for name in ("inputs", "work", "output", "tmp"):
         (folder / name).mkdir(parents=True)
@@ -25,7 +25,7 @@ def create_folders(folder: Path, shared: Path) -> Folders:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder if it exists, even if its permissions do not allow that."""
+    """Remove a folder if it exists, even if its permissions do not allow it."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         for parent, names, _ in os.walk(folder):
@@ -37,12 +37,12 @@ def remove_folder(folder: Path) -> None:
 
 
 def working_folder(setting: str, fresh: str) -> str:
-    """Return the folder that WORKING_FOLDER selects: fresh, the image's, or a path."""
+    """Return the folder that WORKING_FOLDER selects: `fresh`, the image's folder, or a path."""
     return str(Path.cwd()) if setting == "image" else setting or fresh
 
 
 def environment(image: Mapping[str, str], job: Mapping[str, str], temporary: str) -> dict[str, str]:
-    """Return the image's environment without the worker's variables, with those of the job."""
+    """Return the image's environment without the worker's variables, plus those of the job."""
     inherited = {name: text for name, text in image.items() if not name.startswith(("DS_", "SQS_"))}
     return {**inherited, **job, "TMPDIR": temporary}
 

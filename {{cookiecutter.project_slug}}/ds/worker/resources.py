@@ -1,5 +1,5 @@
-"""Memory, disk and CPU of container and machine: measured at intervals, and named in the reason of
-an attempt that failed because of them."""
+"""Memory, disk and CPU of the container and the machine: measured at intervals, and added to the
+reason of an attempt that failed because of them."""
 
 import contextlib
 import errno
@@ -16,16 +16,16 @@ import psutil
 logger = logging.getLogger("ds.worker")
 
 NEARLY_FULL = 0.9
-"""Share of the container's memory, of the machine's, and of the disk."""
+"""Fraction of the container's memory, the machine's memory, or the disk."""
 
 HIGH_LOAD = 2.0
-"""Runnable processes for each core of the machine."""
+"""Runnable processes per core of the machine."""
 
 FULL_BYTES = 1_000_000
-"""A disk with less free space is full."""
+"""A disk with less free space than this counts as full."""
 
 _NO_LIMIT = 1 << 60
-"""Version 1 of cgroups reports a larger number if there is no limit."""
+"""cgroups version 1 reports a larger number if there is no limit."""
 
 _SIGKILLED = (-9, 137)
 """Exit codes after SIGKILL: of the command itself, and of a shell whose child was killed."""
@@ -35,31 +35,31 @@ _FULL_TEXTS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 class Cgroup:
     """The kernel's counters for this container, from cgroups version 1 or 2 (Linux documentation,
-    "admin-guide/cgroup-v2" and "cgroup-v1/memory"). All are empty outside a container."""
+    "admin-guide/cgroup-v2" and "cgroup-v1/memory"). Outside a container, all are empty."""
 
     def __init__(self, root: Path = Path("/sys/fs/cgroup")) -> None:
         self._root = root
         self._two = (root / "cgroup.controllers").exists()
 
     def memory_limit(self) -> int | None:
-        """Return bytes; None if there is no limit."""
+        """Return the memory limit in bytes; None if there is no limit."""
         text = self._text("memory.max", "memory/memory.limit_in_bytes").strip()
         return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
 
     def memory_used(self) -> int:
-        """Return bytes, without what the kernel can free at once (cached files)."""
+        """Return the bytes used, without what the kernel can free at once (cached files)."""
         used = self._text("memory.current", "memory/memory.usage_in_bytes").strip() or "0"
         name = "inactive_file" if self._two else "total_inactive_file"
         return max(0, int(used) - self._counter(name, "memory.stat", "memory/memory.stat"))
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of all processes so far."""
+        """Return the CPU time that all processes have used so far, in seconds."""
         if self._two:
             return self._counter("usage_usec", "cpu.stat", "") / 1e6
         return int(self._text("", "cpuacct/cpuacct.usage").strip() or 0) / 1e9
 
     def out_of_memory_kills(self) -> int:
-        """Return how many processes the kernel has killed so far because of the limit."""
+        """Return the number of processes that the kernel has killed so far because of the limit."""
         return self._counter("oom_kill", "memory.events", "memory/memory.oom_control")
 
     def _counter(self, name: str, two: str, one: str) -> int:
@@ -77,14 +77,14 @@ class Cgroup:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement of container and machine.
+    """One measurement of the container and the machine.
 
     Attributes:
-        memory, memory_limit: the container's, bytes; None is no limit.
-        cores: how many the container kept busy since the last sample.
-        disk_free, disk: of the disk with the folders of jobs, bytes.
-        machine_memory, machine_cpu: the used share, 0 to 1.
-        load: runnable processes for each core of the machine, over a minute.
+        memory, memory_limit: of the container, in bytes; None means no limit.
+        cores: number of cores that the container kept busy since the last sample.
+        disk_free, disk: free and total bytes of the disk with the folders of jobs.
+        machine_memory, machine_cpu: the fraction in use, 0 to 1.
+        load: runnable processes per core of the machine, averaged over a minute.
     """
 
     memory: int
@@ -97,7 +97,7 @@ class Sample:
     load: float
 
     def line(self) -> str:
-        """Return the sample as a line of the log."""
+        """Return the sample as a log line."""
         limit = f" of {megabytes(self.memory_limit)}" if self.memory_limit else ""
         return (
             f"container: {megabytes(self.memory)}{limit} memory, {self.cores:.1f} cores busy, "
@@ -107,7 +107,7 @@ class Sample:
         )
 
     def warnings(self) -> dict[str, str]:
-        """Return what is nearly full and what to do, by the name of the resource."""
+        """Return what is nearly full and what to do, keyed by the name of the resource."""
         found = {}
         if self.memory_limit and self.memory > NEARLY_FULL * self.memory_limit:
             found["memory"] = "the container's memory is nearly full: raise MEMORY"
@@ -129,7 +129,7 @@ def monitored(
 
     def monitor() -> None:
         before: dict[str, str] = {}
-        psutil.cpu_percent()  # each result covers the time since the call before
+        psutil.cpu_percent()  # each result covers the time since the previous call
         at, spent = time.monotonic(), cgroup.cpu_seconds()
         while not ended.wait(seconds):
             try:
@@ -171,7 +171,7 @@ def _measure(folder: Path, cgroup: Cgroup, cores: float) -> Sample:
 
 
 class Pressure:
-    """What happens to memory and disk during one attempt; `slots` jobs share the container."""
+    """Shortages of memory and disk space during one attempt; `slots` jobs share the container."""
 
     def __init__(self, folder: Path, cgroup: Cgroup, slots: int) -> None:
         self._folder = folder
@@ -181,18 +181,18 @@ class Pressure:
         self._full = False
 
     def sample(self) -> None:
-        """Note whether the disk is full now; cheap, called during the attempt."""
+        """Record whether the disk is full now; cheap, and called throughout the attempt."""
         with contextlib.suppress(OSError):
             disk = os.statvfs(self._folder)
             self._full = self._full or disk.f_bavail * disk.f_frsize < FULL_BYTES
 
     def spoiled(self) -> bool:
         """Return whether the kernel certainly killed a process of this attempt, even if its command
-        exited with 0. With several slots, it may have been a process of another job."""
+        exited with 0. With several slots, the process may belong to another job."""
         return self._slots == 1 and self._killed()
 
     def explain(self, reason: str, exit_code: int | None) -> str:
-        """Return the reason of a failed attempt including whether memory or disk caused it."""
+        """Return the reason of a failed attempt, including memory or disk if they caused it."""
         limit = self._cgroup.memory_limit()
         return explain(reason, exit_code, self._killed(), self._full, limit, self._slots)
 
@@ -203,12 +203,12 @@ class Pressure:
 def explain(
     reason: str, exit_code: int | None, killed: bool, full: bool, limit: int | None, slots: int
 ) -> str:
-    """Return the reason of a failed attempt including whether memory or disk caused it.
+    """Return the reason of a failed attempt, including memory or disk if they caused it.
 
     Args:
         killed: whether the kernel killed a process of this container because of its memory.
         full: whether the disk was full at some time.
-        limit: the container's memory, bytes.
+        limit: the container's memory limit, in bytes.
     """
     if killed:
         at = f" at {megabytes(limit)}" if limit else ""
@@ -217,7 +217,7 @@ def explain(
         if exit_code in _SIGKILLED:
             reason = f"killed: {memory}"
         else:
-            # Perhaps a process of another slot.
+            # The process may belong to another slot.
             reason += f"; a process of this container was killed: {memory}"
     if full or any(text in reason for text in _FULL_TEXTS):
         reason += "; the disk is full: EBS_VOL_SIZE is for all containers of a machine"
@@ -225,5 +225,5 @@ def explain(
 
 
 def megabytes(count: int) -> str:
-    """Return bytes in the unit of MEMORY (for ECS and Docker, 1 MB is 1,048,576 bytes)."""
+    """Format a number of bytes in the unit of MEMORY (ECS and Docker: 1 MB is 1,048,576 bytes)."""
     return f"{count >> 20:,} MB"

@@ -1,4 +1,4 @@
-"""The worker's thin edge to S3: objects in and out, many at a time, by s3transfer."""
+"""The worker's thin interface to S3: concurrent downloads and uploads by s3transfer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 THREADS = 16
-"""Transfers at a time."""
+"""Maximum number of concurrent transfers."""
 
 CheckStop = Callable[[], None]
-"""Raises if the attempt must end; a method that takes long calls it regularly."""
+"""Raises an exception if the attempt must stop; long-running methods call it regularly."""
 
 Transfer = tuple[str, Callable[..., "TransferFuture"], list[BaseSubscriber]]
-"""The URL of an object, what begins its transfer, and subscribers to it."""
+"""The URL of an object, the function that begins its transfer, and the transfer's subscribers."""
 
 
 class TransferFailed(Failed):
@@ -38,7 +38,7 @@ class TransferFailed(Failed):
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object in a listing; its size in bytes."""
+    """An object in S3; `size` is in bytes."""
 
     bucket: str
     key: str
@@ -51,7 +51,7 @@ class S3Object:
 
 
 class Storage:
-    """Lists, downloads and uploads objects."""
+    """An S3 client that lists, downloads and uploads objects."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
@@ -60,28 +60,28 @@ class Storage:
         )
 
     def listing(self, bucket: str, prefix: str) -> list[S3Object]:
-        """List all objects whose key begins with `prefix`."""
+        """List all objects whose keys begin with `prefix`."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         with _reasons(f"s3://{bucket}/{prefix}"):
             return [
                 S3Object(bucket, entry["Key"], entry["Size"], entry["ETag"])
                 for page in pages
                 for entry in page.get("Contents", [])
-                if not entry["Key"].endswith("/")  # what consoles create for an empty folder
+                if not entry["Key"].endswith("/")  # created by consoles for an empty folder
             ]
 
     def head(self, bucket: str, key: str) -> S3Object:
-        """Ask for one object's size and ETag."""
+        """Return the size and ETag of one object."""
         with _reasons(f"s3://{bucket}/{key}"):
             answer = self._client.head_object(Bucket=bucket, Key=key)
         return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
 
     def exists(self, bucket: str, key: str) -> bool:
-        """Whether an object exists."""
+        """Return whether an object exists."""
         return any(item.key == key for item in self.listing(bucket, key))
 
     def fetch(self, objects: Iterable[tuple[S3Object, Path]], check_stop: CheckStop) -> None:
-        """Download objects to files; create the folders."""
+        """Download objects to files; create the files' folders."""
         downloads: list[Transfer] = []
         for item, path in objects:
             with _reasons(item.url):
@@ -91,7 +91,7 @@ class Storage:
         self._transfer(downloads, check_stop)
 
     def upload(self, bucket: str, files: Iterable[tuple[Path, str]], check_stop: CheckStop) -> None:
-        """Upload files to their keys; call `check_stop` before each."""
+        """Upload files to their keys; call `check_stop` before each upload."""
         begin = self._transfers.upload
         uploads: list[Transfer] = [
             (f"s3://{bucket}/{key}", partial(begin, str(path), bucket, key), [])
@@ -105,12 +105,12 @@ class Storage:
             self._client.put_object(Bucket=bucket, Key=key, Body=content)
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete one object, if it exists."""
+        """Delete one object if it exists."""
         with _reasons(f"s3://{bucket}/{key}"):
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def close(self) -> None:
-        """End the transfers' threads."""
+        """Stop the transfer threads."""
         self._transfers.shutdown(cancel=True)
 
     def _transfer(self, transfers: Iterable[Transfer], check_stop: CheckStop) -> None:
@@ -127,7 +127,7 @@ class Storage:
         except BaseException:
             for _, future in begun:
                 future.cancel()
-            for _, future in begun:  # the caller may now remove the files
+            for _, future in begun:  # then the caller may remove the files
                 with contextlib.suppress(Exception):
                     future.result()
             raise
@@ -137,7 +137,7 @@ class Storage:
 
 
 class _SizeFromListing(BaseSubscriber):
-    """Passes size and ETag to s3transfer, which saves a HEAD request for each object."""
+    """A subscriber that gives s3transfer size and ETag, which saves a HEAD request per object."""
 
     def __init__(self, item: S3Object) -> None:
         self._item = item
@@ -148,7 +148,7 @@ class _SizeFromListing(BaseSubscriber):
 
 
 class _Running(BaseSubscriber):
-    """Counts the transfers that may still begin."""
+    """A subscriber that counts the transfers that may still begin."""
 
     def __init__(self) -> None:
         self.free = threading.Semaphore(THREADS)
@@ -165,7 +165,7 @@ def acquire(lock: threading.Lock | threading.Semaphore, check_stop: CheckStop) -
 
 @contextlib.contextmanager
 def _reasons(name: str) -> Iterator[None]:
-    """Turn errors of AWS and of the disk into TransferFailed."""
+    """Turn AWS and disk errors into TransferFailed."""
     try:
         yield
     except ClientError as error:

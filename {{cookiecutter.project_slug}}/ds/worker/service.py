@@ -1,4 +1,4 @@
-"""A worker: receive jobs for all its slots and do them, until SIGTERM."""
+"""A worker: receives and runs jobs for all its slots until SIGTERM."""
 
 import logging
 import os
@@ -33,17 +33,17 @@ from ds.worker.stop import StopFlag
 logger = logging.getLogger("ds.worker")
 
 ENDING_SECONDS = 90
-"""Time after SIGTERM for attempts that check or upload; ECS sends SIGKILL after 120 s."""
+"""Time after SIGTERM for attempts to finish checks and uploads; ECS sends SIGKILL after 120 s."""
 
 QUEUE_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
 class CannotWork(Exception):
-    """The worker cannot do any job."""
+    """The worker cannot run any job."""
 
 
 def serve(settings: WorkerSettings, definition: JobDefinition) -> None:
-    """Do jobs until SIGTERM or SIGINT; raise CannotWork if that is not possible."""
+    """Run jobs until SIGTERM or SIGINT; raise CannotWork if that is not possible."""
     adopt_orphans()
     where = host_identity(os.environ)
     name = f"{where.machine or socket.gethostname()}-{where.task[:12] or os.getpid()}"
@@ -99,8 +99,8 @@ def _create_scratch(parent: str) -> Path:
 
 
 def _open_queues(settings: WorkerSettings, config: Config) -> tuple[JobQueue, JobQueue]:
-    """Return the queues twice: to settle messages, and to receive and renew them. The latter's
-    requests end long before the visibility timeout, and are soon repeated anyway."""
+    """Return two clients of the queues: one to settle messages, one to receive and renew them. The
+    second client's requests time out long before the visibility timeout, and are soon repeated."""
     quick = Config(
         connect_timeout=5,
         read_timeout=settings.poll_seconds + 5,
@@ -177,7 +177,7 @@ class Slots:
                 self._begin(lease, slot)
 
     def _free_slots(self) -> list[int]:
-        """Wait for a free slot and return all free slots; none if the worker must end."""
+        """Wait for a free slot and return all free slots; none if the worker must stop."""
         while not self._stopping.is_set():
             try:
                 slots = [self._free.get(timeout=0.5)]

@@ -1,4 +1,4 @@
-"""How an attempt ended, and what then happens to its message and log."""
+"""The outcome of an attempt, and what then happens to its message and log."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ logger = logging.getLogger("ds.worker")
 
 
 def outcome_of(error: Exception, attempt: int, retries: int) -> tuple[Outcome, str]:
-    """Return outcome and reason of a job's `attempt`-th of `retries` attempts."""
+    """Return the outcome and the reason of attempt number `attempt` of at most `retries`."""
     reason = str(error)
     if isinstance(error, InvalidMessage | BadInput):
         return "invalid", f"invalid message: {one_line(error)}"
@@ -51,14 +51,14 @@ def settle(
         case "invalid":
             queue.dead_letter(message, attributes)
         case "interrupted":
-            queue.release(message.receipt, 0)  # first, so that another worker need not wait
+            queue.release(message.receipt, 0)  # first, so that another worker does not have to wait
             keep_log()
         case "lost":
-            pass  # both may be another worker's
+            pass  # the message and the log may belong to another worker now
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's text; several problems become one line."""
+    """Return an error's text; join several problems on one line."""
     if isinstance(error, BadInput):
         return ", ".join(f"{problem.where} {problem.message}" for problem in error.problems)
     return str(error)

@@ -1,4 +1,4 @@
-"""The worker's thin edge to SQS: the run's queue and its dead-letter queue."""
+"""The worker's thin interface to SQS: the run's queue and its dead-letter queue."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 BATCH = 10
-"""Messages in one request ("Amazon SQS batch actions")."""
+"""Maximum number of messages per request ("Amazon SQS batch actions")."""
 
 GONE = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
-"""Error codes of a message that is no longer ours (API reference, ChangeMessageVisibility);
-InvalidParameterValue is that of an expired receipt handle."""
+"""Error codes for a message that is no longer ours (API reference, ChangeMessageVisibility);
+InvalidParameterValue means that the receipt handle has expired."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A message that was received for the `attempt`-th time."""
+    """A message that has been received `attempt` times."""
 
     receipt: str
     body: str
@@ -92,10 +92,10 @@ class JobQueue:
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
 
     def dead_letter(self, message: Received, attributes: Mapping[str, str]) -> None:
-        """Move a message to the dead-letter queue, with attributes that report why.
+        """Move a message to the dead-letter queue, with attributes that report the reason.
 
-        It is sent before it is deleted: a worker that dies in between duplicates the dead letter,
-        but never loses it. Readers recognize a duplicate by its `job_id`.
+        The message is sent before it is deleted: if the worker dies in between, the dead letter is
+        duplicated but never lost. Readers recognize a duplicate by its `job_id`.
         """
         self._client.send_message(
             QueueUrl=self._dead_letter_url,
@@ -108,7 +108,7 @@ class JobQueue:
 def message_attributes(
     attributes: Mapping[str, str],
 ) -> dict[str, MessageAttributeValueTypeDef]:
-    """Return texts as SQS accepts them: not empty, no control characters, at most 1 KiB each."""
+    """Return texts that SQS accepts: not empty, no control characters, at most 1 KiB each."""
     return {
         name: {"DataType": "String", "StringValue": printable}
         for name, text in attributes.items()

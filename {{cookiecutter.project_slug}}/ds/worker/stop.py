@@ -9,20 +9,20 @@ from typing import Literal
 Phase = Literal["fetch", "run", "check", "upload"]
 
 INTERRUPTIBLE: tuple[Phase, ...] = ("fetch", "run")
-"""Phases that SIGTERM ends. The others take seconds and save what may have taken hours."""
+"""Phases that SIGTERM interrupts. The others take seconds and save what may be hours of work."""
 
 GRACE_SECONDS = 5.0
-"""From SIGTERM to SIGKILL."""
+"""Time from SIGTERM to SIGKILL."""
 
 LONGEST_SECONDS = (11 * 60 + 50) * 60
-"""SQS hides a message for at most 12 h after its receive ("Amazon SQS visibility timeout")."""
+"""SQS hides a message for at most 12 h after it is received ("Amazon SQS visibility timeout")."""
 
 
 class StopFlag:
-    """Whether the worker must end.
+    """A flag that is set when the worker must stop.
 
-    A signal handler can set it, because it has no lock: a handler that sets a threading.Event can
-    wait for ever for the thread that it interrupts.
+    A signal handler can set this flag, because the flag has no lock: a handler that sets a
+    threading.Event can wait forever for the thread that it interrupts.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class StopFlag:
         return self._is_set
 
     def wait(self, seconds: float = math.inf) -> bool:
-        """Wait until it is set, for at most `seconds`; return whether it is."""
+        """Wait at most `seconds` until the flag is set; return whether it is set."""
         end = time.monotonic() + seconds
         while not self._is_set and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 class Stop(Failed):
-    """The attempt must end now; the command has `grace_seconds` from SIGTERM to SIGKILL."""
+    """The attempt must stop now; the command has `grace_seconds` from SIGTERM to SIGKILL."""
 
     def __init__(self, reason: str, grace_seconds: float = GRACE_SECONDS) -> None:
         super().__init__(reason)
@@ -59,11 +59,11 @@ class Lost(Stop):
 
 
 class Interrupted(Stop):
-    """The worker must end."""
+    """The worker must stop."""
 
 
 class Phases:
-    """The phase that an attempt is in, and how long each phase took."""
+    """The current phase of an attempt, and the duration of each phase."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -91,7 +91,7 @@ class Phases:
 def reason_to_stop(
     phases: Phases, *, held: bool, stopping: bool, timeout_minutes: float
 ) -> Stop | None:
-    """Return why an attempt must end now, or None if it may continue."""
+    """Return why an attempt must stop now, or None if it may continue."""
     if not held:
         return Lost("the worker could not keep the message; another worker may have it", 0)
     if stopping and phases.current in INTERRUPTIBLE:
