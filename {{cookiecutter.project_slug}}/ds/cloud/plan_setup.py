@@ -54,8 +54,8 @@ def problems(settings: Settings, state: SetupState) -> list[Problem]:
 def plan(settings: Settings, state: SetupState, new_run: str) -> list[Call]:
     """Plan the calls that make the state match the settings; none if it already matches.
 
-    A run begins and ends with its cluster, which is created first: `new_run` is the run's id if the
-    cluster does not exist yet.
+    A run lasts as long as its cluster, so the cluster is created first. If it does not exist yet,
+    `new_run` becomes the run's id.
     """
     named = names(settings)
     run_id = state.cluster.tags.get(RUN_TAG, new_run) if state.cluster else new_run

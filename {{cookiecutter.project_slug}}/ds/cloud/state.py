@@ -216,6 +216,6 @@ def _document(value: Any) -> Mapping[str, Any]:
 
 
 def has_ecs_linked_role(aws: Aws) -> bool:
-    """Return whether the account has ECS's service-linked role, the only role with this path."""
+    """Return whether the account has the ECS service-linked role, the only role in its path."""
     path = "/aws-service-role/ecs.amazonaws.com/"
     return bool(aws.client("iam").list_roles(PathPrefix=path)["Roles"])

@@ -31,8 +31,8 @@ MOST_LINES = 10_000
 
 
 class WorkerLogs:
-    """The worker's streams in two existing log groups: lines in one stream per slot and one for
-    the machine, records in one stream. Jobs continue if CloudWatch does not answer."""
+    """The worker's logs in two existing log groups. Lines go to one stream per slot and one for the
+    machine; records go to a single stream. Jobs continue if CloudWatch does not respond."""
 
     def __init__(
         self,

@@ -403,7 +403,7 @@ class _Prefixes:
             "SELECT prefix.number, prefix.text FROM prefix JOIN folder USING (text)"
             " ORDER BY prefix.number"
         )
-        hint = "use a variable that differs in OUTPUT_PREFIX of job.py, or {job_id}"
+        hint = "in job.py, add a variable that differs, or {job_id}, to OUTPUT_PREFIX"
         for one, other, text in same:
             yield Problem(f"group {one}", f"has the output prefix {text!r} of group {other}", hint)
         for one, text in inside:
