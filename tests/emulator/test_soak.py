@@ -3,6 +3,7 @@
 `make test` runs a seeded sample; `make soak` (DS_SOAK jobs) runs everything.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ from ds.jobs.message import Job
 from tests.emulator.proxy import FAULTS, Judge, proxy
 from tests.emulator.world import World
 
-JOBS = int(os.environ.get("DS_SOAK", "80"))
+JOBS = int(os.environ.get("DS_SOAK", "120"))
 SEED = int(os.environ.get("DS_SOAK_SEED", "20261127"))
 FAULT_RATE = 0.1
 VISIBILITY_SECONDS = 4
@@ -54,9 +55,8 @@ def soaked(emulator: Emulator, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def harm(worker: subprocess.Popen[str], chance: random.Random) -> None:
+def harm(worker: subprocess.Popen[str], kind: str) -> None:
     """Kill a worker, tell it to end, or stop it for longer than the visibility timeout."""
-    kind = chance.choice(("kill", "term", "stop"))
     if kind == "kill":
         worker.kill()
         worker.wait()
@@ -81,12 +81,13 @@ def test_whatever_happens_to_workers_every_job_ends_as_it_must(soaked: World) ->
     faults: Counter[str] = Counter()
     with proxy(world.url, fault_of(chance, faults)) as world.url:
         workers = [world.start_worker() for _ in range(WORKERS)]
+        kinds = itertools.cycle(("term", "kill", "stop"))
         end = time.monotonic() + (3600 if JOBS > 1000 else 300)
         while not world.empty():
             assert time.monotonic() < end, f"{world.counts()} jobs are left; {dict(faults)}"
-            time.sleep(chance.uniform(0, 3))
+            time.sleep(chance.uniform(0.5, 2))
             place = chance.randrange(WORKERS)
-            harm(workers[place], chance)
+            harm(workers[place], next(kinds))
             if workers[place].poll() is not None:
                 workers[place] = world.start_worker()
         for worker in workers:
